@@ -1,0 +1,91 @@
+# `make install` makes .venv from nothing but python3; `make check` before each commit.
+# Variables: PYTHON (3.11 or later), VENV, ARGS (more arguments for pytest and the benchmarks), REPO (for the demo).
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+REPO ?= .
+
+STAMP := $(VENV)/.installed
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+# --dist loadfile: the tests of one file share what they open, so they run on one worker.
+PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+LOCK_TOOL = uv==0.13.9
+LOCK = .venvs/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-emit-index-url
+
+.PHONY: install demo test check format lint types contracts quick fix bench check-long lock clean
+.DELETE_ON_ERROR:
+
+install: $(STAMP)
+	@interpreter=$$(sed -n '1s/^#!//p' $(VENV)/bin/wg); \
+	case "$$interpreter" in *" "*) broken="has a space in it" ;; *) broken= ;; esac; \
+	[ $${#interpreter} -le 250 ] || broken="is too long"; \
+	if [ -n "$$broken" ]; then \
+		echo "make: $(VENV)/bin/wg can't be run: the path of $(VENV) $$broken, and the system can't start scripts from there." >&2; \
+		echo "      Move this folder, or keep the environment elsewhere: make install VENV=/a/plain/path" >&2; exit 1; \
+	fi; \
+	if [ ! -x "$$interpreter" ] || [ ! -x $(VENV)/bin/wg ]; then \
+		echo "make: $(VENV)/bin/wg can't be run: $$interpreter is gone (was this folder moved?)." >&2; \
+		echo "      Make it anew: rm -r $(VENV) && make install" >&2; exit 1; \
+	fi; \
+	if [ -e workgraph/wg.py ] && ! said=$$($(VENV)/bin/wg --version 2>&1); then \
+		printf '%s\n' "$$said" >&2; \
+		echo "make: $(VENV)/bin/wg --version fails as shown. If the environment is broken: rm -r $(VENV) && make install" >&2; exit 1; \
+	fi
+
+$(STAMP): pyproject.toml requirements/build.lock requirements/dev.lock bin/wg bin/wgd workgraph/__init__.py | $(VENV)/bin/python
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/build.lock
+	$(PIP) install --quiet --no-deps --require-hashes --no-build-isolation --use-pep517 -r requirements/dev.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@# setuptools has done its part, and its .pth file costs each start of `wg` a millisecond
+	$(PIP) uninstall --quiet --yes setuptools
+	@touch $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: $(PYTHON) is not Python 3.11 or later. Name one that is: make install PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+
+demo: install
+	@PATH="$$(cd $(VENV)/bin && pwd):$$PATH" sh examples/repo-report/demo.sh "$(REPO)"
+
+test: $(STAMP)
+	$(PYTEST) -m "not agents and not long" $(ARGS)
+
+check: format lint types contracts quick
+
+format: $(STAMP)
+	$(VENV)/bin/ruff format --check .
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+
+types: $(STAMP)
+	$(VENV)/bin/mypy
+
+contracts: $(STAMP)
+	$(VENV)/bin/lint-imports
+
+quick: $(STAMP)
+	$(PYTEST) -m "not slow and not system and not agents and not long" $(ARGS)
+
+fix: $(STAMP)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench: $(STAMP)
+	$(VENV)/bin/python -m tests.bench $(ARGS)
+
+check-long: check
+	$(PYTEST) -m "slow or system or agents or long" $(ARGS)
+
+# Newest versions that pyproject.toml allows, for every platform and Python from 3.11 on.
+lock:
+	$(PYTHON) -m venv .venvs/lock
+	.venvs/lock/bin/python -m pip install --quiet --disable-pip-version-check $(LOCK_TOOL)
+	$(LOCK) --upgrade --group dev pyproject.toml --output-file requirements/dev.lock
+	$(LOCK) --upgrade --group build --constraints requirements/dev.lock --output-file requirements/build.lock
+
+clean:
+	rm -rf .venv .venvs build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find workgraph tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,418 @@
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+from msgspec import structs
+
+from workgraph.agents import kill
+from workgraph.agents.process import (
+    Adopted,
+    Ended,
+    Fate,
+    LaunchOrder,
+    RealLauncher,
+    SpawnError,
+    SweepTarget,
+    install_child_watcher,
+    raise_open_files,
+)
+from workgraph.graph.model import ProcessId
+
+#: Writes down what it was given.
+DUMP = """
+import json, os, resource, sys
+given = {
+    "argv": sys.argv[2:],
+    "env": dict(os.environ),
+    "cwd": os.getcwd(),
+    "stdin": sys.stdin.read(),
+    "nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    "signals": [
+        x.strip() for x in open("/proc/self/status") if x[:6] in ("SigBlk", "SigIgn")
+    ],
+}
+with open(sys.argv[1], "w") as file:
+    json.dump(given, file)
+"""
+
+
+def _an_order(root: Path, *argv: str, agent: int = 1) -> LaunchOrder:
+    return LaunchOrder(
+        agent=agent,
+        folder=f"{root}/.wg/agents/agent-{agent}",
+        argv=argv,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "WG_AGENT_ID": f"agent-{agent}",
+            "WG_DIR": f"{root}/.wg",
+        },
+        cwd=str(root),
+    )
+
+
+def _a_shell(root: Path, script: str, *argv: str) -> LaunchOrder:
+    return _an_order(root, "/bin/sh", "-c", script, "sh", *argv)
+
+
+async def _launch(launcher: RealLauncher, order: LaunchOrder) -> ProcessId:
+    install_child_watcher()
+    assert await launcher.prepare([order]) == {}
+    return (await launcher.launch(order)).process
+
+
+async def _run(order: LaunchOrder, launcher: RealLauncher | None = None) -> Ended:
+    launcher = launcher or RealLauncher()
+    await _launch(launcher, order)
+    return await launcher.wait_ended(order.agent)
+
+
+def _fifo(root: Path, name: str = "fifo") -> Path:
+    path = root / name
+    os.mkfifo(path)
+    return path
+
+
+async def _read(path: Path) -> str:
+    return await anyio.to_thread.run_sync(path.read_text)
+
+
+async def _write(path: Path, text: str = "\n") -> None:
+    await anyio.to_thread.run_sync(path.write_text, text)
+
+
+async def test_a_process_gets_exactly_the_order(tmp_path: Path) -> None:
+    """Rules 36 and 101: argv, environment, folder and stdin; nothing is added."""
+    out = tmp_path / "given.json"
+    argv = (
+        sys.executable,
+        "-ISE",
+        "-c",
+        DUMP,
+        str(out),
+        "a b",
+        "",
+        "$x",
+        "*",
+        "-n",
+        "'\"\\",
+    )
+    env = {"s": "1", "LC_ALL": "C.UTF-8", "EMPTY": "", "LINES_": "a\nb"}
+    order = structs.replace(
+        _an_order(tmp_path, *argv),
+        env=env,
+        files={"prompt.md": "do it\n", "plan.json": b"{}"},
+        stdin=f"{tmp_path}/.wg/agents/agent-1/prompt.md",
+    )
+
+    ended = await _run(order, RealLauncher(nofile_soft=123))
+
+    given = json.loads(await _read(out))
+    signals = given.pop("signals")
+    seen = {k: v for k, v in given["env"].items() if k not in {"PWD", "SHLVL", "_"}}
+    assert ended == Ended(agent=1, fate=Fate.EXITED, exit_code=0)
+    assert given | {"env": seen} == {
+        "argv": list(argv[5:]),
+        "env": env,
+        "cwd": str(tmp_path),
+        "stdin": "do it\n",
+        "nofile": 123,
+    }
+    # Python itself ignores PIPE and XFSZ
+    assert signals == ["SigBlk:\t0000000000000000", "SigIgn:\t0000000001001000"]
+
+
+async def test_all_of_an_agent_is_nice(tmp_path: Path) -> None:
+    """Also what its wrapper was just forking when the group was made nicer."""
+    fifo = _fifo(tmp_path)
+    launcher = RealLauncher()
+    script = 'echo >"$1"; read -r x <"$1"; exit 0'
+    order = structs.replace(_a_shell(tmp_path, script, str(fifo)), nice=3)
+    process = await _launch(launcher, order)
+    wanted = os.getpriority(os.PRIO_PROCESS, 0) + 3
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(launcher.wait_ended, 1)
+        await _read(fifo)
+        # the lowest of the group; the test's time-out ends this if it never comes
+        while os.getpriority(os.PRIO_PGRP, process.pid) != wanted:
+            await anyio.lowlevel.checkpoint()
+        await _write(fifo)
+
+
+async def test_a_folder_is_private_and_complete(tmp_path: Path) -> None:
+    """Everything but the owner is shut out; logs, a TMPDIR and the record are there."""
+    order = structs.replace(
+        _a_shell(tmp_path, "echo out; echo err >&2"),
+        stderr_apart=True,
+        files={"prompt.md": "x"},
+    )
+
+    await _run(order)
+
+    modes = {
+        path.name: oct(path.stat().st_mode & 0o777)
+        for path in Path(order.folder).iterdir()  # noqa: ASYNC240 - a test may block
+        if path.name not in {"run", "exit"}  # the agents' umask decides
+    }
+    assert modes == {
+        "output.log": "0o600",
+        "stderr.log": "0o600",
+        "prompt.md": "0o600",
+        "tmp": "0o700",
+    }
+    assert await _read(Path(order.folder, "output.log")) == "out\n"
+    assert await _read(Path(order.folder, "stderr.log")) == "err\n"
+    assert await _read(Path(order.folder, "exit")) == "0\n"
+
+
+async def test_output_and_errors_share_a_log_in_order(tmp_path: Path) -> None:
+    """Unless they are to be kept apart."""
+    order = _a_shell(tmp_path, "echo a; echo b >&2; echo c; cat")
+
+    await _run(order)
+
+    assert await _read(Path(order.folder, "output.log")) == "a\nb\nc\n"
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+@pytest.mark.parametrize("code", [0, 1, 2, 7, 75, 126, 127, 128, 129, 137, 143, 255])
+async def test_exit_codes(tmp_path: Path, shell: str, code: int) -> None:
+    """Codes that look like signals are codes where the shell tells them apart."""
+    ended = await _run(_a_shell(tmp_path, f"exit {code}"), RealLauncher(shell))
+
+    assert ended == Ended(agent=1, fate=Fate.EXITED, exit_code=code)
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+@pytest.mark.parametrize("number", [1, 2, 3, 6, 9, 10, 11, 13, 15])
+async def test_signals(tmp_path: Path, shell: str, number: int) -> None:
+    """The agent gets each signal with its default, the wrapper survives it."""
+    order = _a_shell(tmp_path, f"kill -{number} $$")
+
+    ended = await _run(order, RealLauncher(shell))
+
+    assert ended == Ended(agent=1, fate=Fate.SIGNALED, signal=number)
+
+
+@pytest.mark.parametrize("code", [130, 141])
+async def test_codes_that_no_shell_tells_from_signals(
+    tmp_path: Path, code: int
+) -> None:
+    """130 and 141 are taken for INT and PIPE: shells are silent about these."""
+    ended = await _run(_a_shell(tmp_path, f"exit {code}"))
+
+    assert ended == Ended(agent=1, fate=Fate.SIGNALED, signal=code - 128)
+
+
+async def test_a_missing_interpreter_is_named(tmp_path: Path) -> None:
+    """The program is there and can't be run: 127 with the shell's words."""
+    script = tmp_path / "script"
+    script.write_text("#!/nonexistent/python\n")
+    script.chmod(0o700)
+
+    ended = await _run(_an_order(tmp_path, str(script)))
+
+    assert (ended.fate, ended.exit_code) == (Fate.EXITED, 127)
+    assert ended.detail.startswith("wg-agent: ")
+
+
+async def test_starts_that_fail_say_why(tmp_path: Path) -> None:
+    """One line with the value that is wrong."""
+    install_child_watcher()
+    launcher = RealLauncher()
+    good = _a_shell(tmp_path, "exit 0")
+    bad = [
+        structs.replace(good, agent=1, cwd=f"{tmp_path}/none"),
+        structs.replace(good, agent=2, argv=(f"{tmp_path}/gone",)),
+        structs.replace(good, agent=3, argv=("/usr",)),
+        structs.replace(good, agent=4, argv=("/bin/true", "x" * 200_000)),
+        structs.replace(good, agent=5, argv=("/bin/true", "a\0b")),
+        structs.replace(good, agent=6, stdin=f"{tmp_path}/prompt"),
+        structs.replace(good, agent=7, env={"A=B": "c"}),
+    ]
+    bad = [
+        structs.replace(o, folder=f"{tmp_path}/.wg/agents/agent-{o.agent}") for o in bad
+    ]
+    await launcher.prepare(bad)
+
+    size = 10 + 200_001 + sum(len(k) + len(v) + 2 for k, v in good.env.items())
+    said = []
+    for order in bad:
+        with pytest.raises(SpawnError) as caught:
+            await launcher.launch(order)
+        said.append(caught.value.message.replace(str(tmp_path), "ROOT"))
+
+    assert said == [
+        "the working directory ROOT/none can't be entered: No such file or directory",
+        "ROOT/gone can't be used: No such file or directory",
+        "/usr can't be used: it is not an executable file",
+        f"arguments and environment are too long: {size} bytes in all",
+        "/bin/true can't be started: embedded null byte",
+        "ROOT/prompt can't be used: No such file or directory",
+        "/bin/sh can't be started: illegal environment variable name",
+    ]
+
+
+async def test_prepare_names_what_it_could_not_make(tmp_path: Path) -> None:
+    """One bad order does not stop the others."""
+    good = _a_shell(tmp_path, "exit 0")
+    bad = structs.replace(good, agent=2, folder="/dev/null/agent-2")
+    odd = structs.replace(good, agent=3, files={"../x": ""})
+
+    errors = await RealLauncher().prepare([bad, good, odd])
+
+    assert errors == {
+        2: "can't make /dev/null/agent-2: Not a directory",
+        3: f"can't make {good.folder}: '../x' is not a plain name",
+    }
+
+
+async def test_leftovers_are_suspected_and_swept(tmp_path: Path) -> None:
+    """Rule 93: a background process holds the lock after a success."""
+    launcher = RealLauncher()
+    order = _a_shell(tmp_path, "sleep 1000 & exit 0")
+    process = await _launch(launcher, order)
+
+    ended = await launcher.wait_ended(1)
+    target = SweepTarget(agent=1, folder=order.folder, process=process)
+    left = await launcher.sweep([target])
+
+    assert (ended.exit_code, ended.leftover_suspected) == (0, True)
+    assert left == {}
+    assert await kill.find(target, boot_id=process.boot_id) == ()
+
+
+@pytest.mark.parametrize(
+    "escape",
+    [
+        'setsid sh -c \'echo $$ >"$0"; exec sleep 1000\' "$1" &',
+        '(setsid env -i sh -c \'echo $$ >"$0"; exec sleep 1000\' "$1" &) &',
+    ],
+    ids=["session", "double-fork-env-i"],
+)
+async def test_what_escapes_is_swept(tmp_path: Path, escape: str) -> None:
+    """By its environment, and with that cleared by the lock it has inherited."""
+    fifo = _fifo(tmp_path)
+    launcher = RealLauncher()
+    order = _a_shell(tmp_path, escape + " exit 0", str(fifo))
+    process = await _launch(launcher, order)
+    pid = int(await _read(fifo))
+    ended = await launcher.wait_ended(1)
+    escaped = kill.read_stat(pid)
+
+    target = SweepTarget(agent=1, folder=order.folder, process=process)
+    left = await launcher.sweep([target])
+
+    assert ended.leftover_suspected
+    assert escaped is not None
+    assert escaped.alive
+    assert left == {}
+    after = kill.read_stat(pid)
+    assert after is None or not after.alive
+
+
+async def test_a_killed_wrapper_is_lost_and_its_agent_ended(tmp_path: Path) -> None:
+    """Nobody saw the agent's end: it is made sure that there is one."""
+    fifo = _fifo(tmp_path)
+    launcher = RealLauncher(orphan_grace_s=5)
+    order = _a_shell(tmp_path, 'echo $$ >"$1"; exec sleep 1000', str(fifo))
+    process = await _launch(launcher, order)
+    pid = int(await _read(fifo))
+
+    os.kill(process.pid, signal.SIGKILL)
+    ended = await launcher.wait_ended(1)
+
+    assert ended.fate is Fate.LOST
+    stat = kill.read_stat(pid)
+    assert stat is None or not stat.alive
+
+
+async def test_settle_another_boot_is_lost(tmp_path: Path) -> None:
+    """A pid without a status, from before the machine was restarted."""
+    order = _a_shell(tmp_path, "exit 0")
+    launcher = RealLauncher()
+    await launcher.prepare([order])
+    await _write(Path(order.folder, "run"), f"{os.getpid()}\n")
+    before = ProcessId(pid=os.getpid(), boot_id="other", start_ticks=1)
+
+    ended = await launcher.settle(1, order.folder, None, before)
+
+    assert isinstance(ended, Ended)
+    assert ended.fate is Fate.LOST
+
+
+@pytest.mark.parametrize(
+    ("run", "fate"),
+    [("", Fate.NEVER_STARTED), ("12", Fate.NEVER_STARTED), ("12\n", Fate.LOST)],
+)
+async def test_settle_a_recorded_wrapper_that_died(
+    tmp_path: Path, run: str, fate: Fate
+) -> None:
+    """Killed before it traps signals, it has not started anything."""
+    order = _a_shell(tmp_path, "exit 0")
+    launcher = RealLauncher()
+    await launcher.prepare([order])
+    await _write(Path(order.folder, "run"), run)
+    dead = ProcessId(pid=os.getpid(), boot_id=kill.read_boot_id(), start_ticks=0)
+
+    ended = await launcher.settle(1, order.folder, None, dead)
+
+    assert isinstance(ended, Ended)
+    assert ended.fate is fate
+
+
+async def test_settle_a_number_counts_whatever_the_boot(tmp_path: Path) -> None:
+    """The agent had ended before the machine was restarted."""
+    order = _a_shell(tmp_path, "exit 0")
+    launcher = RealLauncher()
+    await launcher.prepare([order])
+    await _write(Path(order.folder, "run"), "1\n7\n")
+    before = ProcessId(pid=1, boot_id="other", start_ticks=1)
+
+    ended = await launcher.settle(1, order.folder, None, before)
+
+    assert ended == Ended(
+        agent=1, fate=Fate.EXITED, exit_code=7, leftover_suspected=False
+    )
+
+
+async def test_settle_adopts_though_the_folder_was_removed(tmp_path: Path) -> None:
+    """The process is told by its identity; its end can't be known, and is lost."""
+    fifo = _fifo(tmp_path)
+    order = _a_shell(tmp_path, 'echo >"$1"; read -r x <"$1"', str(fifo))
+    first, second = RealLauncher(), RealLauncher()
+    install_child_watcher()
+    await first.prepare([order])
+    started = await first.launch(order)
+    await _read(fifo)
+    await anyio.to_thread.run_sync(os.rename, order.folder, f"{tmp_path}/elsewhere")
+
+    found = await second.settle(1, order.folder, started.folder_inode, started.process)
+    await _write(fifo)
+    ended = await second.wait_ended(1)
+    await first.wait_ended(1)
+
+    assert found == Adopted(agent=1, process=started.process)
+    assert ended.fate is Fate.LOST
+    assert "folder" in ended.detail
+
+
+def test_the_limit_of_open_files_is_raised_and_the_old_one_told() -> None:
+    """Agents get what the daemon had."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        old = raise_open_files()
+        now = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert old == 100
+    assert now > 100

@@ -1,0 +1,97 @@
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from workgraph.agents import wrapper
+from workgraph.agents.wrapper import Lock, Record
+
+
+@pytest.mark.parametrize(
+    ("run", "exit_file", "expected"),
+    [
+        (b"", b"", Record()),
+        (b"12", b"", Record()),
+        (b"12\n", b"", Record(pid=12)),
+        (b"12\n0\n", b"", Record(pid=12, status=0)),
+        (b"12\n13", b"", Record(pid=12)),
+        (b"12\nKilled\n137\n", b"", Record(pid=12, status=137, words=True)),
+        (b"12\nKilled\n", b"", Record(pid=12, words=True)),
+        (b"12\n", b"7\n", Record(pid=12, status=7)),
+        (b"12\n", b"7", Record(pid=12)),
+        (b"12\n0\n", b"7\n", Record(pid=12, status=0)),
+    ],
+)
+def test_only_complete_lines_of_a_record_count(
+    run: bytes, exit_file: bytes, expected: Record
+) -> None:
+    """A line that was cut off says nothing; `run` goes before `exit`."""
+    assert wrapper.parse_record(run, exit_file) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "prints", "expected"),
+    [
+        (0, False, True, (0, None)),
+        (127, False, False, (127, None)),
+        (128, False, False, (128, None)),
+        (137, True, True, (None, 9)),
+        (137, False, True, (137, None)),
+        (137, False, False, (None, 9)),
+        (130, False, True, (None, 2)),
+        (141, False, True, (None, 13)),
+        (255, False, False, (255, None)),
+        (255, True, True, (None, None)),
+    ],
+)
+def test_code_and_signal_are_told_apart(
+    status: int, words: bool, prints: bool, expected: tuple[int | None, int | None]
+) -> None:
+    """By the shell's words, where it is a shell that has any."""
+    assert wrapper.tell(status, words=words, prints=prints) == expected
+
+
+def test_a_lock_is_held_free_or_missing(tmp_path: Path) -> None:
+    """Free again when the last descriptor is closed."""
+    folder = tmp_path / "agent-1"
+    before = wrapper.probe_lock(str(folder))
+    folder.mkdir()
+
+    lock, inode = wrapper.take_lock(str(folder))
+    held = wrapper.look(str(folder), inode)
+    os.close(lock)
+
+    assert before is Lock.MISSING
+    assert held.lock is Lock.HELD
+    assert wrapper.look(str(folder), inode).lock is Lock.FREE
+
+
+def test_probes_do_not_see_each_other(tmp_path: Path) -> None:
+    """Two that look at once both find it free."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+
+    seen = wrapper.probe_lock(str(tmp_path))
+    os.close(fd)
+
+    assert seen is Lock.FREE
+
+
+def test_a_folder_made_anew_is_missing(tmp_path: Path) -> None:
+    """Another inode: not the folder of this agent, whatever it holds."""
+    (tmp_path / "run").write_text("12\n0\n")
+
+    seen = wrapper.look(str(tmp_path), tmp_path.stat().st_ino + 1)
+
+    assert seen == wrapper.Look(lock=Lock.MISSING)
+
+
+def test_a_lock_is_taken_once(tmp_path: Path) -> None:
+    """The second start of an agent is refused."""
+    lock, _ = wrapper.take_lock(str(tmp_path))
+
+    with pytest.raises(BlockingIOError):
+        wrapper.take_lock(str(tmp_path))
+
+    os.close(lock)

@@ -1,0 +1,176 @@
+"""The whole core under test: real SQLite in memory, fake clock, fake processes."""
+
+import hashlib
+import itertools
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from tests.fake_clock import FakeClock
+from tests.fakes import FakeLauncher
+from tests.invariants import check_invariants
+from workgraph import logs
+from workgraph.agents.builtin import BUILTINS
+from workgraph.agents.choices import Host as PlanHost
+from workgraph.agents.executor import load_executors
+from workgraph.agents.plan import prepare_grounds
+from workgraph.commands.context import Caller
+from workgraph.daemon.apply import Host
+from workgraph.daemon.effects import Effects
+from workgraph.daemon.engine import Engine, Mode
+from workgraph.daemon.recover import settle_agents
+from workgraph.graph import requests as r
+from workgraph.graph.model import Agent, Task
+from workgraph.graph.replies import Reply
+from workgraph.settings import load_settings
+from workgraph.store import agent_reads, reads
+from workgraph.store.database import Store, Tx
+
+OPERATOR = Caller(name="me")
+
+
+def plan_host(**changes: Any) -> PlanHost:
+    """A machine on which every program is there."""
+    values: dict[str, Any] = {
+        "env": {"PATH": "/usr/bin:/bin", "HOME": "/home/me", "USER": "me"},
+        "project_dir": "/project",
+        "wg_dir": "/project/.wg",
+        "socket": "/project/.wg/wgd.sock",
+        "bin_dir": "/project/.wg/bin",
+        "home": "/home/me",
+        "has_executable": lambda name, _path: f"/usr/bin/{name.rsplit('/', 1)[-1]}",
+        "exists": lambda _path: True,
+        "is_dir": lambda _path: True,
+    }
+    return PlanHost(**(values | changes))
+
+
+@dataclass
+class Core:
+    """An engine with all its surroundings in a test's hands."""
+
+    engine: Engine
+    store: Store
+    clock: FakeClock
+    launcher: FakeLauncher
+
+    async def do(self, request: r.AnyRequest, caller: Caller = OPERATOR) -> Reply:
+        """Says a request and lets everything that follows from it happen."""
+        reply = await self.engine.answer(request, caller)
+        await self.settle()
+        return reply
+
+    async def add(self, title: str, **options: Any) -> str:
+        """Adds a task; a shell task unless the options say otherwise."""
+        if "exec" not in options and "executor" not in options:
+            options["exec"] = "true"
+        reply = await self.do(r.AddTask(title=title, **options))
+        task_id: str = reply.data.id
+        return task_id
+
+    async def settle(self) -> None:
+        """Returns when no fact, change or effect is on its way."""
+        for _ in range(2):
+            await anyio.wait_all_tasks_blocked()
+            await self.engine.settle()
+        await anyio.wait_all_tasks_blocked()
+
+    async def exit(self, task: str, code: int = 0) -> None:
+        """Ends the agent that holds a task."""
+        self.launcher.exit(await self.holder(task), code=code)
+        await self.settle()
+
+    async def crash(self, task: str, signal: int = 9) -> None:
+        """Kills the agent that holds a task."""
+        self.launcher.exit(await self.holder(task), signal=signal)
+        await self.settle()
+
+    async def holder(self, task: str) -> int:
+        """The number of the agent that holds a task."""
+        claimed_by = (await self.task(task)).claimed_by
+        assert claimed_by is not None, f"{task} is not in progress"
+        return int(claimed_by.removeprefix("agent-"))
+
+    async def task(self, task: str) -> Task:
+        """A task's row."""
+        return await self.store.read(lambda tx: reads.task(tx, task), 0)
+
+    async def status(self, task: str) -> str:
+        """A task's status."""
+        return (await self.task(task)).status
+
+    async def agents(self, task: str) -> list[Agent]:
+        """All attempts at a task."""
+        return await self.store.read(lambda tx: agent_reads.agents_of(tx, task), 0)
+
+    async def agent_caller(self, task: str) -> Caller:
+        """Speaks as the agent that holds a task."""
+        number = await self.holder(task)
+
+        def load(tx: Tx) -> Agent:
+            return agent_reads.by_number(tx, number)
+
+        agent = await self.store.read(load, 0)
+        return Caller(name=agent.id, agent=agent)
+
+
+@asynccontextmanager
+async def running_core(
+    *settings: str,
+    store: Store | None = None,
+    clock: FakeClock | None = None,
+    launcher: FakeLauncher | None = None,
+    mode: Mode | None = None,
+    host: PlanHost | None = None,
+) -> AsyncGenerator[Core]:
+    """A core that runs while the block does, and is whole at its end.
+
+    A `store` that is given stays open, so that the next core is a restart.
+    """
+    own = await Store.open(":memory:") if store is None else store
+    clock = clock or FakeClock()
+    launcher = launcher or FakeLauncher()
+    layered = load_settings(None, None, settings)
+    executors = load_executors(layered.settings, BUILTINS)
+    grounds = prepare_grounds(layered, executors, host or plan_host())
+    tokens = itertools.count(1)
+    log = logs.quiet_log()
+
+    def make_host(effects: Effects) -> Host:
+        return Host(
+            grounds=grounds,
+            folder=effects.folder,
+            new_token=lambda: hashlib.sha256(b"%d" % next(tokens)).hexdigest(),
+        )
+
+    engine = Engine(
+        store=own,
+        clock=clock,
+        effects=lambda post: Effects(launcher, post, "/project/.wg/agents", log),
+        host=make_host,
+        mode=mode or Mode(),
+        log=log,
+    )
+    try:
+        async with anyio.create_task_group() as group:
+            await group.start(engine.run)
+            await settle_agents(engine, group, log)
+            core = Core(engine, own, clock, launcher)
+            await core.settle()
+            yield core
+            group.cancel_scope.cancel()
+        await own.read(check_invariants, clock.now())
+    finally:
+        if store is None:
+            await own.close()
+
+
+def project_file(tmp_path: Path, text: str) -> Path:
+    """A settings file."""
+    file = tmp_path / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    return file

@@ -1,0 +1,38 @@
+"""A clock that tests move."""
+
+import anyio
+
+from workgraph.graph.times import SECOND
+
+#: 2026-01-01T00:00:00Z
+START = 1_767_225_600 * SECOND
+
+
+class FakeClock:
+    """Time stands still until a test advances it."""
+
+    def __init__(self, now: int = START) -> None:
+        self._now = now
+        self._waiting: list[tuple[int, anyio.Event]] = []
+
+    def now(self) -> int:
+        """The moment that tests have set."""
+        return self._now
+
+    async def wait(self, event: anyio.Event, until: int | None) -> None:
+        """Returns when the event is set, or when time was moved to that moment."""
+        if until is None or event.is_set():
+            await event.wait()
+            return
+        if until <= self._now:
+            return
+        self._waiting.append((until, event))
+        await event.wait()
+
+    def advance(self, seconds: float) -> None:
+        """Moves time on, and rings for all who wait for a moment that has come."""
+        self._now += round(seconds * SECOND)
+        due = [event for until, event in self._waiting if until <= self._now]
+        self._waiting = [w for w in self._waiting if w[0] > self._now]
+        for event in due:
+            event.set()

@@ -1,0 +1,205 @@
+"""Fakes of the seams to the world; each passes the contract tests of the real thing."""
+
+from collections.abc import Sequence
+
+import anyio
+
+from workgraph.agents.process import (
+    Adopted,
+    Ended,
+    Fate,
+    LaunchOrder,
+    SpawnError,
+    Started,
+    SweepTarget,
+)
+from workgraph.graph.errors import WorkgraphBug
+from workgraph.graph.model import ProcessId
+
+_FIRST_PID = 1_000_000
+
+
+class _Agent:
+    """An agent as the world has it, whether or not a daemon knows."""
+
+    def __init__(self, order: LaunchOrder) -> None:
+        self.order = order
+        self.started: Started | None = None
+        self.ended: Ended | None = None
+        #: Set at the end; made anew when a daemon dies, with those who wait on it.
+        self.gone = anyio.Event()
+        self.adopted = False
+
+
+class FakeLauncher:
+    """A launcher without processes: tests say what agents do.
+
+    `orders` and `stops` are what was asked of it, in order. The agents live on when
+    the daemon "dies" (`crash`), as the real ones do.
+    """
+
+    def __init__(self) -> None:
+        self.orders: list[LaunchOrder] = []
+        #: Agent and whether it was forced.
+        self.stops: list[tuple[int, bool]] = []
+        self.swept: list[int] = []
+        self.frozen: set[int] = set()
+        #: Agents that ignore TERM.
+        self.stubborn: set[int] = set()
+        #: Agents that go on after any signal: tests end them with `exit`.
+        self.unmoved: set[int] = set()
+        #: What `stop` and `sweep` can't end, by agent.
+        self.leftovers: dict[int, tuple[int, ...]] = {}
+        self._agents: dict[int, _Agent] = {}
+        self._failures: list[str] = []
+        self._prepare_failures: list[str] = []
+        self._closed = False
+
+    # What tests say.
+
+    def exit(
+        self, agent: int, code: int | None = None, signal: int | None = None
+    ) -> None:
+        """Ends an agent: by itself with a code, or by a signal."""
+        fate = Fate.SIGNALED if code is None else Fate.EXITED
+        self.end(Ended(agent=agent, fate=fate, exit_code=code, signal=signal))
+
+    def end(self, ended: Ended) -> None:
+        """Ends an agent in any way there is, lost ones included."""
+        known = self._agents[ended.agent]
+        assert known.started is not None, f"agent-{ended.agent} was not launched"
+        assert known.ended is None, f"agent-{ended.agent} has ended"
+        known.ended = ended
+        self.frozen.discard(ended.agent)
+        known.gone.set()
+
+    def fail_next(self, reason: str) -> None:
+        """Makes the next launch fail; calls add up."""
+        self._failures.append(reason)
+
+    def fail_next_prepare(self, reason: str) -> None:
+        """Makes the next folder that is to be made fail; calls add up."""
+        self._prepare_failures.append(reason)
+
+    def crash(self) -> None:
+        """The daemon dies: what runs goes on, and nobody waits for it."""
+        for agent in self._agents.values():
+            agent.adopted = False
+            agent.gone = anyio.Event()
+            if agent.ended is not None:
+                agent.gone.set()
+        self._closed = False
+
+    def forget(self, agent: int) -> None:
+        """Removes an agent with its folder, as if it had never been prepared."""
+        del self._agents[agent]
+
+    def running(self) -> tuple[int, ...]:
+        """The agents that run, by number."""
+        return tuple(sorted(n for n in self._agents if self._runs(n)))
+
+    # What the daemon asks.
+
+    async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
+        """Keeps the orders; see `Launcher`."""
+        errors = {}
+        for order in orders:
+            if self._prepare_failures:
+                errors[order.agent] = self._prepare_failures.pop(0)
+            elif self._was_started(order.agent):
+                errors[order.agent] = "an agent ran there already"
+            else:
+                self._agents[order.agent] = _Agent(order)
+        return errors
+
+    async def launch(self, order: LaunchOrder) -> Started:
+        """Records the order and says that it runs."""
+        if self._closed:
+            msg = f"agent-{order.agent} was launched after the launcher was closed"
+            raise WorkgraphBug(msg)
+        if self._failures:
+            raise SpawnError(self._failures.pop(0))
+        agent = self._agents.get(order.agent)
+        if agent is None:
+            msg = f"{order.folder} can't be used: No such file or directory"
+            raise SpawnError(msg)
+        if agent.started is not None:
+            msg = f"agent-{order.agent} was launched twice"
+            raise WorkgraphBug(msg)
+        self.orders.append(order)
+        process = ProcessId(
+            pid=_FIRST_PID + order.agent, boot_id="fake", start_ticks=order.agent
+        )
+        agent.adopted = True
+        agent.started = Started(
+            agent=order.agent, process=process, folder_inode=order.agent
+        )
+        return agent.started
+
+    async def wait_ended(self, agent: int) -> Ended:
+        """Waits until the test has ended it."""
+        known = self._agents[agent]
+        if not known.adopted:
+            msg = f"agent-{agent} was neither launched nor adopted"
+            raise WorkgraphBug(msg)
+        await known.gone.wait()
+        assert known.ended is not None
+        return known.ended
+
+    async def settle(
+        self, agent: int, folder: str, inode: int | None, process: ProcessId | None
+    ) -> Adopted | Ended:
+        """Adopts what runs, and tells how the others ended."""
+        del folder
+        known = self._agents.get(agent)
+        if known is None or known.started is None:
+            unknown = inode is None and process is None
+            fate = Fate.NEVER_STARTED if unknown else Fate.LOST
+            return Ended(agent=agent, fate=fate)
+        if known.ended is not None:
+            return known.ended
+        known.adopted = True
+        return Adopted(agent=agent, process=known.started.process)
+
+    async def stop(
+        self,
+        agent: int,
+        folder: str,
+        process: ProcessId | None,
+        grace_s: float,
+        force: bool,
+    ) -> tuple[int, ...]:
+        """Ends it by TERM, or by KILL if it is stubborn or that is asked."""
+        del folder, process, grace_s
+        self.stops.append((agent, force))
+        if self._runs(agent) and agent not in self.unmoved:
+            self.exit(agent, signal=9 if force or agent in self.stubborn else 15)
+        return self.leftovers.get(agent, ())
+
+    async def sweep(self, agents: Sequence[SweepTarget]) -> dict[int, tuple[int, ...]]:
+        """Notes who was swept."""
+        numbers = [target.agent for target in agents]
+        self.swept.extend(numbers)
+        return {n: self.leftovers[n] for n in numbers if self.leftovers.get(n)}
+
+    def freeze(self, agent: int) -> bool:
+        """Notes it in `frozen`."""
+        if self._runs(agent):
+            self.frozen.add(agent)
+        return self._runs(agent)
+
+    def thaw(self, agent: int) -> bool:
+        """Takes it out of `frozen`."""
+        self.frozen.discard(agent)
+        return self._runs(agent)
+
+    async def close(self) -> None:
+        """Refuses further starts."""
+        self._closed = True
+
+    def _was_started(self, agent: int) -> bool:
+        known = self._agents.get(agent)
+        return known is not None and known.started is not None
+
+    def _runs(self, agent: int) -> bool:
+        return self._was_started(agent) and self._agents[agent].ended is None

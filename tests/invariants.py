@@ -1,0 +1,64 @@
+"""What holds of the database after every step (DESIGN §10)."""
+
+from workgraph.graph.model import AgentStatus
+from workgraph.graph.status import MEETS, Status
+from workgraph.graph.topology import chains, sort_topologically
+from workgraph.store import agent_reads, history, reads
+from workgraph.store.database import Tx
+
+
+def check_invariants(tx: Tx) -> None:
+    """Asserts everything that must be true of the graph, at any instant."""
+    tasks = {task.id: task for task in reads.every_task(tx)}
+    agents = agent_reads.list_agents(tx)
+    live = [agent for agent in agents if agent.status is not AgentStatus.ENDED]
+    processes: dict[str, int] = {}
+    for agent in live:
+        if not agent.human:
+            processes[agent.task] = processes.get(agent.task, 0) + 1
+    assert all(count == 1 for count in processes.values()), "two live agents of a task"
+
+    after: dict[str, list[str]] = {}
+    for task in tasks.values():
+        dependencies = reads.dependencies(tx, task.id)
+        after[task.id] = [edge.id for edge, _ in dependencies]
+        unmet = sum(at not in MEETS[edge.on] for edge, at in dependencies)
+        assert task.unmet == unmet, f"{task.id}: unmet {task.unmet}, counted {unmet}"
+        held = task.status is Status.IN_PROGRESS
+        assert held == (task.claimed_by is not None), f"{task.id}: claim and status"
+        if held:
+            holder = agent_reads.by_id(tx, task.claimed_by or "")
+            assert holder.task == task.id
+            assert holder.status is not AgentStatus.ENDED or holder.outcome is None or (
+                not _is_concluded(tx, holder.number)
+            ), f"{task.id} is held by {holder.id}, which was concluded"
+        attempts = [a.attempt for a in agents if a.task == task.id]
+        assert attempts == sorted(set(attempts)), f"{task.id}: attempts {attempts}"
+
+    order, cycle = sort_topologically(sorted(tasks), after)
+    assert not cycle, f"the graph has a cycle: {cycle}"
+    measured = chains(order, after)
+    stored = {task.id: task.chain for task in tasks.values()}
+    assert stored == measured, "chains"
+
+    _check_log(tx, {task.id: task.status for task in tasks.values()})
+
+
+def _check_log(tx: Tx, statuses: dict[str, Status]) -> None:
+    """The change log has no holes, and replayed from nothing gives the statuses."""
+    changes = history.changes_since(tx, 0, None, 1_000_000)
+    assert [change.seq for change in changes] == list(range(1, len(changes) + 1))
+    replayed: dict[str, str] = {}
+    for change in changes:
+        if change.kind == "task_added":
+            assert change.task is not None
+            replayed[change.task] = change.to or ""
+        elif change.kind == "status_changed":
+            assert change.task is not None
+            assert replayed[change.task] == change.from_, change
+            replayed[change.task] = change.to or ""
+    assert replayed == {task: str(status) for task, status in statuses.items()}
+
+
+def _is_concluded(tx: Tx, number: int) -> bool:
+    return bool(tx.value("select concluded from agents where number = ?", (number,)))

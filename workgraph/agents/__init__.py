@@ -1,0 +1,1 @@
+"""The hands: what an agent is started with, its start, and the reading of its end."""

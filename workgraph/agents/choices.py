@@ -1,0 +1,205 @@
+"""The choices behind a plan: executor, model, endpoint, folder and time, by precedence.
+
+Each is a plain function of the task, the actor, the flags and the layered settings, and
+gives the value with the words for where it was set. Only `plan_spawn` calls them.
+"""
+
+import difflib
+import posixpath
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from workgraph.agents.environment import Chosen
+from workgraph.agents.executor import Executor, Executors
+from workgraph.graph.errors import UserError
+from workgraph.graph.model import Actor, Task
+from workgraph.settings import Endpoint, Layered
+
+SHELL: Final = "shell"
+
+
+class PlanError(UserError):
+    """No plan can be made, or its process could not run: something has to change."""
+
+    default_code = "misconfigured"
+
+
+class Host(Struct, frozen=True, kw_only=True):
+    """The machine, as far as a plan depends on it."""
+
+    env: Mapping[str, str]
+    project_dir: str
+    #: The `.wg` folder.
+    wg_dir: str
+    socket: str
+    #: `.wg/bin`, which comes first in every agent's PATH.
+    bin_dir: str
+    home: str
+    #: Where a program is, given its name and a PATH; null when it is nowhere.
+    has_executable: Callable[[str, str], str | None]
+    exists: Callable[[str], bool]
+    is_dir: Callable[[str], bool]
+    #: The interpreter that workgraph itself runs on.
+    python: str = "python3"
+
+
+class Flags(Struct, frozen=True, kw_only=True):
+    """What `wg spawn` and `wg plan` say for this one start."""
+
+    executor: str | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    #: The caller looks it up: the plan is given the actor itself.
+    actor: str | None = None
+
+
+class Grounds(Struct, frozen=True, kw_only=True):
+    """What plans of all tasks share until the settings or the host change."""
+
+    layered: Layered
+    executors: Executors
+    host: Host
+    #: The environment before task and attempt, by executor.
+    env: Mapping[str, Mapping[str, Chosen[str]]]
+
+
+def from_settings(layered: Layered, key: str) -> Chosen[Any]:
+    """The setting that holds, with its source as plans name it."""
+    held = layered.effective(key)
+    if held.layer in {"default", "command line"}:
+        return Chosen(held.value, held.layer)
+    table, dot, name = key.rpartition(".")
+    where = f"[{table}].{name}" if dot else f"[[{key}]]"
+    return Chosen(held.value, f"{held.layer} {where}")
+
+
+def choose_executor(
+    grounds: Grounds, task: Task, actor: Actor | None, flags: Flags
+) -> tuple[Chosen[str], Executor]:
+    """The executor's name with its source, and the executor.
+
+    Raises:
+        PlanError: The task or a flag contradicts itself, or there is no such executor.
+    """
+    chosen = _choose_name(grounds, task, actor, flags)
+    executor = grounds.executors.by_name.get(chosen.value)
+    if executor is not None:
+        return chosen, executor
+    message = f"{task.id}: there is no executor {chosen.value} ({chosen.source})"
+    if problem := grounds.executors.problems.get(chosen.value):
+        raise PlanError(message, hint=problem)
+    raise PlanError(message, hint=_nearest(chosen.value, grounds.executors.by_name))
+
+
+def _choose_name(
+    grounds: Grounds, task: Task, actor: Actor | None, flags: Flags
+) -> Chosen[str]:
+    own: Chosen[str] | None = None
+    if task.spec.executor:
+        own = Chosen(task.spec.executor, "task.executor")
+    if task.spec.exec:
+        if own is not None and own.value != SHELL:
+            message = (
+                f"{task.id}: it has a command, which shell runs (task.exec), and "
+                f"executor {own.value} (task.executor)"
+            )
+            raise PlanError(message, hint=f"drop one of them: wg edit {task.id}")
+        own = Chosen(SHELL, "task.exec")
+    if own is not None:
+        if flags.executor and flags.executor != own.value:
+            message = (
+                f"{task.id}: executor {flags.executor} (command line) contradicts "
+                f"executor {own.value} ({own.source})"
+            )
+            raise PlanError(message, hint=f"leave --executor out, or wg edit {task.id}")
+        return own
+    if flags.executor:
+        return Chosen(flags.executor, "command line")
+    setting = from_settings(grounds.layered, "dispatcher.executor")
+    if actor is not None and actor.executor and setting.source != "command line":
+        return Chosen(actor.executor, "actor.executor")
+    return setting
+
+
+def choose_model(
+    grounds: Grounds, task: Task, actor: Actor | None, flags: Flags, executor: Executor
+) -> Chosen[str | None]:
+    """The model; null leaves it to the executor, whose own is the default."""
+    if executor.name == SHELL:
+        return Chosen(None, f"none (executor={SHELL})")
+    setting = from_settings(grounds.layered, "dispatcher.model")
+    said_here = setting.value if setting.source == "command line" else None
+    for value, source in (
+        (flags.model or said_here, "command line"),
+        (task.spec.model, "task.model"),
+        (actor.model if actor else None, "actor.model"),
+        # An empty model of the project's goes before the user's: the executor's own.
+        (setting.value, setting.source),
+    ):
+        if value:
+            return Chosen(value, source)
+    return Chosen(None, setting.source)
+
+
+def choose_endpoint(
+    grounds: Grounds, task: Task, flags: Flags, executor: Executor
+) -> tuple[Chosen[str | None], Endpoint | None]:
+    """The endpoint's name or URL with its source, and the endpoint; null for most.
+
+    Raises:
+        PlanError: The executor needs one, and none or several could be meant.
+    """
+    if not executor.needs_endpoint:
+        return Chosen(None, f"none (executor={executor.name})"), None
+    endpoints = grounds.layered.settings.endpoints
+    for name, source in (
+        (flags.endpoint, "command line"),
+        (task.spec.endpoint, "task.endpoint"),
+    ):
+        if not name:
+            continue
+        for endpoint in endpoints:
+            if name in {endpoint.name, endpoint.url}:
+                return Chosen(name, source), endpoint
+        if name.startswith(("http://", "https://")):
+            return Chosen(name, source), Endpoint(name=name, url=name)
+        message = f"{task.id}: there is no endpoint {name} ({source})"
+        raise PlanError(message, hint=_nearest(name, (e.name for e in endpoints)))
+    source = from_settings(grounds.layered, "endpoints").source
+    defaults = [endpoint for endpoint in endpoints if endpoint.default]
+    if len(defaults) == 1:
+        return Chosen(defaults[0].name, f"{source} (the default)"), defaults[0]
+    if len(endpoints) == 1:
+        return Chosen(endpoints[0].name, f"{source} (the only one)"), endpoints[0]
+    names = ", ".join(endpoint.name for endpoint in defaults or endpoints)
+    found = "there is none" if not endpoints else f"it could be any of {names}"
+    if len(defaults) > 1:
+        found = f"several are marked default: {names}"
+    message = f"{task.id}: executor {executor.name} needs an endpoint, and {found}"
+    hint = "add an [[endpoints]] table to the settings, mark one default = true"
+    raise PlanError(message, hint=f"{hint}, or say --endpoint")
+
+
+def choose_working_dir(host: Host, task: Task) -> Chosen[str]:
+    """The folder to work in: the task's, seen from the project's, or that one."""
+    if not task.spec.working_dir:
+        return Chosen(host.project_dir, "default")
+    joined = posixpath.join(host.project_dir, task.spec.working_dir)
+    return Chosen(posixpath.normpath(joined), "task.working_dir")
+
+
+def choose_timeout(layered: Layered, task: Task) -> Chosen[float]:
+    """The wall clock of the attempt, in seconds."""
+    if task.spec.timeout_s is not None:
+        return Chosen(task.spec.timeout_s, "task.timeout_s")
+    return from_settings(layered, "agents.timeout")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    there = sorted(names)
+    near = difflib.get_close_matches(name, there, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are: {', '.join(there)}" if there else "the settings name none"

@@ -1,0 +1,39 @@
+"""The prompt of an attempt: what the agent is told about its task.
+
+Text that comes from tasks is data: it stands in marked blocks and nothing in it is
+expanded.
+"""
+
+from typing import Final
+
+from workgraph.graph.model import Task
+
+RULES: Final = """\
+You are an agent of workgraph and work on one task. When it is done, say
+`wg done --summary "what you found and made"`; when it can't be done, say
+`wg fail --reason "why"`. `wg log "..."` leaves a note, `wg progress PERCENT` says how
+far you are, `wg artifact PATH` records a file that others need.
+"""
+
+
+def compose_prompt(task: Task) -> str:
+    """The prompt for a task. Pure, and the same to the byte for the same task."""
+    spec = task.spec
+    parts = [RULES, _block("task", f"{task.id}: {spec.title}")]
+    if spec.description:
+        parts.append(_block("description", spec.description))
+    if spec.prompt:
+        parts.append(_block("prompt", spec.prompt))
+    if spec.inputs:
+        parts.append(_block("inputs", "\n".join(spec.inputs)))
+    if spec.outputs:
+        parts.append(_block("promised outputs", "\n".join(spec.outputs)))
+    return "\n".join(parts)
+
+
+def _block(name: str, text: str) -> str:
+    """A marked block; a line in it that looks like a mark is set off."""
+    lines = "\n".join(
+        f" {line}" if line.startswith("=====") else line for line in text.split("\n")
+    )
+    return f"===== {name}\n{lines}\n===== end of {name}\n"

@@ -1,0 +1,386 @@
+"""The plan: the only place where it is decided what runs, and where each value is from.
+
+`plan_spawn` is pure. What is the same for all tasks until the settings or the host
+change is put together once, as `Grounds`; looking for files and programs are functions
+that the caller hands in. The plan is frozen, and what is launched is exactly it.
+"""
+
+import posixpath
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from msgspec import Struct
+
+from workgraph.agents.choices import (
+    SHELL,
+    Flags,
+    Grounds,
+    Host,
+    PlanError,
+    choose_endpoint,
+    choose_executor,
+    choose_model,
+    choose_timeout,
+    choose_working_dir,
+    from_settings,
+)
+from workgraph.agents.environment import (
+    MASK,
+    VARIABLE_NAME,
+    Chosen,
+    base_environment,
+    executor_environment,
+    is_secret,
+    mask_passwords,
+    missing_credentials,
+    with_bin,
+)
+from workgraph.agents.executor import Executor, Executors, Job
+from workgraph.graph.model import Actor, Task
+from workgraph.settings import Endpoint, Layered, PromptMode
+
+__all__ = [
+    "AgentFacts",
+    "Chosen",
+    "Flags",
+    "Grounds",
+    "Host",
+    "PlanError",
+    "SpawnPlan",
+    "log_line",
+    "plan_spawn",
+    "prepare_grounds",
+    "visible",
+]
+
+
+class AgentFacts(Struct, frozen=True, kw_only=True):
+    """What is known once the claim has been made."""
+
+    id: str
+    attempt: int
+    token: str
+    folder: str
+    #: The session to go on with; empty: a new one.
+    session: str = ""
+    #: The text of the prompt; only executors that take it as an argument need it.
+    prompt: str = ""
+
+
+class SpawnPlan(Struct, frozen=True, kw_only=True):
+    """Everything that decides what a process is, each value with its source."""
+
+    task: str
+    executor: Chosen[str]
+    model: Chosen[str | None]
+    #: The name of an endpoint of the settings, or the URL that was given.
+    endpoint: Chosen[str | None]
+    working_dir: Chosen[str]
+    #: Ready to be executed: the program is an absolute path, if there is one.
+    argv: Chosen[tuple[str, ...]]
+    env: Mapping[str, Chosen[str]]
+    #: `prompt` or `/dev/null`.
+    stdin: Chosen[str]
+    timeout_s: Chosen[float]
+    prompt: PromptMode
+    #: The stream on stdout is structured, so stderr gets a file of its own.
+    stderr_apart: bool
+    #: What would keep it from running well.
+    problems: tuple[str, ...] = ()
+
+
+NO_FLAGS: Final = Flags()
+
+
+def prepare_grounds(layered: Layered, executors: Executors, host: Host) -> Grounds:
+    """Does the part of planning that is the same for all tasks. Pure."""
+    base = base_environment(layered.settings.env.pass_, host.env, host.bin_dir)
+    env = {
+        name: executor_environment(base, executor.env, host.env)
+        for name, executor in executors.by_name.items()
+    }
+    return Grounds(layered=layered, executors=executors, host=host, env=env)
+
+
+def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keyword
+    grounds: Grounds,
+    *,
+    task: Task,
+    actor: Actor | None = None,
+    flags: Flags = NO_FLAGS,
+    agent: AgentFacts | None = None,
+    preview: bool = False,
+) -> SpawnPlan:
+    """Decides what an attempt at a task would run. Pure.
+
+    Args:
+        actor: Whose attempt it is.
+        agent: Null before the claim: what is not known yet shows as `<agent>`,
+            `<session>`, and the token as `***`.
+        preview: For `wg plan`: a missing program, folder or credential is listed in
+            `problems` instead of refused.
+
+    Raises:
+        PlanError: No plan can be made, or (but for a preview) it could not run.
+    """
+    chosen, executor = choose_executor(grounds, task, actor, flags)
+    model = choose_model(grounds, task, actor, flags, executor)
+    if model.value is not None and (reason := executor.accepts(model.value)):
+        message = (
+            f"{task.id}: model {model.value} ({model.source}) does not go with "
+            f"executor {chosen.value} ({chosen.source}): {reason}"
+        )
+        hint = f"change the model ({model.source}) or the executor ({chosen.source})"
+        raise PlanError(message, hint=hint)
+    endpoint, address = choose_endpoint(grounds, task, flags, executor)
+    working_dir = choose_working_dir(grounds.host, task)
+    facts = agent or _before_the_claim(grounds.host)
+    job = Job(
+        task=task.id,
+        agent=facts.id,
+        workspace=working_dir.value,
+        prompt_file=f"{facts.folder}/prompt.md",
+        prompt=facts.prompt,
+        model=model.value or "",
+        endpoint=address.url if address else "",
+        session=facts.session,
+        exec=task.spec.exec or "",
+        python=grounds.host.python,
+    )
+    command = _command(task, executor, job)
+    draft = _Draft(
+        host=grounds.host,
+        task=task,
+        actor=actor,
+        flags=flags,
+        facts=facts,
+        executor=executor,
+        model=model,
+        endpoint=endpoint,
+        address=address,
+        working_dir=working_dir,
+        job=job,
+    )
+    env = _environment(draft, grounds.env[executor.name])
+    program = _locate(command[0], env["PATH"].value, working_dir.value, grounds.host)
+    lacks = _lacks(draft, env)
+    if program is None:
+        message = (
+            f"{task.id}: {command[0]}, the program of executor {chosen.value} "
+            f"({chosen.source}), is not there"
+        )
+        hint = f"install it, or name its path in [executors.{chosen.value}].argv"
+        lacks.append(PlanError(message, hint=hint))
+    if lacks and not preview:
+        raise lacks[0]
+    return SpawnPlan(
+        task=task.id,
+        executor=chosen,
+        model=model,
+        endpoint=endpoint,
+        working_dir=working_dir,
+        argv=Chosen(
+            (program or command[0], *command[1:]),
+            _source_of(grounds.layered, task, executor, "argv"),
+        ),
+        env=MappingProxyType(env),
+        stdin=Chosen(
+            "prompt" if executor.prompt == "stdin" else "/dev/null",
+            _source_of(grounds.layered, task, executor, "prompt"),
+        ),
+        timeout_s=choose_timeout(grounds.layered, task),
+        prompt=executor.prompt,
+        stderr_apart=executor.stream != "text",
+        problems=(
+            *(lack.message for lack in lacks),
+            *_unused(draft),
+        ),
+    )
+
+
+def visible(plan: SpawnPlan) -> dict[str, Any]:
+    """The plan as it is shown and kept (CONTRACT §3.4): no secrets in it."""
+    env = {
+        name: _shown(MASK if is_secret(name) and chosen.value else chosen.value, chosen)
+        for name, chosen in plan.env.items()
+    }
+    return {
+        "task": plan.task,
+        "executor": _shown(plan.executor.value, plan.executor),
+        "model": _shown(plan.model.value, plan.model),
+        "endpoint": _shown(plan.endpoint.value, plan.endpoint),
+        "working_dir": _shown(plan.working_dir.value, plan.working_dir),
+        "argv": _shown(list(map(mask_passwords, plan.argv.value)), plan.argv),
+        "env": env,
+        "stdin": _shown(plan.stdin.value, plan.stdin),
+        "timeout_s": _shown(float(plan.timeout_s.value), plan.timeout_s),
+        "problems": list(plan.problems),
+    }
+
+
+def log_line(plan: SpawnPlan, agent: str) -> str:
+    """The one line that the log has for each spawn."""
+    words = [
+        f"{what}={_for_log(chosen)}"
+        for what, chosen in (
+            ("executor", plan.executor),
+            ("model", plan.model),
+            ("endpoint", plan.endpoint),
+        )
+    ]
+    return " ".join((agent, *words))
+
+
+def _for_log(chosen: Chosen[Any]) -> str:
+    if chosen.value is not None:
+        return f"{mask_passwords(chosen.value)} ({chosen.source})"
+    if chosen.source.startswith("none "):
+        return chosen.source
+    return f"none ({chosen.source})"
+
+
+def _shown(value: object, chosen: Chosen[Any]) -> dict[str, Any]:
+    shown = mask_passwords(value) if isinstance(value, str) else value
+    return {"value": shown, "source": chosen.source}
+
+
+def _before_the_claim(host: Host) -> AgentFacts:
+    return AgentFacts(
+        id="<agent>",
+        attempt=0,
+        token=MASK,
+        folder=f"{host.wg_dir}/agents/<agent>",
+        session="<session>",
+        prompt="<prompt>",
+    )
+
+
+def _command(task: Task, executor: Executor, job: Job) -> tuple[str, ...]:
+    if executor.name == SHELL and not job.exec:
+        message = f"{task.id}: executor {SHELL} runs a command, and the task has none"
+        hint = f"wg edit {task.id} --exec CMD, or choose another executor"
+        raise PlanError(message, hint=hint)
+    command = executor.command(job)
+    if not command or not command[0]:
+        message = f"{task.id}: executor {executor.name} gives no program to run"
+        raise PlanError(message, hint=f"mend [executors.{executor.name}].argv")
+    if any("\0" in part for part in command):
+        message = f"{task.id}: an argument of the command holds a NUL character"
+        raise PlanError(message, hint=f"take it out: wg edit {task.id}")
+    return command
+
+
+class _Draft(Struct, frozen=True, kw_only=True):
+    """What has been chosen, before it is looked at whether it can run."""
+
+    host: Host
+    task: Task
+    actor: Actor | None
+    flags: Flags
+    facts: AgentFacts
+    executor: Executor
+    model: Chosen[str | None]
+    endpoint: Chosen[str | None]
+    address: Endpoint | None
+    working_dir: Chosen[str]
+    job: Job
+
+
+def _environment(
+    draft: _Draft, base: Mapping[str, Chosen[str]]
+) -> dict[str, Chosen[str]]:
+    host, task, facts, address = draft.host, draft.task, draft.facts, draft.address
+    env = dict(base)
+    if address is not None and (key := host.env.get(address.api_key_env)):
+        env.setdefault(address.api_key_env, Chosen(key, f"endpoint {address.name}"))
+    own = {
+        "WG_DIR": host.wg_dir,
+        "WG_SOCKET": host.socket,
+        "WG_TASK_ID": task.id,
+        "WG_AGENT_ID": facts.id,
+        "WG_ATTEMPT": str(facts.attempt or "<attempt>"),
+        "WG_ACTOR": draft.actor.name if draft.actor else "",
+        "WG_EXECUTOR": draft.executor.name,
+        "WG_MODEL": draft.job.model,
+        "WG_TOKEN": facts.token,
+        "WG_PROMPT_FILE": draft.job.prompt_file,
+        "WG_WORKSPACE": draft.working_dir.value,
+        "WG_BRANCH": "",
+        "TMPDIR": f"{facts.folder}/tmp",  # noqa: S108 - in the agent's own folder
+    }
+    for name, value in own.items():
+        env[name] = Chosen(value, "workgraph")
+    for name, value in task.spec.env.items():
+        checked = _checked_variable(task, name, value)
+        if name == "PATH":
+            checked = with_bin(host.bin_dir, value)
+        env[name] = Chosen(checked, "task.env")
+    return env
+
+
+def _checked_variable(task: Task, name: str, value: str) -> str:
+    hint = f"wg edit {task.id} --env NAME=VALUE"
+    if not VARIABLE_NAME.fullmatch(name):
+        message = f"{task.id}: {name!r} (task.env) can't be a variable's name"
+        raise PlanError(message, hint=f"letters, digits and _ only: {hint}")
+    if name.startswith("WG_"):
+        message = f"{task.id}: {name} (task.env) is workgraph's to set"
+        raise PlanError(message, hint=f"use another name: {hint}")
+    if "\0" in value:
+        message = f"{task.id}: {name} (task.env) holds a NUL character"
+        raise PlanError(message, hint=hint)
+    return value
+
+
+def _locate(name: str, path: str, working_dir: str, host: Host) -> str | None:
+    """The absolute path of a program, as the process itself would find it."""
+    wanted = posixpath.join(working_dir, name) if "/" in name else name
+    found = host.has_executable(wanted, path)
+    return None if found is None else posixpath.join(working_dir, found)
+
+
+def _lacks(draft: _Draft, env: Mapping[str, Chosen[str]]) -> list[PlanError]:
+    """What the host would have to have, and hasn't."""
+    host, task_id, address = draft.host, draft.task.id, draft.address
+    name, where = draft.executor.name, draft.working_dir
+    lacks = []
+    if not host.is_dir(where.value):
+        message = (
+            f"{task_id}: working directory {where.value} ({where.source}) is no folder"
+        )
+        hint = f"make it, or wg edit {task_id} --working-dir PATH"
+        lacks.append(PlanError(message, hint=hint))
+    needed = draft.executor.credentials
+    if needed and (missing := missing_credentials(needed, env, host.home, host.exists)):
+        message = f"{task_id}: executor {name} has no credentials: {missing}"
+        hint = "log in with the client, or set one of the variables for wgd"
+        lacks.append(PlanError(message, hint=hint))
+    if address and address.api_key_env and address.api_key_env not in env:
+        message = (
+            f"{task_id}: endpoint {address.name} wants {address.api_key_env}: not set"
+        )
+        lacks.append(PlanError(message, hint=f"set {address.api_key_env} for wgd"))
+    return lacks
+
+
+def _unused(draft: _Draft) -> list[str]:
+    """What was asked for, and the executor has no use for."""
+    flags, spec, name = draft.flags, draft.task.spec, draft.executor.name
+    return [
+        f"{draft.task.id}: {what} {asked} ({source}) is not used by executor {name}"
+        for what, chosen, asked, source in (
+            ("model", draft.model, flags.model, "command line"),
+            ("model", draft.model, spec.model, "task.model"),
+            ("endpoint", draft.endpoint, flags.endpoint, "command line"),
+            ("endpoint", draft.endpoint, spec.endpoint, "task.endpoint"),
+        )
+        if asked and chosen.value is None
+    ]
+
+
+def _source_of(layered: Layered, task: Task, executor: Executor, key: str) -> str:
+    if executor.name == SHELL and task.spec.exec:
+        return "task.exec"
+    setting = from_settings(layered, f"executors.{executor.name}.{key}")
+    return f"executor {executor.name}" if setting.value is None else setting.source

@@ -1,0 +1,488 @@
+"""Starts agents so that they outlive the daemon, and learns how they ended.
+
+An agent is a shell, the wrapper (`wrapper`), around the program of the plan. From the
+row before the start to the record of the end each step can be the last one of this
+process; `settle` is what the next one does about it:
+
+- prepared, not launched: the folder is there, its lock free, `run` not: never started;
+- launched, not recorded: the lock is held, from before the fork on: adopted;
+- ended while nobody watched: the lock is free and `run` has the status: recorded;
+- no status, the wrapper dead, and nothing of it in `/proc`: lost.
+
+Ending agents is `kill`'s. Here is the only call of `create_subprocess_exec`.
+"""
+
+import asyncio
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from msgspec import structs
+
+from workgraph.agents import kill, wrapper
+from workgraph.agents.kill import Target
+from workgraph.agents.wrapper import (
+    Adopted,
+    Ended,
+    Fate,
+    Launcher,
+    LaunchOrder,
+    Lock,
+    SpawnError,
+    Started,
+)
+from workgraph.graph.errors import WorkgraphBug
+from workgraph.graph.model import ProcessId
+
+__all__ = [
+    "Adopted",
+    "Ended",
+    "Fate",
+    "LaunchOrder",
+    "Launcher",
+    "RealLauncher",
+    "SpawnError",
+    "Started",
+    "SweepTarget",
+    "install_child_watcher",
+    "raise_open_files",
+]
+
+#: An agent that has ended; `own_session` is the launcher's to set.
+SweepTarget = Target
+
+#: A start holds the loop for half a millisecond and more: so many, then the others.
+_STARTS_AT_ONCE: Final = 4
+#: How long a start that a killed daemon left half done may take to write its pid.
+_FIRST_LINE_S: Final = 5.0
+_LOOK_AGAIN_S: Final = 0.01
+_LOWER_AGAIN_S: Final = 0.02
+_MOST_OPEN_FILES: Final = 1 << 20
+_HIGHEST_NICE: Final = 19
+_FIRST_UNCLEAR: Final = 128
+_LOG_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+class _Entry:
+    """An agent whose end is waited for: a child, or one that was adopted."""
+
+    def __init__(self, target: Target, child: Process | None, nice: int = 0) -> None:
+        self.target = target
+        # referenced until it has ended: collecting its transport would kill it
+        self.child = child
+        self.nice = nice
+        self.ended: Ended | None = None
+        self.killed = False
+
+
+class RealLauncher:
+    """Starts agents on this machine.
+
+    An orderly end must not kill them: asyncio kills the children whose transports are
+    collected. So the launcher stays referenced, and the process ends with `os._exit`.
+
+    Args:
+        nofile_soft: The limit of open files that agents get: what the daemon had
+            before `raise_open_files`. By default its present one.
+        orphan_grace_s: What is left of an agent whose wrapper was killed has so long
+            between TERM and KILL.
+    """
+
+    def __init__(
+        self,
+        shell: str = "/bin/sh",
+        nofile_soft: int | None = None,
+        orphan_grace_s: float = 10.0,
+    ) -> None:
+        if nofile_soft is None:
+            nofile_soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        unlimited = nofile_soft == resource.RLIM_INFINITY
+        self._nofile = "unlimited" if unlimited else str(nofile_soft)
+        self._shell = shell
+        self._orphan_grace_s = orphan_grace_s
+        self._boot_id = kill.read_boot_id()
+        self._own_nice = os.getpriority(os.PRIO_PROCESS, 0)
+        self._entries: dict[int, _Entry] = {}
+        self._starts = anyio.Semaphore(_STARTS_AT_ONCE, fast_acquire=True)
+        #: Ended under our eyes: what has their session's number is still theirs.
+        self._watched: set[int] = set()
+        self._probing = anyio.Lock()
+        self._shell_prints: bool | None = None
+        self._closed = False
+
+    async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
+        """Makes folders and files of a batch, in one thread."""
+        return await anyio.to_thread.run_sync(wrapper.prepare, orders)
+
+    async def launch(self, order: LaunchOrder) -> Started:
+        """Starts an agent, a few in one turn of the loop."""
+        if self._closed:
+            msg = f"agent-{order.agent} was launched after the launcher was closed"
+            raise WorkgraphBug(msg)
+        with anyio.CancelScope(shield=True):
+            try:
+                child, inode = await self._start(order)
+            except (OSError, ValueError, MemoryError) as error:
+                return await self._look_after_failure(order, error)
+        self._lower(child, order.nice)
+        process = self._identify(child)
+        target = Target(
+            agent=order.agent, folder=order.folder, inode=inode, process=process
+        )
+        self._entries[order.agent] = _Entry(target, child, order.nice)
+        return Started(agent=order.agent, process=process, folder_inode=inode)
+
+    async def wait_ended(self, agent: int) -> Ended:
+        """Waits for a child's exit, or for the pidfd of an adopted one."""
+        entry = self._entries[agent]
+        if entry.child is not None:
+            # without pipes there is nothing in it that a cancellation could break
+            status: int | None = await self._wait_child(entry.child, entry.nice)
+        else:
+            status = None
+            if entry.target.process is not None and entry.ended is None:
+                await kill.wait_gone(entry.target.process)
+        with anyio.CancelScope(shield=True):
+            ended = entry.ended or await self._judge(entry, status)
+        if self._entries.get(agent) is entry:
+            del self._entries[agent]
+            if entry.target.own_session:
+                self._watched.add(agent)
+        return ended
+
+    async def settle(
+        self, agent: int, folder: str, inode: int | None, process: ProcessId | None
+    ) -> Adopted | Ended:
+        """Adopts an agent or tells how it ended; the rules are DESIGN §7's."""
+        target = Target(
+            agent=agent, folder=folder, inode=inode, process=process, own_session=False
+        )
+        if process is not None and kill.is_alive(process, self._boot_id):
+            return self._adopt(target, process)
+        seen = await self._wait_first_line(target)
+        if seen.lock is Lock.HELD:
+            if seen.record.pid is not None:
+                if process is None:  # killed between the start and its row
+                    process = await self._find_wrapper(target, seen.record.pid)
+                # the wrapper or, where it is dead, what it left: `wait_ended` sees
+                return self._adopt(target, process)
+            await self._climb(target, grace_s=0.0, force=True)
+            seen = wrapper.look(folder, inode)
+        if seen.record.status is not None:
+            return await self._read_end(target, seen.record, seen.record.status)
+        return await self._judge_silent(target, seen)
+
+    async def stop(
+        self,
+        agent: int,
+        folder: str,
+        process: ProcessId | None,
+        grace_s: float,
+        force: bool,  # noqa: FBT001 - as in the protocol
+    ) -> tuple[int, ...]:
+        """Ends an agent by the ladder of `kill`."""
+        entry = self._entries.get(agent)
+        target = (
+            entry.target
+            if entry is not None
+            else Target(agent=agent, folder=folder, process=process, own_session=False)
+        )
+        return await self._climb(target, grace_s=grace_s, force=force)
+
+    async def sweep(self, agents: Sequence[SweepTarget]) -> dict[int, tuple[int, ...]]:
+        """Ends what agents left behind, all in one search."""
+        targets = [
+            structs.replace(target, own_session=target.agent in self._watched)
+            for target in agents
+        ]
+        left = await kill.end_all(targets, boot_id=self._boot_id)
+        self._watched.difference_update({t.agent for t in targets} - left.keys())
+        return left
+
+    def freeze(self, agent: int) -> bool:
+        """Stops the group."""
+        return self._signal(agent, signal.SIGSTOP)
+
+    def thaw(self, agent: int) -> bool:
+        """Lets the group go on."""
+        return self._signal(agent, signal.SIGCONT)
+
+    async def close(self) -> None:
+        """Refuses further starts. Agents and waits are left as they are."""
+        self._closed = True
+
+    async def _start(self, order: LaunchOrder) -> tuple[Process, int]:
+        async with self._starts:
+            with ExitStack() as stack:
+
+                def opened(path: str, flags: int) -> int:
+                    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+                    stack.callback(os.close, fd)
+                    return fd
+
+                lock, inode = wrapper.take_lock(order.folder)
+                stack.callback(os.close, lock)
+                wrapper.check_program(order.argv[0])
+                log = opened(f"{order.folder}/output.log", _LOG_FLAGS)
+                child = await asyncio.create_subprocess_exec(
+                    self._shell,
+                    "-c",
+                    wrapper.APART if order.stderr_apart else wrapper.JOINED,
+                    wrapper.NAME,
+                    order.folder,
+                    self._nofile,
+                    *order.argv,
+                    stdin=opened(order.stdin or os.devnull, os.O_RDONLY),
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(lock,),
+                    env=order.env,
+                    cwd=order.cwd,
+                )
+        return child, inode
+
+    def _identify(self, child: Process) -> ProcessId:
+        # reaped already: its number may be another's
+        found = kill.read_stat(child.pid) if child.returncode is None else None
+        return ProcessId(
+            pid=child.pid,
+            boot_id=self._boot_id,
+            start_ticks=found.start_ticks if found else 0,
+        )
+
+    def _lower(self, child: Process, nice: int) -> None:
+        """Makes the group nicer: by now the wrapper may have forked, and more."""
+        if nice and child.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                lowered = min(self._own_nice + nice, _HIGHEST_NICE)
+                os.setpriority(os.PRIO_PGRP, child.pid, lowered)
+
+    async def _wait_child(self, child: Process, nice: int) -> int:
+        # A process that is being forked while its group is made nicer keeps the old
+        # value (1 agent in 40 on a busy machine): once more, when that fork is over.
+        with anyio.move_on_after(_LOWER_AGAIN_S):
+            return await child.wait()
+        self._lower(child, nice)
+        return await child.wait()
+
+    async def _look_after_failure(
+        self, order: LaunchOrder, error: Exception
+    ) -> Started:
+        """A start that raised may have started something all the same."""
+        seen = await anyio.to_thread.run_sync(wrapper.look, order.folder)
+        if seen.lock is Lock.MISSING or (
+            seen.lock is Lock.FREE and seen.record.pid is None
+        ):
+            raise SpawnError(wrapper.explain(error, order)) from error
+        if isinstance(error, BlockingIOError) and order.agent in self._entries:
+            msg = f"agent-{order.agent} was launched twice"
+            raise WorkgraphBug(msg) from error
+        assert seen.inode is not None
+        found = await self.settle(order.agent, order.folder, seen.inode, None)
+        if isinstance(found, Adopted):
+            process = found.process
+        elif found.fate is Fate.NEVER_STARTED:
+            raise SpawnError(wrapper.explain(error, order)) from error
+        else:
+            assert seen.record.pid is not None
+            process = self._gone(seen.record.pid)
+            target = Target(agent=order.agent, folder=order.folder, process=process)
+            entry = _Entry(target, None)
+            entry.ended = found
+            self._entries[order.agent] = entry
+        return Started(agent=order.agent, process=process, folder_inode=seen.inode)
+
+    async def _find_wrapper(self, target: Target, pid: int) -> ProcessId:
+        for process in await kill.find(target, boot_id=self._boot_id):
+            if process.pid == pid:
+                return process
+        return self._gone(pid)
+
+    def _gone(self, pid: int) -> ProcessId:
+        """The identity of a wrapper that is dead: no process has this start time."""
+        return ProcessId(pid=pid, boot_id=self._boot_id, start_ticks=0)
+
+    def _adopt(self, target: Target, process: ProcessId) -> Adopted:
+        own = kill.is_alive(process, self._boot_id)
+        target = structs.replace(target, process=process, own_session=own)
+        self._entries[target.agent] = _Entry(target, None)
+        return Adopted(agent=target.agent, process=process)
+
+    async def _judge(self, entry: _Entry, status: int | None) -> Ended:
+        """Says how an agent ended whose wrapper is gone.
+
+        Args:
+            status: The wrapper's own, of a child; negative for a signal.
+        """
+        target = entry.target
+        if status is not None and wrapper.is_plain(status):
+            return Ended(
+                agent=target.agent,
+                fate=Fate.EXITED,
+                exit_code=status,
+                leftover_suspected=self._has_leftover(target),
+            )
+        seen = wrapper.look(target.folder, target.inode)
+        if seen.record.status is not None:
+            return await self._read_end(target, seen.record, seen.record.status)
+        if status is not None and status >= 0:
+            if seen.record.pid is None and seen.lock is not Lock.MISSING:
+                return Ended(
+                    agent=target.agent,
+                    fate=Fate.NEVER_STARTED,
+                    detail=f"its record can't be written: {target.folder}/run",
+                )
+            # there was no room for the number, or the folder is gone
+            return await self._read_end(target, seen.record, status)
+        if entry.killed and seen.record.pid is not None:
+            return Ended(
+                agent=target.agent,
+                fate=Fate.SIGNALED,
+                signal=signal.SIGKILL,
+                detail="killed with all its group",
+                leftover_suspected=self._has_leftover(target),
+            )
+        return await self._judge_silent(target, seen)
+
+    async def _judge_silent(self, target: Target, seen: wrapper.Look) -> Ended:
+        """No status and no wrapper: ends what is left, then says what is known."""
+        known = target.process
+        same_boot = known is None or known.boot_id == self._boot_id
+        # Without a pid in `run` there was no agent: a TERM can come before the wrapper
+        # traps it. What a removed folder, or one from before a power cut, lacks says
+        # nothing.
+        started = seen.record.pid is not None or (
+            known is not None and (seen.lock is Lock.MISSING or not same_boot)
+        )
+        detail = "its wrapper is gone without a word: the machine's restart or a kill"
+        if same_boot:
+            left = await kill.find(target, boot_id=self._boot_id)
+            if left or seen.lock is Lock.HELD:
+                await self._climb(target, grace_s=self._orphan_grace_s, force=False)
+                started = True
+                detail = "its wrapper was killed; what was left of it was ended"
+        if seen.lock is Lock.MISSING and started:
+            detail = f"its folder was removed or made anew: {target.folder}"
+        return Ended(
+            agent=target.agent,
+            fate=Fate.LOST if started else Fate.NEVER_STARTED,
+            detail=detail if started else "",
+            leftover_suspected=started and self._has_leftover(target),
+        )
+
+    async def _read_end(
+        self, target: Target, record: wrapper.Record, status: int
+    ) -> Ended:
+        prints = record.words or status < _FIRST_UNCLEAR or await self._does_print()
+        code, number = wrapper.tell(status, words=record.words, prints=prints)
+        return Ended(
+            agent=target.agent,
+            fate=Fate.SIGNALED if code is None else Fate.EXITED,
+            exit_code=code,
+            signal=number,
+            detail=wrapper.explain_failed_start(target.folder, status),
+            leftover_suspected=self._has_leftover(target),
+        )
+
+    async def _climb(
+        self, target: Target, *, grace_s: float, force: bool
+    ) -> tuple[int, ...]:
+        def note_kill() -> None:
+            if (entry := self._entries.get(target.agent)) is not None:
+                entry.killed = True
+
+        return await kill.climb(
+            target,
+            boot_id=self._boot_id,
+            grace_s=grace_s,
+            force=force,
+            before_kill=note_kill,
+        )
+
+    async def _wait_first_line(self, target: Target) -> wrapper.Look:
+        with anyio.move_on_after(_FIRST_LINE_S):
+            while True:
+                seen = wrapper.look(target.folder, target.inode)
+                if seen.lock is not Lock.HELD or seen.record.pid is not None:
+                    return seen
+                await anyio.sleep(_LOOK_AGAIN_S)
+        return wrapper.look(target.folder, target.inode)
+
+    async def _does_print(self) -> bool:
+        """Asks the shell, once: does it say a word about a child that was killed?"""
+        async with self._probing:
+            if self._shell_prints is None:
+                self._shell_prints = await self._probe_shell()
+        return self._shell_prints
+
+    async def _probe_shell(self) -> bool:
+        folder = await anyio.to_thread.run_sync(tempfile.mkdtemp, None, "wg-agent-0-")
+        order = LaunchOrder(
+            agent=0,
+            folder=folder,
+            argv=("/bin/sh", "-c", "kill -KILL $$"),
+            env={},
+            cwd="/",
+        )
+        try:
+            child, _ = await self._start(order)
+            await child.wait()
+            return wrapper.look(folder).record.words
+        except OSError:
+            return True  # as dash and busybox do
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(_remove, folder)
+
+    def _has_leftover(self, target: Target) -> bool:
+        if wrapper.probe_lock(target.folder) is Lock.HELD:
+            return True
+        known = target.process
+        return (
+            known is not None
+            and known.boot_id == self._boot_id
+            and kill.has_group(known.pid)
+        )
+
+    def _signal(self, agent: int, number: int) -> bool:
+        entry = self._entries.get(agent)
+        if entry is None or entry.target.process is None:
+            return False
+        return kill.signal_group(entry.target.process, self._boot_id, number)
+
+
+def install_child_watcher() -> None:
+    """Has children waited for by pidfd; called once inside the running loop.
+
+    The default of 3.11 costs a thread for each child; later versions do it themselves.
+    """
+    if sys.version_info >= (3, 12):
+        return
+    watcher = asyncio.PidfdChildWatcher()
+    watcher.attach_loop(asyncio.get_running_loop())
+    asyncio.set_child_watcher(watcher)
+
+
+def raise_open_files() -> int:
+    """Raises our limit of open files; returns the old one, for the agents."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_OPEN_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return soft
+
+
+def _remove(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,398 @@
+"""What a launcher is asked and answers, and the folder that records a process.
+
+The wrapper is a shell that outlives every signal to its group, holds the lock of the
+folder until it has written the end, and leaves with the agent's status:
+
+- lock held: not over. Lock free: the wrapper is gone and its record is final; that says
+  nothing of what the agent has left behind, which may hold the lock, too, or not.
+- `run` is the pid, a line; then whatever the shell says of a signal; then the status.
+  No complete first line: the agent was never started. `exit` is the status again.
+- First the lock, then the record: the other way round loses ends.
+
+All reads are of a few bytes in the page cache, some 10 µs each, and so are done on the
+loop; the descriptors are opened non-blocking to say so.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from workgraph.agents.kill import Target
+from workgraph.graph.errors import AgentError
+from workgraph.graph.model import ProcessId
+
+#: `$0` of the wrapper: what the shell itself says of a failed start begins with it.
+NAME: Final = "wg-agent"
+
+_WRAPPER: Final = """\
+trap : HUP INT QUIT ABRT PIPE ALRM TERM USR1 USR2
+exec 2>"$1/run" || exit 75
+echo $$ >&2 || exit 75
+({apart}ulimit -S -n "$2" 2>&1; shift 2; exec "$@"{joined})
+s=$?; echo "$s" >&2; echo "$s" >"$1/exit"; exit "$s"
+"""
+#: $1 the folder, $2 the limit of open files, then the program and its arguments.
+JOINED: Final = _WRAPPER.format(apart="", joined=" 2>&1")
+APART: Final = _WRAPPER.format(apart='exec 2>>"$1/stderr.log"; ', joined="")
+
+#: `exit 75` of the wrapper, and what a shell leaves with that can't write `run`: these
+#: may mean that there was no agent. From 128 on its words tell code from signal.
+_UNSURE: Final = frozenset({1, 2, 75})
+_FIRST_SIGNALLED: Final = 128
+_LAST_SIGNAL: Final = 64
+#: INT and PIPE: no shell says a word about them.
+_SILENT: Final = frozenset({128 + 2, 128 + 13})
+_NOT_RUN: Final = frozenset({126, 127})
+#: `run` is two numbers and a line of the shell's; a listing of jobs may be longer.
+_RECORD_BYTES: Final = 4096
+_TAIL_BYTES: Final = 512
+#: The `TMPDIR` of the agent, in its folder.
+_TMPDIR: Final = "tmp"
+
+
+class Fate(StrEnum):
+    """What is known of an agent's end."""
+
+    EXITED = "exited"
+    #: The signal may be unknown.
+    SIGNALED = "signaled"
+    #: It ran, is gone, and nobody saw how it ended.
+    LOST = "lost"
+    NEVER_STARTED = "never-started"
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """The end of an agent's process; of its tree only `sweep` knows."""
+
+    agent: int
+    fate: Fate
+    exit_code: int | None = None
+    signal: int | None = None
+    #: One line for people, where there is more to say.
+    detail: str = ""
+    #: Its group still has members, or its folder is still locked.
+    leftover_suspected: bool = False
+
+
+class Lock(StrEnum):
+    """What the lock of a folder says."""
+
+    HELD = "held"
+    FREE = "free"
+    #: The folder is gone, or is another one than the agent was started in.
+    MISSING = "missing"
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """What `run` and `exit` hold. The status counts when the wrapper is gone."""
+
+    pid: int | None = None
+    status: int | None = None
+    #: The shell said something between the two: the agent ended by a signal.
+    words: bool = False
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """A folder at one moment, the lock looked at before the record."""
+
+    lock: Lock
+    inode: int | None = None
+    record: Record = Record()
+
+
+class Adopted(Struct, frozen=True, kw_only=True):
+    """An agent that an earlier daemon started and that has not ended."""
+
+    agent: int
+    process: ProcessId
+
+
+class LaunchOrder(Struct, frozen=True, kw_only=True):
+    """Everything about a process; launching adds nothing.
+
+    Args:
+        folder: Absolute; made by `prepare`, with `tmp`, the logs and `files` in it.
+        argv: The program by its absolute path, and its arguments.
+        env: All of the environment.
+        stdin: The path of what it reads, or null for nothing.
+        stderr_apart: Keep its stderr in `stderr.log`, not in `output.log`.
+        files: What is written into the folder before the start, by name.
+        nice: Added to the daemon's own.
+    """
+
+    agent: int
+    folder: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    stdin: str | None = None
+    stderr_apart: bool = False
+    files: Mapping[str, str | bytes] = {}
+    nice: int = 0
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """A process that runs. Its start time is 0 if it was gone too soon."""
+
+    agent: int
+    process: ProcessId
+    folder_inode: int
+
+
+class SpawnError(AgentError):
+    """A process could not be started, and nothing of it runs."""
+
+    default_code = "spawn-failed"
+
+
+class Launcher(Protocol):
+    """Starts agents and ends them: the seam to the world of processes."""
+
+    async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
+        """Makes folders and files of a batch; returns what went wrong, by agent."""
+
+    async def launch(self, order: LaunchOrder) -> Started:
+        """Starts a prepared agent. A cancellation waits until the start is decided.
+
+        Raises:
+            SpawnError: Nothing was started.
+        """
+
+    async def wait_ended(self, agent: int) -> Ended:
+        """Waits for the end of an agent that was launched or adopted; once for each.
+
+        Cancelling it leaves the agent alone; from its end on it can't be cancelled.
+        """
+
+    async def settle(
+        self, agent: int, folder: str, inode: int | None, process: ProcessId | None
+    ) -> Adopted | Ended:
+        """Finds out what became of an agent of an earlier daemon, and adopts it."""
+
+    async def stop(
+        self,
+        agent: int,
+        folder: str,
+        process: ProcessId | None,
+        grace_s: float,
+        force: bool,  # noqa: FBT001 - a word of the ladder, always given by name
+    ) -> tuple[int, ...]:
+        """Ends an agent and its tree; returns the pids that could not be ended."""
+
+    async def sweep(self, agents: Sequence[Target]) -> dict[int, tuple[int, ...]]:
+        """Ends what agents that have ended left behind, all in one search.
+
+        Returns:
+            The pids that could not be ended, of those agents that have any.
+        """
+
+    def freeze(self, agent: int) -> bool:
+        """Stops an agent's group where it is; false when it does not run."""
+
+    def thaw(self, agent: int) -> bool:
+        """Lets a frozen group go on; false when it does not run."""
+
+    async def close(self) -> None:
+        """Starts nothing more and leaves the agents alone. End with `os._exit`."""
+
+
+def prepare(orders: Sequence[LaunchOrder]) -> dict[int, str]:
+    """Makes folders and files; returns what went wrong, by agent. For a thread."""
+    errors: dict[int, str] = {}
+    for order in orders:
+        try:
+            _make_folder(order)
+        except (OSError, ValueError) as error:
+            errors[order.agent] = f"can't make {order.folder}: {_in_words(error)}"
+    return errors
+
+
+def take_lock(folder: str) -> tuple[int, int]:
+    """Locks a folder for an agent that is about to be started; the launcher alone may.
+
+    Returns:
+        The descriptor, which the caller closes, and the folder's inode.
+
+    Raises:
+        BlockingIOError: Somebody holds it.
+        OSError: It can't be opened.
+    """
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock, os.fstat(lock).st_ino
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def probe_lock(folder: str) -> Lock:
+    """Looks at the lock of a folder."""
+    return _look(folder, None, with_record=False).lock
+
+
+def look(folder: str, inode: int | None = None) -> Look:
+    """Reads a folder's lock and record.
+
+    Args:
+        inode: What the folder had when the agent was started, if that is known.
+    """
+    return _look(folder, inode, with_record=True)
+
+
+def is_plain(status: int) -> bool:
+    """Says whether a wrapper's own status is the agent's exit code, no doubt."""
+    return 0 <= status < _FIRST_SIGNALLED and status not in _UNSURE | _NOT_RUN
+
+
+def tell(status: int, *, words: bool, prints: bool) -> tuple[int | None, int | None]:
+    """Tells code from signal in a shell's status. Pure.
+
+    Args:
+        words: The shell said something about the end.
+        prints: It is a shell that does, for all signals but INT and PIPE.
+
+    Returns:
+        The exit code and the signal; with a signal that can't be known, neither.
+    """
+    signal = status - _FIRST_SIGNALLED
+    known = 0 < signal <= _LAST_SIGNAL
+    if words and status >= _FIRST_SIGNALLED:
+        return None, signal if known else None
+    if not known or (prints and status not in _SILENT):
+        return status, None
+    return None, signal
+
+
+def parse_record(run: bytes, exit_file: bytes = b"") -> Record:
+    """Reads what the wrapper wrote. Only complete lines count. Pure."""
+    lines = run.split(b"\n")[:-1]
+    pid = _number(lines[0]) if lines else None
+    words = False
+    for line in lines[1:]:
+        status = _number(line)
+        if status is not None:
+            return Record(pid=pid, status=status, words=words)
+        words = words or bool(line.strip())
+    first, newline, _ = exit_file.partition(b"\n")
+    return Record(pid=pid, status=_number(first) if newline else None, words=words)
+
+
+def explain_failed_start(folder: str, status: int) -> str:
+    """What the shell said when it could not run the program; empty if it could.
+
+    The status alone (126, 127) does not tell: a program may leave with it, too.
+    """
+    if status not in _NOT_RUN:
+        return ""
+    for name in ("stderr.log", "output.log"):
+        tail = _read_tail(f"{folder}/{name}").rstrip(b"\n")
+        last = tail.rpartition(b"\n")[2].decode(errors="replace")
+        if last.startswith(f"{NAME}: "):
+            return last
+    return ""
+
+
+def check_program(program: str) -> None:
+    """Raises `OSError` for what the wrapper would find out when it has started."""
+    fd = os.open(program, os.O_PATH | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(fd).st_mode
+    finally:
+        os.close(fd)
+    if not stat.S_ISREG(mode) or not mode & 0o111:
+        raise PermissionError(errno.EACCES, "it is not an executable file", program)
+
+
+def explain(error: Exception, order: LaunchOrder) -> str:
+    """Says in one line why a start failed."""
+    if isinstance(error, OSError):
+        where = os.fsdecode(error.filename) if error.filename else ""
+        if error.errno == errno.E2BIG:
+            size = sum(len(os.fsencode(x)) + 1 for x in order.argv)
+            size += sum(len(os.fsencode(k + v)) + 2 for k, v in order.env.items())
+            return f"arguments and environment are too long: {size} bytes in all"
+        if where == order.cwd:
+            return f"the working directory {where} can't be entered: {error.strerror}"
+        if where:
+            return f"{where} can't be used: {error.strerror}"
+    return f"{order.argv[0]} can't be started: {_in_words(error)}"
+
+
+def _make_folder(order: LaunchOrder) -> None:
+    folder = order.folder
+    os.makedirs(f"{folder}/{_TMPDIR}", mode=0o700, exist_ok=True)
+    os.chmod(folder, 0o700)  # makedirs leaves parents to the umask
+    if os.path.lexists(f"{folder}/run") or os.path.lexists(f"{folder}/exit"):
+        msg = "an agent ran there already"
+        raise ValueError(msg)
+    logs = ("output.log", "stderr.log") if order.stderr_apart else ("output.log",)
+    for name, content in (*order.files.items(), *((log, b"") for log in logs)):
+        if os.path.basename(name) != name:
+            msg = f"{name!r} is not a plain name"
+            raise ValueError(msg)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        data = content.encode() if isinstance(content, str) else content
+        with os.fdopen(os.open(f"{folder}/{name}", flags, 0o600), "wb") as file:
+            file.write(data)
+
+
+def _in_words(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _look(folder: str, inode: int | None, *, with_record: bool) -> Look:
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return Look(lock=Lock.MISSING)
+    try:
+        found = os.fstat(fd).st_ino
+        if inode is not None and inode != found:
+            return Look(lock=Lock.MISSING)
+        try:
+            # shared: two that probe must not see each other
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock = Lock.FREE
+        except BlockingIOError:
+            lock = Lock.HELD
+        if not with_record:
+            return Look(lock=lock, inode=found)
+        record = parse_record(_read(fd, "run"), _read(fd, "exit"))
+        return Look(lock=lock, inode=found, record=record)
+    finally:
+        os.close(fd)
+
+
+def _read(folder: int, name: str) -> bytes:
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        fd = os.open(name, flags, dir_fd=folder)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, _RECORD_BYTES)
+    finally:
+        os.close(fd)
+
+
+def _read_tail(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    try:
+        size = os.fstat(fd).st_size
+        return os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+    finally:
+        os.close(fd)
+
+
+def _number(line: bytes) -> int | None:
+    return int(line) if line.isdigit() else None

@@ -1,0 +1,1 @@
+"""The voice: argv to requests, requests to writes, replies to text."""

@@ -1,0 +1,137 @@
+"""What a handler is given: its transaction, who asks, and how the service stands."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from workgraph.commands import shapes
+from workgraph.graph import readiness
+from workgraph.graph.model import Agent, Record, Stop, Task
+from workgraph.graph.readiness import ServiceFacts, TaskFacts
+from workgraph.graph.replies import Reply, TaskData
+from workgraph.graph.status import Cause, Status
+from workgraph.graph.views import RetryPolicy
+from workgraph.settings import Settings
+from workgraph.store import agent_reads, agents, reads
+from workgraph.store.database import Tx
+
+
+class Caller(Record, frozen=True, kw_only=True):
+    """Who asks: an operator by name, or an agent by its token."""
+
+    name: str
+    agent: Agent | None = None
+
+    @property
+    def by(self) -> str:
+        """The name for the change log."""
+        return self.agent.id if self.agent else self.name
+
+    @property
+    def cause(self) -> Cause:
+        """What the table of transitions calls them."""
+        return Cause.WORKER if self.agent else Cause.OPERATOR
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """One request's surroundings, inside its transaction."""
+
+    tx: Tx
+    caller: Caller
+    settings: Settings
+    service: ServiceFacts
+    project_dir: str
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """The retry rule's settings."""
+        return retry_policy(self.settings)
+
+
+class Deferred(Struct, frozen=True, kw_only=True):
+    """An answer that has to wait until agents are gone.
+
+    `finish` is asked in a new transaction when they are; null says the request over.
+    """
+
+    agents: tuple[int, ...]
+    finish: Callable[[Context], Reply] | None = None
+
+
+Answer = Reply | Deferred
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """What of the settings decides about ended attempts."""
+    return RetryPolicy(
+        max_attempts=settings.retry.max_attempts,
+        on=settings.retry.on,
+        backoff=settings.retry.backoff,
+        backoff_max=settings.retry.backoff_max,
+        exit_zero=settings.agents.exit_zero,
+    )
+
+
+def task_facts(tx: Tx, task: Task) -> TaskFacts:
+    """What the reasons for a task's rest depend on."""
+    leftover: tuple[int, ...] = ()
+    if task.last_agent is not None:
+        leftover = agent_reads.by_id(tx, task.last_agent).leftover
+    return TaskFacts(
+        task=task,
+        dependencies=reads.dependencies(tx, task.id) if task.unmet else (),
+        leftover=leftover,
+    )
+
+
+def task_data(context: Context, task_id: str) -> TaskData:
+    """A task as `wg show --json` gives it."""
+    task = reads.task(context.tx, task_id)
+    return describe(context, [task])[0]
+
+
+def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
+    """Tasks as `--json` gives them, with their surroundings."""
+    tx = context.tx
+    near = reads.Neighbours(tx, [task.id for task in tasks])
+    return tuple(
+        shapes.task_data(
+            task,
+            after=tuple(near.after.get(task.id, ())),
+            before=tuple(near.before.get(task.id, ())),
+            artifacts=tuple(near.artifacts.get(task.id, ())),
+            ready=is_ready(tx, task),
+            max_attempts_default=context.settings.retry.max_attempts,
+            retry_on_default=context.settings.retry.on,
+            holder=_person_holding(tx, task),
+        )
+        for task in tasks
+    )
+
+
+def _person_holding(tx: Tx, task: Task) -> str | None:
+    if task.claimed_by is None:
+        return None
+    agent = agent_reads.by_id(tx, task.claimed_by)
+    return agent.actor if agent.human else None
+
+
+def is_ready(tx: Tx, task: Task) -> bool:
+    """Whether a task can be worked on; cheap for those that plainly can't."""
+    return task.status is Status.OPEN and readiness.is_ready(
+        task_facts(tx, task), tx.now
+    )
+
+
+def task_reply(context: Context, task_id: str, *notes: str) -> Reply:
+    """The answer of a command that has changed a task."""
+    return Reply(data=task_data(context, task_id), notes=notes)
+
+
+def stop_agent(context: Context, agent: Agent, stop: Stop) -> Deferred:
+    """Orders the end of a task's process, and answers when it is gone."""
+    agents.order_stop(context.tx, agent, stop, None)
+    return Deferred(
+        agents=(agent.number,),
+        finish=lambda later: task_reply(later, agent.task),
+    )

@@ -1,0 +1,75 @@
+"""Requests to handlers: which function answers which request, inside a transaction."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from workgraph.commands import life, operate, queries, records, tasks
+from workgraph.commands.access import check_access
+from workgraph.commands.context import Answer, Context
+from workgraph.graph import requests as r
+from workgraph.store import agents
+
+#: Requests that change the graph, each in one transaction.
+WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType(
+    {
+        r.AddTask: tasks.add_task,
+        r.EditTask: tasks.edit_task,
+        r.LinkTask: tasks.link_task,
+        r.UnlinkTask: tasks.unlink_task,
+        r.ClaimTask: life.claim_task,
+        r.UnclaimTask: life.unclaim_task,
+        r.NextTask: life.next_task,
+        r.FinishTask: life.finish_task,
+        r.SubmitTask: life.submit_task,
+        r.ApproveTask: life.approve_task,
+        r.RejectTask: life.reject_task,
+        r.FailTask: life.fail_task,
+        r.RetryTasks: operate.retry_tasks,
+        r.AbandonTask: life.abandon_task,
+        r.Pause: operate.pause,
+        r.Resume: operate.resume,
+        r.Log: records.log,
+        r.Heartbeat: life.heartbeat,
+        r.ReportProgress: records.report_progress,
+        r.KillAgents: operate.kill_agents,
+    }
+)
+
+#: Requests that only read, on the connection that can't write.
+READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType(
+    {
+        r.ShowTask: queries.show_task,
+        r.ListTasks: queries.list_tasks,
+        r.ListReady: lambda context, _: queries.list_ready(context),
+        r.ListBlocked: lambda context, _: queries.list_blocked(context),
+        r.ExplainTask: queries.explain,
+        r.GetTaskStatus: queries.task_status,
+        r.ListAgents: queries.list_agents,
+        r.GetServiceStatus: queries.get_service_status,
+    }
+)
+
+
+def is_read(request: r.AnyRequest) -> bool:
+    """Whether a request changes nothing."""
+    return type(request) in READS or (isinstance(request, r.Log) and request.list)
+
+
+def handle(context: Context, request: r.AnyRequest) -> Answer:
+    """Answers a request inside its transaction.
+
+    Raises:
+        WorkgraphError: It can't be done as asked for.
+    """
+    agent = context.caller.agent
+    if agent is not None:
+        check_access(context.tx, agent, request)
+    if isinstance(request, r.Log) and request.list:
+        return queries.list_log(context, request.task or "")
+    handler = READS.get(type(request))
+    if handler is not None:
+        return handler(context, request)
+    if agent is not None:
+        agents.touch(context.tx, agent)
+    return WRITES[type(request)](context, request)

@@ -1,0 +1,44 @@
+"""Carrying out what the retry rule says of a task, for handlers and for the tick."""
+
+from workgraph.graph.decisions import MoveTask
+from workgraph.graph.model import Agent, Task
+from workgraph.graph.status import Cause, Status
+from workgraph.store import edges, writes
+from workgraph.store.database import Tx
+
+
+def move_task(
+    tx: Tx,
+    task: Task,
+    move: MoveTask,
+    *,
+    cause: Cause = Cause.MACHINE,
+    agent: Agent | None = None,
+    counted: bool = True,
+    reserved_for: str | None = None,
+) -> Status:
+    """Applies a move to a task; dependents of a superseded one wait for its heir."""
+    status = writes.change_status(
+        tx,
+        task,
+        move.verb,
+        cause,
+        writes.Marks(
+            by=move.by,
+            reason=move.reason,
+            agent=agent.id if agent else None,
+            attempt=agent.attempt if agent else None,
+            actor=agent.actor if agent else None,
+            retry_at=move.retry_at,
+            failure=move.failure,
+            gate=move.gate,
+            summary=move.summary,
+            superseded_by=move.superseded_by,
+            paused=True if move.paused else None,
+            counted=counted,
+            reserved_for=reserved_for,
+        ),
+    )
+    if move.superseded_by is not None:
+        edges.supersede(tx, task.id, move.superseded_by, move.by)
+    return status

@@ -1,0 +1,236 @@
+"""Handlers that read: show, listings, why, log, agents, status."""
+
+from workgraph.commands import shapes
+from workgraph.commands.context import Context, describe, task_data, task_facts
+from workgraph.graph import readiness
+from workgraph.graph import requests as r
+from workgraph.graph.model import Task
+from workgraph.graph.replies import (
+    FindingData,
+    ReasonData,
+    Reply,
+    RunningData,
+    ServiceData,
+    StatusData,
+    WhyData,
+)
+from workgraph.graph.status import Status
+from workgraph.graph.times import to_rfc3339
+from workgraph.store import agent_reads, history, reads, service, views
+
+#: Tags of tasks that the machinery made.
+MACHINERY_TAGS = frozenset({"assignment", "reward", "evolution", "chat"})
+
+
+def show_task(context: Context, request: r.ShowTask) -> Reply:
+    """Everything about a task."""
+    return Reply(data=task_data(context, request.task or ""))
+
+
+def list_tasks(context: Context, request: r.ListTasks) -> Reply:
+    """Tasks that fit, oldest first."""
+    tasks = reads.list_tasks(
+        context.tx,
+        statuses=request.status,
+        tag=request.tag,
+        actor=request.actor,
+        machinery=request.all,
+    )
+    if request.stale:
+        tasks = []  # nothing is stale while artifacts have one version
+    return Reply(data=describe(context, tasks))
+
+
+def list_ready(context: Context) -> Reply:
+    """What can be worked on now, in the order of dispatch."""
+    tasks = [
+        task
+        for task in reads.ready_tasks(context.tx)
+        if readiness.is_ready(task_facts(context.tx, task), context.tx.now)
+    ]
+    return Reply(data=describe(context, tasks))
+
+
+def list_blocked(context: Context) -> Reply:
+    """Tasks that wait for something, each as `list` gives it."""
+    tasks = [
+        task
+        for task in reads.unsettled_tasks(context.tx)
+        if task.status is Status.OPEN
+        and not readiness.is_ready(task_facts(context.tx, task), context.tx.now)
+    ]
+    return Reply(data=describe(context, tasks))
+
+
+def explain(context: Context, request: r.ExplainTask) -> Reply:
+    """Every reason why a task is not running; if it runs, since when and by what."""
+    task = reads.task(context.tx, request.task or "")
+    reasons = readiness.explain(
+        task_facts(context.tx, task), context.service, context.tx.now
+    )
+    running = task.status is Status.IN_PROGRESS
+    return Reply(
+        data=WhyData(
+            task=task.id,
+            status=task.status,
+            running=running,
+            run=_run_of(context, task) if running else None,
+            reasons=tuple(
+                ReasonData(code=r.code, message=r.message, remedy=r.remedy)
+                for r in reasons
+            ),
+        )
+    )
+
+
+def task_status(context: Context, request: r.GetTaskStatus) -> Reply:
+    """The status, one bare word."""
+    task_id = request.task or ""
+    found = reads.status(context.tx, task_id)
+    return Reply(data=StatusData(task=task_id, status=found))
+
+
+def list_log(context: Context, task_id: str) -> Reply:
+    """All that was said and done about a task."""
+    reads.task(context.tx, task_id)
+    return Reply(
+        data=tuple(
+            shapes.log_data(change) for change in history.task_log(context.tx, task_id)
+        )
+    )
+
+
+def list_agents(context: Context, request: r.ListAgents) -> Reply:
+    """Agents, oldest first."""
+    found = agent_reads.list_agents(context.tx, alive=request.alive)
+    return Reply(data=tuple(shapes.agent_data(agent) for agent in found))
+
+
+def service_status(context: Context) -> ServiceData:
+    """How the service stands, as far as the graph knows."""
+    tx = context.tx
+    return ServiceData(
+        running=context.service.daemon_running,
+        paused=service.is_service_paused(tx),
+        draining=context.service.draining,
+        max_agents=context.service.max_agents,
+        agents=service.count_live(tx),
+        ready=service.count_ready(tx),
+        idle=views.is_idle(tx, context.service.max_agents),
+        unfinished=service.count_unfinished(tx),
+        counts=service.counts(tx),
+    )
+
+
+def get_service_status(context: Context, request: r.GetServiceStatus) -> Reply:
+    """How the service stands; the daemon adds what only it knows."""
+    del request
+    return Reply(data=service_status(context))
+
+
+def check_graph(context: Context, executors: frozenset[str]) -> Reply:
+    """Lint: what can never work as it stands, each with a remedy."""
+    tasks = reads.every_task(context.tx)
+    by_id = {task.id: task for task in tasks}
+    findings: list[FindingData] = []
+    for task in tasks:
+        if task.status in {Status.OPEN, Status.WAITING}:
+            findings.extend(_findings(context, task, by_id, executors))
+    findings.extend(_recount(context, tasks))
+    return Reply(data=tuple(findings), exit_code=1 if findings else 0)
+
+
+def _findings(
+    context: Context, task: Task, by_id: dict[str, Task], executors: frozenset[str]
+) -> list[FindingData]:
+    found = []
+    for edge in reads.edges(context.tx, task.id):
+        at = by_id[edge.id].status
+        if at is Status.FAILED and edge.on == "done":
+            found.append(
+                FindingData(
+                    code="unreachable",
+                    task=task.id,
+                    message=f"{task.id} waits for {edge.id}, which has failed",
+                    remedy=f"wg retry {edge.id}, or wg abandon {edge.id}",
+                )
+            )
+    found.extend(
+        FindingData(
+            code="missing_input",
+            task=task.id,
+            message=f"{task.id} needs {reference}, which no task promises",
+            remedy=f"wg edit {reference.split(':')[0]} --output PATH,"
+            f" or wg edit {task.id} --input REF",
+        )
+        for reference in task.spec.inputs
+        if _is_unproduced(reference, by_id)
+    )
+    if task.spec.executor is not None and task.spec.executor not in executors:
+        found.append(
+            FindingData(
+                code="unknown_executor",
+                task=task.id,
+                message=f"{task.id} wants the executor {task.spec.executor},"
+                " which is not there",
+                remedy=f"wg edit {task.id} --executor NAME, or [executors."
+                f"{task.spec.executor}] in the settings",
+            )
+        )
+    if task.spec.requires_skills and not _is_anybody_skilled(context, task):
+        found.append(
+            FindingData(
+                code="no_capable_actor",
+                task=task.id,
+                message=f"nobody has the skills {', '.join(task.spec.requires_skills)}"
+                f" that {task.id} requires",
+                remedy=f"wg edit {task.id} --remove-skill S, or add an actor",
+            )
+        )
+    return found
+
+
+def _is_unproduced(reference: str, by_id: dict[str, Task]) -> bool:
+    producer, colon, name = reference.partition(":")
+    if not colon or producer not in by_id:
+        return False
+    outputs = by_id[producer].spec.outputs
+    return name not in outputs and not any(
+        output.rsplit("/", 1)[-1] == name for output in outputs
+    )
+
+
+def _is_anybody_skilled(context: Context, task: Task) -> bool:
+    required = set(task.spec.requires_skills)
+    return any(
+        "*" in actor.skills or required <= set(actor.skills)
+        for actor in service.actors(context.tx)
+    )
+
+
+def _recount(context: Context, tasks: list[Task]) -> list[FindingData]:
+    """The counts that are kept, against what they are kept of."""
+    return [
+        FindingData(
+            code="wrong_count",
+            task=task.id,
+            message=f"{task.id} is said to wait for {task.unmet} tasks,"
+            f" and waits for {found}",
+            remedy="this is a defect of workgraph: please report it",
+        )
+        for task in tasks
+        if (found := len(readiness.unmet(reads.dependencies(context.tx, task.id))))
+        != task.unmet
+    ]
+
+
+def _run_of(context: Context, task: Task) -> RunningData:
+    assert task.claimed_by is not None
+    assert task.claimed_at is not None
+    agent = agent_reads.by_id(context.tx, task.claimed_by)
+    return RunningData(
+        agent=agent.id,
+        actor=agent.actor,
+        since=to_rfc3339(task.claimed_at),
+        plan=agent_reads.plan_line(context.tx, agent.number),
+    )

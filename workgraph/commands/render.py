@@ -1,0 +1,188 @@
+"""From a reply to text, for people and as JSON; what tasks say is escaped."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from workgraph.commands.escape import escape_line
+from workgraph.commands.local import LocalCommand, ServiceStatusQuery
+from workgraph.commands.render_service import (
+    findings_lines,
+    imported_lines,
+    killed_lines,
+    output_text,
+    plan_page,
+    service_page,
+    setting_lines,
+    setting_value,
+)
+from workgraph.commands.render_style import Style, as_lines
+from workgraph.commands.render_task import (
+    agent_table,
+    blocked_table,
+    log_lines,
+    ready_table,
+    task_page,
+    task_table,
+    why_page,
+)
+from workgraph.commands.render_verbs import verb_lines
+from workgraph.graph import requests as r
+from workgraph.graph.errors import WorkgraphError
+from workgraph.graph.replies import (
+    ChangeData,
+    DoneData,
+    FindingData,
+    Reply,
+    ServiceData,
+    SettingData,
+    StatusData,
+)
+
+__all__ = [
+    "Style",
+    "render",
+    "render_change",
+    "render_error",
+    "render_json",
+    "render_notes",
+]
+
+SCHEMA: Final = "wg/1"
+_ENCODER: Final = msgspec.json.Encoder()
+#: What these print is taken by scripts as it is: notes go to standard error.
+_BARE: Final = (
+    r.AddTask,
+    r.NextTask,
+    r.GetTaskStatus,
+    r.ExportGraph,
+    r.GetConfig,
+    r.GetOutput,
+    r.Watch,
+    r.ListTasks,
+    r.ListReady,
+    r.ListBlocked,
+    r.ListAgents,
+)
+
+
+def render(request: r.AnyRequest | LocalCommand, reply: Reply, style: Style) -> str:
+    """The text for standard output, ending in a newline unless it is empty."""
+    text = _data_text(request, reply, style)
+    if isinstance(request, _BARE):
+        return text
+    return text + _notes(reply)
+
+
+def render_notes(request: r.AnyRequest | LocalCommand, reply: Reply) -> str:
+    """Words for standard error, where standard output is for scripts."""
+    return _notes(reply) if isinstance(request, _BARE) else ""
+
+
+def render_json(reply: Reply) -> bytes:
+    """One document, and a newline."""
+    return _ENCODER.encode({"schema": SCHEMA, "data": reply.data}) + b"\n"
+
+
+def render_change(change: ChangeData) -> bytes:
+    """A line of `watch`."""
+    return _ENCODER.encode(change) + b"\n"
+
+
+def render_error(error: WorkgraphError, json: bool, prog: str = "wg") -> str:
+    """An error for standard error: a line and a hint, or one JSON document."""
+    if json:
+        told = {"code": error.code, "message": error.message, "hint": error.hint}
+        document = _ENCODER.encode({"schema": SCHEMA, "error": told})
+        return document.decode() + "\n"
+    lines = [f"{prog}: {escape_line(error.message)}"]
+    if error.hint:
+        lines.append(f"hint: {escape_line(error.hint)}")
+    return as_lines(lines)
+
+
+def _notes(reply: Reply) -> str:
+    return as_lines([escape_line(note) for note in reply.notes])
+
+
+def _data_text(  # noqa: C901, PLR0912 - one arm for each command
+    request: r.AnyRequest | LocalCommand, reply: Reply, style: Style
+) -> str:
+    data = reply.data
+    match request:
+        case r.AddTask() | r.NextTask():
+            return "" if data is None else f"{data.id}\n"
+        case r.GetTaskStatus():
+            return f"{_status_word(data)}\n"
+        case r.ShowTask():
+            return task_page(data, style)
+        case r.ListTasks():
+            return task_table(data, style)
+        case r.ListReady():
+            return ready_table(data, style)
+        case r.ListBlocked():
+            return blocked_table(data, style)
+        case r.ExplainTask():
+            return why_page(data, style)
+        case r.CheckGraph():
+            return findings_lines(data)
+        case r.ListAgents():
+            return agent_table(data, style)
+        case r.Log(list=True):
+            return log_lines(data, style)
+        case r.GetPlan():
+            return plan_page(msgspec.to_builtins(data))
+        case r.ExportGraph():
+            return _export_text(data)
+        case r.ImportGraph():
+            return imported_lines(data)
+        case r.GetOutput():
+            return output_text(data, raw=request.raw)
+        case r.KillAgents():
+            return killed_lines(data, style)
+        case r.Watch():
+            changes = data if isinstance(data, list | tuple) else (data,)
+            return "".join(render_change(change).decode() for change in changes)
+        case r.GetConfig():
+            return f"{setting_value(data.value)}\n"
+        case r.ListConfig():
+            return setting_lines(data, origin=request.origin)
+        case r.SetConfig() if isinstance(data, SettingData):
+            return setting_lines((data,), origin=False)
+        case r.GetServiceStatus() | ServiceStatusQuery():
+            return service_page(data, style)
+        case _:
+            return _other_text(request, reply, style)
+
+
+def _other_text(
+    request: r.AnyRequest | LocalCommand, reply: Reply, style: Style
+) -> str:
+    data = reply.data
+    match data:
+        case None:
+            return ""
+        case DoneData():
+            return f"{escape_line(data.message)}\n" if data.message else ""
+        case ServiceData() if isinstance(request, r.Pause | r.Resume):
+            return f"service: {'paused' if data.paused else 'resumed'}\n"
+        case ServiceData():
+            return service_page(data, style)
+        case [FindingData(), *_]:
+            return findings_lines(data)
+        case str():
+            return as_lines([escape_line(line) for line in data.splitlines()])
+        case _:
+            return verb_lines(request, reply, style)
+
+
+def _status_word(data: StatusData | Mapping[str, str]) -> str:
+    return str(data["status"] if isinstance(data, Mapping) else data.status)
+
+
+def _export_text(data: str | bytes | Sequence[str]) -> str:
+    """The lines as they are: JSON escapes what a terminal must not see."""
+    if isinstance(data, bytes):
+        return data.decode()
+    return data if isinstance(data, str) else as_lines(data)

@@ -1,0 +1,400 @@
+"""The lines of an export: one struct for each kind, and text to structs.
+
+The same structs are written and read, so that a field can't be in one and not in the
+other. Reading is strict: a line that is not right is named, with what is wrong.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from workgraph.graph.errors import UserError
+from workgraph.graph.model import (
+    DEFAULT_PRIORITY,
+    Actor,
+    AgentStatus,
+    Edge,
+    EdgeKind,
+    Failure,
+    Lineage,
+    Outcome,
+    ProcessId,
+    Record,
+    Role,
+    TaskSpec,
+    Usage,
+)
+from workgraph.graph.replies import AgentData, ChangeData, TaskData
+from workgraph.graph.status import Status
+from workgraph.graph.times import parse_moment, to_rfc3339
+
+#: Far more than anything counts to, and far less than a stored integer holds.
+_MOST: Final = 2**53
+Count = Annotated[int, Meta(ge=0, le=_MOST)]
+Code = Annotated[int, Meta(ge=-_MOST, le=_MOST)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
+#: The last moment that RFC 3339 can write.
+_LAST_MOMENT: Final = 253_402_300_799_999_000
+#: Levels of an unknown value; more would make it unreadable for some program.
+_DEEPEST: Final = 100
+_WHERE: Final = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)
+
+
+class EdgeRef(Edge, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A dependency in its task's line."""
+
+
+class FailureRef(Failure, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why the last attempt did not end well."""
+
+
+class UsageRef(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What it cost."""
+
+
+class ProcessRef(ProcessId, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The process that an attempt was."""
+
+
+class ArtifactRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An artifact in its task's line."""
+
+    name: str
+    path: str
+    sha256: str
+    size: Count
+    agent: str | None = None
+    at: str | None = None
+
+
+class ProgressRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far its worker says it is."""
+
+    percent: Percent
+    message: str | None = None
+    at: str | None = None
+
+
+class TaskLine(
+    TaskSpec,
+    frozen=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="task",
+    forbid_unknown_fields=True,
+):
+    """A task with its edges and artifacts. Nothing but the title is needed."""
+
+    id: str | None = None
+    status: Status = Status.OPEN
+    priority: Annotated[int, Meta(ge=0, le=4)] = DEFAULT_PRIORITY
+    paused: bool = False
+    #: Where it is left out, the producers of the task's inputs.
+    after: tuple[str | EdgeRef, ...] | UnsetType = UNSET
+    actor: str | None = None
+    actor_matched: bool = False
+    reserved_for: str | None = None
+    attempts: Count = 0
+    starts: Count = 0
+    not_before: str | None = None
+    retry_at: str | None = None
+    gate: str | None = None
+    failure: FailureRef | None = None
+    progress: ProgressRef | None = None
+    usage: UsageRef | None = None
+    summary: str | None = None
+    superseded_by: str | None = None
+    added_by: str | None = None
+    depth: Count = 0
+    artifacts: tuple[ArtifactRef, ...] = ()
+    created_at: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    updated_at: str | None = None
+
+
+class _Line(
+    Record,
+    frozen=True,
+    kw_only=True,
+    tag_field="kind",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+):
+    """The base of the lines that are not built upon a struct of the model."""
+
+
+class EdgeLine(_Line, frozen=True, kw_only=True, tag="edge"):
+    """A dependency in a line of its own."""
+
+    task: str
+    after: str
+    on: EdgeKind = "done"
+
+
+class AgentLine(_Line, frozen=True, kw_only=True, tag="agent"):
+    """An attempt that is over."""
+
+    id: str
+    task: str
+    attempt: Annotated[int, Meta(ge=1, le=_MOST)]
+    actor: str | None = None
+    executor: str
+    model: str | None = None
+    endpoint: str | None = None
+    status: AgentStatus = AgentStatus.ENDED
+    human: bool = False
+    outcome: Outcome | None = None
+    exit_code: Code | None = None
+    signal: Code | None = None
+    process: ProcessRef | None = None
+    verdict: Outcome | None = None
+    reason: str | None = None
+    counted: bool = True
+    workspace: str | None = None
+    plan: str | None = None
+    started_at: str
+    ended_at: str
+    last_activity_at: str | None = None
+    usage: UsageRef | None = None
+
+
+class LogLine(_Line, frozen=True, kw_only=True, tag="log"):
+    """A row of the change log about a task; without `change` it is somebody's words."""
+
+    task: str
+    at: str | None = None
+    change: str | None = None
+    agent: str | None = None
+    attempt: Count | None = None
+    actor: str | None = None
+    by: str | None = None
+    verb: str | None = None
+    from_: str | None = field(default=None, name="from")
+    to: str | None = None
+    reason: str | None = None
+    percent: Percent | None = None
+
+
+class ActorLine(
+    Actor,
+    frozen=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="actor",
+    forbid_unknown_fields=True,
+):
+    """An actor. Its id is made where it is left out."""
+
+    id: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class RoleLine(
+    Role,
+    frozen=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="role",
+    forbid_unknown_fields=True,
+):
+    """A role. Its id is made where it is left out."""
+
+    id: str = ""
+    lineage: Lineage | UnsetType = UNSET
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TradeoffLine(
+    Record,
+    frozen=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="tradeoff",
+    forbid_unknown_fields=True,
+):
+    """A tradeoff. Its id is made where it is left out."""
+
+    id: str = ""
+    name: str
+    description: str
+    accept: tuple[str, ...] = ()
+    reject: tuple[str, ...] = ()
+    lineage: Lineage | UnsetType = UNSET
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+IdentityLine = ActorLine | RoleLine | TradeoffLine
+Line = TaskLine | EdgeLine | AgentLine | LogLine | ActorLine | RoleLine | TradeoffLine
+
+_KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
+    {
+        "task": TaskLine,
+        "edge": EdgeLine,
+        "agent": AgentLine,
+        "log": LogLine,
+        "actor": ActorLine,
+        "role": RoleLine,
+        "tradeoff": TradeoffLine,
+    }
+)
+#: What `--json` shows and nobody has to bring: it follows from the rest.
+_DERIVED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "task": frozenset(TaskData.__struct_encode_fields__),
+        "agent": frozenset(AgentData.__struct_encode_fields__),
+        "log": frozenset(ChangeData.__struct_encode_fields__),
+    }
+)
+encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Line).decode
+_decode_any: Final = msgspec.json.Decoder().decode
+#: Many rows share their moments with their neighbours.
+write_moment: Final = lru_cache(maxsize=4096)(to_rfc3339)
+_parse: Final = lru_cache(maxsize=4096)(parse_moment)
+
+
+def bad_line(number: int, what: str) -> UserError:
+    """The error for a line that can't come in."""
+    return UserError(
+        f"line {number}: {what}",
+        hint="nothing was imported: mend the line and say it again",
+    )
+
+
+class LineReader:
+    """Text to lines, and what is to be said about it all in the end."""
+
+    def __init__(self) -> None:
+        #: Kind and key to the first line that has it, and how many have.
+        self._unknown: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def read(self, text: str) -> Iterator[tuple[int, Line]]:
+        """The lines with their numbers, blank ones passed over.
+
+        Raises:
+            UserError: A line is not one of ours; it is named.
+        """
+        # A title may hold U+2028 or NEL, so only a newline ends a line.
+        number, start = 0, 1 if text.startswith("\ufeff") else 0
+        while start < len(text):
+            end = text.find("\n", start)
+            end = len(text) if end < 0 else end
+            number += 1
+            line = text[start:end]
+            start = end + 1
+            try:
+                yield number, _decode(line)
+            except msgspec.ValidationError:
+                yield number, self._decode_slowly(number, line)
+            except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+                if line and not line.isspace():
+                    raise bad_line(number, f"broken JSON: {error}") from error
+
+    def warnings(self) -> Iterator[str]:
+        """One for each key that is not known."""
+        for (kind, key), (number, count) in self._unknown.items():
+            where = f"line {number}"
+            if count > 1:
+                where += f" and {count - 1} more"
+            kept = "kept as metadata"
+            if not _has_metadata(_KINDS[kind]):
+                kept = "left out, there is no place for it"
+            yield f"unknown key {key!r} of {kind} ({where}): {kept}"
+
+    def _decode_slowly(self, number: int, line: str) -> Line:
+        """Finds out what the quick way did not like; unknown keys become metadata."""
+        try:
+            fields = _decode_any(line)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise bad_line(number, f"broken JSON: {error}") from error
+        if not isinstance(fields, dict):
+            raise bad_line(number, "it is not a JSON object")
+        kind = fields.setdefault("kind", "task" if "title" in fields else None)
+        shape = _KINDS.get(kind) if isinstance(kind, str) else None
+        if not isinstance(kind, str) or shape is None:
+            known = ", ".join(_KINDS)
+            what = "it has neither kind nor title"
+            if kind is not None:
+                what = f"the kind {kind!r} is not known; known are {known}"
+            raise bad_line(number, what)
+        self._keep_unknown(number, kind, shape, fields)
+        try:
+            return msgspec.convert(fields, shape)
+        except msgspec.ValidationError as error:
+            raise bad_line(number, _readable(str(error))) from error
+
+    def _keep_unknown(
+        self, number: int, kind: str, shape: type[Line], fields: dict[str, Any]
+    ) -> None:
+        known = {"kind", *shape.__struct_encode_fields__}
+        extra: dict[str, Any] = {}
+        for key in [key for key in fields if key not in known]:
+            value = fields.pop(key)
+            if key in _DERIVED.get(kind, ()):
+                continue
+            extra[key] = value
+            first, count = self._unknown.get((kind, key), (number, 0))
+            self._unknown[kind, key] = (first, count + 1)
+        metadata = fields.get("metadata", {})
+        if not extra or not _has_metadata(shape) or not isinstance(metadata, dict):
+            return
+        for key in extra:
+            if key in metadata:
+                raise bad_line(number, f"{key!r} is there twice: in metadata, too")
+        fields["metadata"] = metadata | extra
+
+
+def check_depth(number: int, metadata: Mapping[str, Any]) -> None:
+    """Refuses what is nested too deeply to be written again.
+
+    Raises:
+        UserError: It is.
+    """
+    level: list[Any] = list(metadata.values())
+    depth = 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise bad_line(number, f"more than {_DEEPEST} levels of unknown values")
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner.extend(value.values())
+            elif isinstance(value, list):
+                inner.extend(value)
+        level = inner
+
+
+def read_moment(number: int, name: str, text: str | None, now: int) -> int | None:
+    """A moment in a line, or null.
+
+    Raises:
+        UserError: It is none, or none that can be written again.
+    """
+    if text is None:
+        return None
+    try:
+        moment = _parse(text, now)
+    except (UserError, OverflowError) as error:
+        raise bad_line(number, f"{name}: {text!r} is not a time") from error
+    if not 0 <= moment <= _LAST_MOMENT:
+        raise bad_line(number, f"{name}: {text!r} is not between 1970 and 9999")
+    return moment
+
+
+def _has_metadata(shape: type[Line]) -> bool:
+    return "metadata" in shape.__struct_fields__
+
+
+def _readable(message: str) -> str:
+    match = _WHERE.fullmatch(message)
+    assert match is not None
+    what = match[1].replace("Object missing required field", "it has no")
+    what = what[:1].lower() + what[1:]
+    return f"{match[2]}: {what}" if match[2] else what

@@ -1,0 +1,1 @@
+"""The loop: the engine, its effects, its socket, and starting up."""

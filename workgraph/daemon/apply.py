@@ -1,0 +1,315 @@
+"""Decisions to writes: what reactors have decided, made true in the tick's transaction.
+
+What has to be done in the world afterwards is returned as effects.
+"""
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Final, assert_never
+
+import msgspec
+
+from workgraph.agents.context import compose_prompt
+from workgraph.agents.plan import (
+    AgentFacts,
+    Flags,
+    Grounds,
+    PlanError,
+    SpawnPlan,
+    log_line,
+    plan_spawn,
+    visible,
+)
+from workgraph.agents.process import LaunchOrder
+from workgraph.commands.context import retry_policy
+from workgraph.commands.moves import move_task
+from workgraph.daemon.effects import Effect, RunGate, Spawn, StopProcess
+from workgraph.graph import decisions as d
+from workgraph.graph.changes import ChangeKind
+from workgraph.graph.facts import (
+    AgentEnded,
+    AgentStarted,
+    Fact,
+    GatesJudged,
+    LeftoverFound,
+)
+from workgraph.graph.model import (
+    Actor,
+    Agent,
+    AgentStatus,
+    Outcome,
+    Parked,
+    Record,
+    Task,
+)
+from workgraph.graph.status import Cause, Status, Verb
+from workgraph.graph.times import Duration
+from workgraph.reactors import patrol
+from workgraph.store import agent_reads, agents, reads, service, writes
+from workgraph.store.database import Tx
+
+#: A parked task is looked at again after a minute, then two, up to half an hour.
+_FIRST_LOOK: Final = Duration(60)
+_LAST_LOOK: Final = Duration(1800)
+_MAX_DOUBLINGS: Final = 10
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Host(Record, frozen=True, kw_only=True):
+    """What applying needs besides the transaction."""
+
+    grounds: Grounds
+    #: Where an agent's files are kept.
+    folder: Callable[[int], str]
+    #: A new secret for each attempt.
+    new_token: Callable[[], str]
+
+
+def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
+    """Makes one decision true."""
+    match decision:
+        case d.ConcludeAttempt():
+            _conclude(tx, decision)
+            return []
+        case d.MakeDue():
+            for task in decision.tasks:
+                writes.clear_due(tx, task)
+            return []
+        case d.StopAgent():
+            agent = agent_reads.by_number(tx, decision.agent)
+            agents.order_stop(tx, agent, decision.stop, decision.verdict)
+            return [stop_effect(tx, agent.number, host)]
+        case d.TakeClaim():
+            agent = agent_reads.by_number(tx, decision.agent)
+            reason = f"{agent.actor} held the task longer than --abandon-after"
+            agents.record_end(
+                tx, agent, agents.End(outcome=Outcome.TIMED_OUT, reason=reason)
+            )
+            return []
+        case d.JudgeGates():
+            return [_gate_effect(tx, decision, host)]
+        case d.LaunchAgent():
+            return _launch_or_park(tx, reads.task(tx, decision.task), host)
+        case _:
+            assert_never(decision)
+
+
+def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
+    """Writes down what the world has answered."""
+    match fact:
+        case AgentStarted():
+            agent = agent_reads.by_number(tx, fact.agent)
+            agents.record_start(tx, agent, fact.process, fact.folder_inode)
+        case AgentEnded():
+            agent = agent_reads.by_number(tx, fact.agent)
+            if agent.status is AgentStatus.ENDED:
+                return
+            agents.record_end(
+                tx,
+                agent,
+                agents.End(
+                    exit_code=fact.exit_code,
+                    signal=fact.signal,
+                    outcome=fact.outcome,
+                    reason=fact.reason,
+                    counted=not fact.never_started,
+                ),
+            )
+        case LeftoverFound():
+            agents.set_leftover(tx, agent_reads.by_number(tx, fact.agent), fact.pids)
+        case GatesJudged():
+            _judge_gates(tx, fact, host)
+        case _:
+            assert_never(fact)
+
+
+def launch(
+    tx: Tx, task: Task, actor: Actor | None, flags: Flags, host: Host
+) -> tuple[int, Spawn]:
+    """Claims a task for a new agent, and freezes the plan that it is started with.
+
+    Raises:
+        PlanError: No plan can be made; nothing was written.
+    """
+    number = agents.next_number(tx)
+    token = host.new_token()
+    prompt = compose_prompt(task)
+    folder = host.folder(number)
+    facts = AgentFacts(
+        id=f"agent-{number}",
+        attempt=agents.next_attempt(tx, task.id),
+        token=token,
+        folder=folder,
+        prompt=prompt,
+    )
+    plan = plan_spawn(host.grounds, task=task, actor=actor, flags=flags, agent=facts)
+    agents.insert_agent(
+        tx,
+        agents.NewAgent(
+            task=task.id,
+            actor=actor.name if actor else None,
+            executor=plan.executor.value,
+            model=plan.model.value,
+            endpoint=plan.endpoint.value,
+            workspace=plan.working_dir.value,
+            timeout_at=tx.now + Duration(plan.timeout_s.value).micros,
+        ),
+    )
+    line = log_line(plan, facts.id)
+    shown = _encode(visible(plan)).decode()
+    agents.keep_plan(tx, number, shown, line, sha256(token.encode()).digest())
+    after = task.spec.abandon_after_s
+    writes.change_status(
+        tx,
+        task,
+        Verb.CLAIM,
+        Cause.MACHINE,
+        writes.Marks(
+            by="workgraph",
+            agent=facts.id,
+            attempt=facts.attempt,
+            actor=actor.name if actor else None,
+            reason=line,
+            claim_ends_at=tx.now + Duration(after).micros if after else None,
+        ),
+    )
+    files = {"prompt.md": prompt, "plan.json": shown}
+    order = _order(number, plan, files, host)
+    return number, Spawn(order=order, line=line)
+
+
+def stop_effect(tx: Tx, number: int, host: Host) -> StopProcess:
+    """What has to be done to end an agent, from its row."""
+    agent = agent_reads.by_number(tx, number)
+    grace = host.grounds.layered.settings.agents.kill_grace
+    return StopProcess(
+        agent=agent.number,
+        folder=host.folder(agent.number),
+        process=agent.process,
+        grace_s=float(grace),
+        force=agent.stop is not None and agent.stop.force,
+    )
+
+
+def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
+    agents.conclude(tx, decision.agent, decision.outcome, counted=decision.counted)
+    agent = agent_reads.by_number(tx, decision.agent)
+    task = reads.task(tx, decision.task)
+    writes.add_usage(tx, task, agent.usage)
+    if decision.move is not None:
+        task = reads.task(tx, decision.task) if agent.usage != task.usage else task
+        cause = Cause.MACHINE
+        if decision.move.verb is Verb.ABANDON:
+            cause = Cause.OPERATOR
+        move_task(
+            tx,
+            task,
+            decision.move,
+            cause=cause,
+            agent=agent,
+            counted=decision.counted,
+        )
+
+
+def _launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
+    actor = service.actor_by_name(tx, task.actor)
+    if task.actor is not None and (actor is None or actor.human):
+        writes.park(
+            tx,
+            task,
+            Parked(
+                code="assigned_to_person",
+                message=f"it is assigned to {task.actor}, a person",
+                remedy=f"{task.actor} takes it with: wg claim {task.id}"
+                f" --actor {task.actor}",
+            ),
+            None,
+        )
+        return []
+    try:
+        _, spawn = launch(tx, task, actor, Flags(), host)
+    except PlanError as error:
+        looks = task.parked.looks + 1 if task.parked else 1
+        wait = min(
+            _FIRST_LOOK.micros << min(looks - 1, _MAX_DOUBLINGS), _LAST_LOOK.micros
+        )
+        parked = Parked(
+            code=error.code, message=error.message, remedy=error.hint, looks=looks
+        )
+        writes.park(tx, task, parked, tx.now + wait)
+        return []
+    return [spawn]
+
+
+def _order(
+    number: int, plan: SpawnPlan, files: Mapping[str, str], host: Host
+) -> LaunchOrder:
+    folder = host.folder(number)
+    return LaunchOrder(
+        agent=number,
+        folder=folder,
+        argv=plan.argv.value,
+        env={name: chosen.value for name, chosen in plan.env.items()},
+        cwd=plan.working_dir.value,
+        stdin=f"{folder}/prompt.md" if plan.stdin.value == "prompt" else None,
+        stderr_apart=plan.stderr_apart,
+        files=files,
+        nice=host.grounds.layered.settings.agents.nice,
+    )
+
+
+def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
+    task = reads.task(tx, decision.task)
+    grounds = host.grounds
+    env = {name: chosen.value for name, chosen in grounds.env["shell"].items()}
+    env |= dict(task.spec.env)
+    env |= {"WG_DIR": grounds.host.wg_dir, "WG_GATE": decision.gate}
+    folder = grounds.host.project_dir
+    if task.spec.working_dir:
+        folder = f"{folder}/{task.spec.working_dir}"
+        if task.spec.working_dir.startswith("/"):
+            folder = task.spec.working_dir
+    limit = task.spec.timeout_s or float(grounds.layered.settings.agents.timeout)
+    return RunGate(
+        task=task.id,
+        agent=decision.agent,
+        gate=decision.gate,
+        working_dir=folder,
+        outputs=task.spec.outputs,
+        commands=task.spec.verify,
+        env=env,
+        timeout_s=limit,
+    )
+
+
+def _judge_gates(tx: Tx, fact: GatesJudged, host: Host) -> None:
+    """Moves a task on by what its gate said; a verdict on older work is dropped."""
+    task = reads.task(tx, fact.task)
+    if task.status is not Status.PENDING_REVIEW or task.last_agent != fact.agent:
+        return
+    agent = _attempt_of(tx, task)
+    tx.emit(
+        ChangeKind.GATE_JUDGED,
+        task=task.id,
+        agent=fact.agent,
+        attempt=agent.attempt if agent else None,
+        to="failed" if fact.failed else "passed",
+        reason=f"{task.gate}" + (f": {fact.evidence}" if fact.evidence else ""),
+    )
+    if fact.failed is None:
+        following = patrol.gate_after(task.gate or "outputs", task)
+        if following is not None:
+            writes.set_gate(tx, task.id, following)
+            return
+        move_task(tx, task, d.MoveTask(verb=Verb.APPROVE), agent=agent)
+        return
+    policy = retry_policy(host.grounds.layered.settings)
+    move = patrol.judge(Outcome.GATE, fact.evidence, task, policy, tx.now)
+    verb = Verb.REJECT if move.verb is Verb.REQUEUE else Verb.FAIL
+    if agent is not None:
+        agents.fail_gate(tx, agent)
+    move_task(tx, task, msgspec.structs.replace(move, verb=verb), agent=agent)
+
+
+def _attempt_of(tx: Tx, task: Task) -> Agent | None:
+    return agent_reads.by_id(tx, task.last_agent) if task.last_agent else None

@@ -1,0 +1,75 @@
+"""Putting an engine together from its parts, and taking it apart in order."""
+
+import os
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from workgraph.agents.process import Launcher
+from workgraph.daemon.alarm import Clock
+from workgraph.daemon.apply import Host
+from workgraph.daemon.configuration import Configuration
+from workgraph.daemon.effects import Effects
+from workgraph.daemon.engine import Engine, Mode
+from workgraph.daemon.recover import settle_agents
+from workgraph.graph.model import Record
+from workgraph.logs import Logger
+from workgraph.store.database import Store
+
+DATABASE: Final = "graph.db"
+_TOKEN_BYTES: Final = 24
+
+
+class Parts(Record, frozen=True, kw_only=True):
+    """What an engine is made of, apart from the graph itself."""
+
+    wg_dir: Path
+    socket: str
+    configuration: Configuration
+    clock: Clock
+    launcher: Launcher
+    mode: Mode
+    log: Logger
+
+
+def make_host(configuration: Configuration, socket: str, effects: Effects) -> Host:
+    """What plans are made from; anew for each load of the settings."""
+    return Host(
+        grounds=configuration.grounds(socket),
+        folder=effects.folder,
+        new_token=lambda: secrets.token_urlsafe(_TOKEN_BYTES),
+    )
+
+
+@asynccontextmanager
+async def running_engine(parts: Parts) -> AsyncGenerator[Engine]:
+    """An engine that ticks while the block runs. Agents go on after it.
+
+    Agents that an earlier daemon left are settled before the block begins.
+    """
+    store = await Store.open(parts.wg_dir / DATABASE)
+    agents_dir = os.fspath(parts.wg_dir / "agents")
+    try:
+        engine = Engine(
+            store=store,
+            clock=parts.clock,
+            effects=lambda post: Effects(parts.launcher, post, agents_dir, parts.log),
+            host=lambda effects: make_host(parts.configuration, parts.socket, effects),
+            mode=parts.mode,
+            log=parts.log,
+        )
+        async with anyio.create_task_group() as group:
+            await group.start(engine.run)
+            await settle_agents(engine, group, parts.log)
+            yield engine
+            # What is known by now is written down; what still runs is left running.
+            with anyio.CancelScope(shield=True):
+                await engine.flush()
+                await parts.launcher.close()
+            group.cancel_scope.cancel()
+    finally:
+        await store.close()

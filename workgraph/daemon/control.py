@@ -1,0 +1,182 @@
+"""`wg service start|stop|restart|status`: the daemon from outside."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+import msgspec
+
+from workgraph.commands import local
+from workgraph.daemon import lock
+from workgraph.daemon.detach import start_detached
+from workgraph.graph.errors import UserError, WorkgraphError
+from workgraph.graph.replies import DoneData, Reply, ServiceData
+from workgraph.store import service
+from workgraph.store.database import Store
+
+#: How long a daemon may take to answer after its start, and to go after its stop.
+_START_S: Final = 30.0
+_STOP_S: Final = 60.0
+_LOOK_S: Final = 0.02
+_ANSWER_S: Final = 5.0
+#: How long a daemon that holds the lock may take to answer: it starts, or ends.
+_COMES_UP_S: Final = 10.0
+
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+async def start(
+    wg_dir: Path, request: local.StartOptions, env: Mapping[str, str]
+) -> Reply:
+    """Starts the daemon in the background; returns when it answers."""
+    path = lock.socket_path(os.fspath(wg_dir), env)
+    holder = _daemon(wg_dir)
+    if holder is not None and await does_answer(path):
+        return Reply(data=DoneData(message=f"it runs already (pid {holder.pid})"))
+    argv = [sys.executable, "-m", "workgraph.daemon", "--dir", os.fspath(wg_dir)]
+    for setting in request.settings:
+        argv += ["--set", setting]
+    if request.max_agents is not None:
+        argv += ["--max-agents", str(request.max_agents)]
+    (wg_dir / "log").mkdir(mode=0o700, exist_ok=True)
+    errors = wg_dir / "log" / "wgd.stderr"
+    process = start_detached(argv, errors=errors, cwd=wg_dir.parent, env=env)
+    with anyio.move_on_after(_START_S):
+        while True:
+            if await does_answer(path):
+                pid = process.pid
+                holder = _daemon(wg_dir)
+                if holder is not None and holder.pid is not None:
+                    pid = holder.pid
+                return Reply(data=DoneData(message=f"started (pid {pid})"))
+            if process.has_ended():
+                break
+            await anyio.sleep(_LOOK_S)
+    said = errors.read_text("utf-8", "replace").strip().splitlines()
+    told = [line.removeprefix("wgd: ") for line in said if line.startswith("wgd: ")]
+    hint = [line.removeprefix("hint: ") for line in said if line.startswith("hint: ")]
+    raise UserError(
+        f"the daemon did not start: {told[-1] if told else said[-1] if said else '?'}",
+        hint=hint[-1] if hint else f"see {errors}",
+    )
+
+
+async def stop(
+    wg_dir: Path, request: local.StopService, env: Mapping[str, str]
+) -> Reply:
+    """Stops the daemon; its agents go on unless they are to be ended."""
+    holder = _daemon(wg_dir)
+    if holder is None:
+        return Reply(data=DoneData(message="it does not run"))
+    path = lock.socket_path(os.fspath(wg_dir), env)
+    await ask(path, {"cmd": "shutdown", "kill_agents": request.kill_agents}, _STOP_S)
+    with anyio.move_on_after(_STOP_S):
+        await lock.ProjectLock(os.fspath(wg_dir)).wait_released_by(holder)
+        return Reply(data=DoneData(message=f"stopped (pid {holder.pid})"))
+    raise UserError(
+        f"the daemon (pid {holder.pid}) does not end",
+        hint=f"kill -9 {holder.pid}; agents go on, and the next one adopts them",
+    )
+
+
+async def restart(
+    wg_dir: Path, request: local.RestartService, env: Mapping[str, str]
+) -> Reply:
+    """Stops the daemon, if it runs, and starts it again."""
+    await stop(wg_dir, local.StopService(kill_agents=request.kill_agents), env)
+    return await start(wg_dir, request, env)
+
+
+async def status(wg_dir: Path, env: Mapping[str, str]) -> Reply:
+    """What the daemon is and does. Takes no lock; without a daemon reads the graph."""
+    path = lock.socket_path(os.fspath(wg_dir), env)
+    if await _wait_for_daemon(wg_dir, path):
+        answer = await ask(path, {"cmd": "status"}, _ANSWER_S)
+        return Reply(data=msgspec.convert(answer, ServiceData))
+    return Reply(data=await _read_status(wg_dir, path))
+
+
+async def _wait_for_daemon(wg_dir: Path, path: str) -> bool:
+    """Whether a daemon answers; one that holds the lock is given time to come up.
+
+    Raises:
+        UserError: It holds the lock and does not answer.
+    """
+    with anyio.move_on_after(_COMES_UP_S):
+        while (holder := _daemon(wg_dir)) is not None:
+            if await does_answer(path):
+                return True
+            await anyio.sleep(_LOOK_S)
+        return False
+    raise UserError(
+        f"the daemon (pid {holder.pid if holder else '?'}) does not answer",
+        hint="wg doctor says more; kill it, and agents go on",
+    )
+
+
+async def does_answer(path: str) -> bool:
+    """Whether somebody accepts connections on the socket."""
+    try:
+        stream = await anyio.connect_unix(path)
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
+
+
+async def ask(path: str, request: Mapping[str, Any], timeout_s: float) -> Any:  # noqa: ANN401
+    """Sends one request to the daemon and gives the data of its answer.
+
+    Raises:
+        WorkgraphError: The daemon refused, or did not answer.
+    """
+    try:
+        with anyio.fail_after(timeout_s):
+            async with await anyio.connect_unix(path) as stream:
+                await stream.send(msgspec.json.encode(request) + b"\n")
+                answer = _decode(await _receive_line(stream))
+    except (TimeoutError, OSError, anyio.EndOfStream) as error:
+        raise UserError(
+            "the daemon does not answer",
+            hint="wg doctor says who holds the project",
+        ) from error
+    if not answer["ok"]:
+        told = answer["error"]
+        raise WorkgraphError(
+            told["message"], hint=told.get("hint", ""), code=told["code"]
+        )
+    return answer["data"]
+
+
+async def _receive_line(stream: anyio.abc.ByteStream) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        line += await stream.receive()
+    return line
+
+
+def _daemon(wg_dir: Path) -> lock.Holder | None:
+    holder = lock.ProjectLock(os.fspath(wg_dir)).holder()
+    return holder if holder is not None and holder.role == "wgd" else None
+
+
+async def _read_status(wg_dir: Path, path: str) -> ServiceData:
+    store = await Store.open_to_read(wg_dir / "graph.db")
+    try:
+        return await store.read(
+            lambda tx: ServiceData(
+                running=False,
+                socket=path,
+                paused=service.is_service_paused(tx),
+                agents=service.count_live(tx),
+                ready=service.count_ready(tx),
+                counts=service.counts(tx),
+            ),
+            0,
+        )
+    finally:
+        await store.close()

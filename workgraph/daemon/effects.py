@@ -1,0 +1,247 @@
+"""Effects: what a tick has decided, carried out in the world after its commit.
+
+What they learn is posted as a fact and comes into the next tick. An effect that fails
+is a fact, too: nothing here raises into the engine.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import anyio
+import anyio.abc
+from msgspec import structs
+
+from workgraph.agents.process import (
+    Adopted,
+    Ended,
+    Fate,
+    Launcher,
+    LaunchOrder,
+    SpawnError,
+    SweepTarget,
+)
+from workgraph.daemon.gates import Verdict, run_gate
+from workgraph.graph.facts import (
+    AgentEnded,
+    AgentStarted,
+    Fact,
+    GatesJudged,
+    LeftoverFound,
+)
+from workgraph.graph.model import Agent, Outcome, ProcessId, Record
+from workgraph.logs import Logger
+
+#: The least time between two searches of `/proc` for what ended agents left behind.
+_SWEEP_GAP_S: Final = 0.5
+
+
+class Spawn(Record, frozen=True, kw_only=True):
+    """A claimed task's agent is to be started."""
+
+    order: LaunchOrder
+    line: str
+
+
+class StopProcess(Record, frozen=True, kw_only=True):
+    """An agent is to be ended, with all that it has started."""
+
+    agent: int
+    folder: str
+    process: ProcessId | None
+    grace_s: float
+    force: bool
+
+
+class RunGate(Record, frozen=True, kw_only=True):
+    """A gate of a task that was handed in is to be run."""
+
+    task: str
+    agent: str | None
+    gate: str
+    working_dir: str
+    outputs: tuple[str, ...]
+    commands: tuple[str, ...]
+    env: Mapping[str, str]
+    timeout_s: float
+
+
+Effect = Spawn | StopProcess | RunGate
+
+
+class Effects:
+    """Carries out effects in a task group that its owner gives.
+
+    Args:
+        launcher: The seam to the world of processes.
+        post: Where facts go.
+        agents_dir: The folder that holds the agents' folders.
+        log: The daemon's log.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        post: Callable[[Fact], None],
+        agents_dir: str,
+        log: Logger,
+    ) -> None:
+        self._launcher = launcher
+        self._post = post
+        self._agents_dir = agents_dir
+        self._log = log
+        self._ended: list[SweepTarget] = []
+        self._sweep_wanted = anyio.Event()
+        #: Tasks whose gates are being run.
+        self.judging: set[str] = set()
+        self._stopping: dict[int, StopProcess] = {}
+        self._starting = 0
+
+    def folder(self, agent: int) -> str:
+        """Where an agent's prompt, plan, output and exit are kept."""
+        return os.path.join(self._agents_dir, f"agent-{agent}")
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether an agent is on its way to be started."""
+        return self._starting > 0
+
+    def perform(self, effects: Sequence[Effect], group: anyio.abc.TaskGroup) -> None:
+        """Starts to carry out what a tick has decided."""
+        spawns = [effect for effect in effects if isinstance(effect, Spawn)]
+        if spawns:
+            self._starting += len(spawns)
+            group.start_soon(self._spawn, spawns, group)
+        for effect in effects:
+            match effect:
+                case StopProcess():
+                    if effect.agent not in self._stopping:
+                        self._stopping[effect.agent] = effect
+                        group.start_soon(self._stop, effect)
+                case RunGate():
+                    self.judging.add(effect.task)
+                    group.start_soon(self._judge, effect)
+                case Spawn():
+                    pass
+
+    async def settle(self, agent: Agent) -> Adopted | Ended:
+        """What has become of an agent that an earlier daemon started."""
+        return await self._launcher.settle(
+            agent.number, self.folder(agent.number), agent.folder_inode, agent.process
+        )
+
+    async def wait_ended(self, agent: int, process: ProcessId | None) -> None:
+        """Waits for an agent's end and posts it."""
+        ended = await self._launcher.wait_ended(agent)
+        self.note_end(ended, process)
+
+    def note_end(self, ended: Ended, process: ProcessId | None) -> None:
+        """Posts an end, and has what it left behind looked for."""
+        self._stopping.pop(ended.agent, None)
+        self._ended.append(
+            SweepTarget(
+                agent=ended.agent, folder=self.folder(ended.agent), process=process
+            )
+        )
+        self._sweep_wanted.set()
+        self._post(_fact_of(ended))
+
+    async def sweep_forever(self) -> None:
+        """Ends what ended agents left behind, many of them in one search."""
+        while True:
+            await self._sweep_wanted.wait()
+            await self.sweep()
+            await anyio.sleep(_SWEEP_GAP_S)
+
+    async def sweep(self) -> None:
+        """One search for all agents that have ended since the last one."""
+        self._sweep_wanted = anyio.Event()
+        targets, self._ended = self._ended, []
+        if not targets:
+            return
+        for agent, pids in (await self._launcher.sweep(targets)).items():
+            if pids:
+                self._log.warning("leftover_found", agent=f"agent-{agent}", pids=pids)
+                self._post(LeftoverFound(agent=agent, pids=pids))
+
+    async def _spawn(self, spawns: Sequence[Spawn], group: anyio.abc.TaskGroup) -> None:
+        failed = await self._launcher.prepare([spawn.order for spawn in spawns])
+        for spawn in spawns:
+            agent = spawn.order.agent
+            if agent in failed:
+                self._starting -= 1
+                self._post_failure(agent, failed[agent])
+                continue
+            group.start_soon(self._run, spawn)
+
+    async def _run(self, spawn: Spawn) -> None:
+        agent = spawn.order.agent
+        try:
+            started = await self._launcher.launch(spawn.order)
+        except SpawnError as error:
+            self._starting -= 1
+            self._post_failure(agent, error.message)
+            return
+        self._starting -= 1
+        self._log.info("agent_started", line=spawn.line, pid=started.process.pid)
+        self._post(
+            AgentStarted(
+                agent=agent,
+                process=started.process,
+                folder_inode=started.folder_inode,
+            )
+        )
+        early = self._stopping.get(agent)
+        if early is not None:
+            # The order to end it came when there was nothing to be ended yet.
+            await self._stop(structs.replace(early, process=started.process))
+        await self.wait_ended(agent, started.process)
+
+    async def _stop(self, effect: StopProcess) -> None:
+        left = await self._launcher.stop(
+            effect.agent, effect.folder, effect.process, effect.grace_s, effect.force
+        )
+        if left:
+            self._post(LeftoverFound(agent=effect.agent, pids=left))
+
+    async def _judge(self, effect: RunGate) -> None:
+        verdict: Verdict = await run_gate(effect)
+        self.judging.discard(effect.task)
+        self._post(
+            GatesJudged(
+                task=effect.task,
+                agent=effect.agent,
+                failed=None if verdict.passed else effect.gate,
+                evidence=verdict.evidence,
+            )
+        )
+
+    def _post_failure(self, agent: int, reason: str) -> None:
+        self._log.warning("agent_spawn_failed", agent=f"agent-{agent}", reason=reason)
+        self._post(AgentEnded(agent=agent, outcome=Outcome.SPAWN_FAILED, reason=reason))
+
+
+def _fact_of(ended: Ended) -> AgentEnded:
+    match ended.fate:
+        case Fate.EXITED:
+            return AgentEnded(agent=ended.agent, exit_code=ended.exit_code)
+        case Fate.SIGNALED:
+            return AgentEnded(
+                agent=ended.agent,
+                signal=ended.signal,
+                outcome=Outcome.CRASHED,
+                reason=None if ended.signal else "killed by a signal",
+            )
+        case Fate.LOST:
+            return AgentEnded(
+                agent=ended.agent,
+                outcome=Outcome.LOST,
+                reason=ended.detail or "its process is gone, and nobody saw how",
+            )
+        case Fate.NEVER_STARTED:
+            return AgentEnded(
+                agent=ended.agent,
+                outcome=Outcome.SPAWN_FAILED,
+                reason=ended.detail or "nothing was started",
+                never_started=True,
+            )

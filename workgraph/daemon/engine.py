@@ -1,0 +1,386 @@
+"""The engine: requests in, one transaction per tick, effects out.
+
+Everything that changes the graph goes through here. Requests are answered after their
+own commit; what they changed wakes the tick. A tick takes the facts that effects have
+posted, runs the reactors in order in one transaction, a savepoint each, and hands what
+is to be done to `Effects` after the commit. While nothing happens it waits for one
+event or one moment, and does nothing (DESIGN §3).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from typing import Final, TypeVar
+
+import anyio
+import anyio.abc
+
+from workgraph.commands.context import Answer, Caller, Context
+from workgraph.commands.handlers import handle, is_read
+from workgraph.daemon import apply
+from workgraph.daemon.alarm import Clock
+from workgraph.daemon.effects import Effect, Effects
+from workgraph.daemon.reactors import REACTORS, Outcomes, Surroundings, run_to_end
+from workgraph.graph import requests as r
+from workgraph.graph.changes import Change
+from workgraph.graph.errors import ConflictError, UserError, WorkgraphError
+from workgraph.graph.facts import Fact
+from workgraph.graph.model import Record
+from workgraph.graph.readiness import ServiceFacts
+from workgraph.graph.replies import ReactorData, Reply
+from workgraph.logs import Logger
+from workgraph.store import agent_reads, service, views
+from workgraph.store.database import Store, Tx
+
+T = TypeVar("T")
+
+#: A reactor that failed is tried again after this, doubling to a minute.
+_RETRY_REACTOR_US: Final = 1_000_000
+_RETRY_REACTOR_MAX_US: Final = 60_000_000
+
+
+class Mode(Record, frozen=True, kw_only=True):
+    """As what the engine runs."""
+
+    #: False for one request without a daemon.
+    is_daemon: bool = True
+    #: Whether it may start processes.
+    may_start: bool = True
+
+
+class TickResult(Record, frozen=True, kw_only=True):
+    """What a tick has done."""
+
+    effects: tuple[Effect, ...]
+    concluded: tuple[int, ...]
+    #: The next moment at which something is due.
+    wake_at: int | None
+    busy: bool
+    failed: dict[str, str]
+    #: Facts that could not be written down; they are tried again.
+    unwritten: tuple[Fact, ...] = ()
+
+
+class Engine:
+    """The one owner of the store, of the effects, and of time.
+
+    Args:
+        store: The graph.
+        clock: The seam to time.
+        effects: The seam to processes.
+        host: What plans are made from.
+        mode: As what it runs.
+        log: The daemon's log.
+    """
+
+    def __init__(  # noqa: PLR0913 - its parts
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        effects: Callable[[Callable[[Fact], None]], Effects],
+        host: Callable[[Effects], apply.Host],
+        mode: Mode,
+        log: Logger,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.effects = effects(self.post)
+        self.host = host(self.effects)
+        self.mode = mode
+        self.draining = False
+        self.max_agents = self.host.grounds.layered.settings.dispatcher.max_agents
+        self._log = log
+        self._facts: deque[Fact] = deque()
+        self._wake = anyio.Event()
+        self._committed = anyio.Event()
+        self._ticked = anyio.Event()
+        self._settled = anyio.Event()
+        self._waiting: dict[int, anyio.Event] = {}
+        self._reactor_errors: dict[str, str] = {}
+        self._retry_gap_us = _RETRY_REACTOR_US
+        self._retry_at: int | None = None
+        self._wake_at: int | None = None
+        self._group: anyio.abc.TaskGroup | None = None
+
+    async def run(
+        self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Ticks until it is cancelled. Starts with a tick: starting up is an event.
+
+        The first one comes after `begin`.
+        """
+        async with anyio.create_task_group() as group:
+            self._group = group
+            group.start_soon(self.effects.sweep_forever)
+            task_status.started()
+            await self._settled.wait()
+            while True:
+                await self.tick()
+                if not self._wake.is_set():
+                    await self.clock.wait(self._wake, self._next_moment())
+
+    def begin(self) -> None:
+        """Lets the first tick come: what an earlier daemon left is settled.
+
+        A tick before that would judge agents by what the graph knows of them, which is
+        old; and its own, which are about to start, would be taken for the earlier's.
+        """
+        self._settled.set()
+
+    async def tick(self) -> bool:
+        """One tick. Returns whether it has decided anything."""
+        self._wake = anyio.Event()
+        facts = list(self._facts)
+        self._facts.clear()
+        around = Surroundings(
+            host=self.host,
+            max_agents=self.max_agents,
+            may_start=self.mode.may_start and not self.draining,
+            judging=frozenset(self.effects.judging),
+        )
+        try:
+            result, changes = await self.store.transaction(
+                lambda tx: _tick(tx, facts, around), self.clock.now()
+            )
+        except WorkgraphError as error:
+            # The disk may be full: what was learnt is kept for the next try.
+            self._facts.extendleft(reversed(facts))
+            self._note_failure({"store": error.message})
+            self._log.error("tick_failed", error=error.message)
+            return False
+        self._note_failure(result.failed)
+        self._facts.extendleft(reversed(result.unwritten))
+        self._wake_at = result.wake_at
+        self.publish(changes)
+        for number in result.concluded:
+            waiting = self._waiting.pop(number, None)
+            if waiting is not None:
+                waiting.set()
+        if result.effects and self._group is not None:
+            self.effects.perform(result.effects, self._group)
+        if result.busy:
+            self._wake.set()
+        ticked, self._ticked = self._ticked, anyio.Event()
+        ticked.set()
+        return result.busy or bool(facts)
+
+    async def submit(self, request: r.AnyRequest, caller: Caller) -> Reply:
+        """Carries out a request and answers after its commit.
+
+        A request that has to end agents first is answered when they are gone.
+
+        Raises:
+            WorkgraphError: It can't be done as asked for; nothing was changed.
+        """
+        while True:
+            answer = await self.ask(lambda context: handle(context, request), caller)
+            if isinstance(answer, Reply):
+                return answer
+            await self.end_agents(answer.agents)
+            if answer.finish is not None:
+                return await self.read(answer.finish, caller)
+
+    async def ask(
+        self, job: Callable[[Context], T], caller: Caller, *, reads: bool = False
+    ) -> T:
+        """Runs a handler in a transaction, and wakes the tick by what it changed."""
+        if reads:
+            return await self.read(job, caller)
+        result, changes = await self.store.transaction(
+            lambda tx: job(self._context(tx, caller)), self.clock.now()
+        )
+        if changes:
+            self.publish(changes)
+            self.wake()
+        return result
+
+    async def read(self, job: Callable[[Context], T], caller: Caller) -> T:
+        """Runs a handler that changes nothing."""
+        return await self.store.read(
+            lambda tx: job(self._context(tx, caller)), self.clock.now()
+        )
+
+    async def answer(self, request: r.AnyRequest, caller: Caller) -> Reply:
+        """Carries out a request by the cheapest way: reads do not queue with writes."""
+        if is_read(request):
+            answer: Answer = await self.read(
+                lambda context: handle(context, request), caller
+            )
+            assert isinstance(answer, Reply)
+            return answer
+        return await self.submit(request, caller)
+
+    async def caller_of(self, token: str | None, name: str) -> Caller:
+        """Who is speaking: the attempt whose token it is, or an operator.
+
+        Raises:
+            ConflictError: The token is of no attempt.
+        """
+        if not token:
+            return Caller(name=name)
+        digest = sha256(token.encode("utf-8", "surrogateescape")).digest()
+        agent = await self.store.read(
+            lambda tx: agent_reads.by_token(tx, digest), self.clock.now()
+        )
+        if agent is None:
+            raise ConflictError(
+                "this token is of no attempt", hint="unset WG_TOKEN to be an operator"
+            )
+        return Caller(name=agent.id, agent=agent)
+
+    async def end_agents(self, numbers: Sequence[int]) -> None:
+        """Ends agents whose rows have the order to stop; returns when all are gone."""
+        waits = [self._waiting.setdefault(n, anyio.Event()) for n in numbers]
+        await self.perform_stops(numbers)
+        for wait in waits:
+            await wait.wait()
+
+    async def perform_stops(self, numbers: Iterable[int]) -> None:
+        """Starts the kill ladder for agents that are to stop."""
+
+        def effects_of(tx: Tx) -> list[Effect]:
+            found: list[Effect] = []
+            for number in numbers:
+                agent = agent_reads.by_number(tx, number)
+                if agent.ended_at is None:
+                    found.append(apply.stop_effect(tx, number, self.host))
+                elif (wait := self._waiting.pop(number, None)) is not None:
+                    wait.set()
+            return found
+
+        effects = await self.store.read(effects_of, self.clock.now())
+        self.perform(effects)
+
+    def perform(self, effects: Sequence[Effect]) -> None:
+        """Starts to carry out effects that a request has decided."""
+        if self._group is None:
+            raise UserError("the engine does not run", hint="wg service start")
+        self.effects.perform(effects, self._group)
+
+    def configure(self, host: apply.Host) -> None:
+        """Plans and limits come from other settings from now on."""
+        self.host = host
+        self.max_agents = host.grounds.layered.settings.dispatcher.max_agents
+
+    async def settle(self) -> None:
+        """Ticks until there is nothing to decide and nothing on its way to start."""
+        self.wake()
+        while not self.is_quiet or self.effects.is_starting:
+            ticked = self.ticked
+            await ticked.wait()
+
+    async def flush(self) -> None:
+        """Writes down what has been posted; nothing more is started."""
+        self.draining = True
+        await self.effects.sweep()
+        while self._facts:
+            await self.tick()
+
+    def post(self, fact: Fact) -> None:
+        """Takes what the world has answered into the next tick."""
+        self._facts.append(fact)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Has the engine look at the graph."""
+        self._wake.set()
+
+    def publish(self, changes: Sequence[Change]) -> None:
+        """Tells those who watch that there is more to read."""
+        if changes:
+            committed, self._committed = self._committed, anyio.Event()
+            committed.set()
+
+    @property
+    def committed(self) -> anyio.Event:
+        """Set at the next commit that changes something. Take it before reading."""
+        return self._committed
+
+    @property
+    def ticked(self) -> anyio.Event:
+        """Set at the end of the next tick. Take it before reading."""
+        return self._ticked
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether neither fact nor change waits for a tick."""
+        return not self._facts and not self._wake.is_set()
+
+    @property
+    def reactors(self) -> tuple[ReactorData, ...]:
+        """How each reactor's last run went."""
+        return tuple(
+            ReactorData(
+                name=reactor.name,
+                ok=reactor.name not in self._reactor_errors,
+                error=self._reactor_errors.get(reactor.name),
+            )
+            for reactor in REACTORS
+        )
+
+    def service_facts(self, tx: Tx) -> ServiceFacts:
+        """How the service stands, for the reasons that `wg why` gives."""
+        return ServiceFacts(
+            daemon_running=self.mode.is_daemon,
+            paused=service.is_service_paused(tx),
+            draining=self.draining,
+            live_agents=service.count_live(tx),
+            max_agents=self.max_agents,
+        )
+
+    def _context(self, tx: Tx, caller: Caller) -> Context:
+        return Context(
+            tx=tx,
+            caller=caller,
+            settings=self.host.grounds.layered.settings,
+            service=self.service_facts(tx),
+            project_dir=self.host.grounds.host.project_dir,
+        )
+
+    def _next_moment(self) -> int | None:
+        wake_at = self._wake_at
+        if self._retry_at is not None and (wake_at or 0) <= self.clock.now():
+            # What is due can't be done just now: trying at once would be a busy loop.
+            return self._retry_at
+        moments = [m for m in (wake_at, self._retry_at) if m is not None]
+        return min(moments, default=None)
+
+    def _note_failure(self, failed: dict[str, str]) -> None:
+        for name, error in failed.items():
+            if self._reactor_errors.get(name) != error:
+                self._log.error("reactor_failed", reactor=name, error=error)
+        self._reactor_errors = failed
+        if failed:
+            self._retry_at = self.clock.now() + self._retry_gap_us
+            self._retry_gap_us = min(self._retry_gap_us * 2, _RETRY_REACTOR_MAX_US)
+        else:
+            self._retry_at, self._retry_gap_us = None, _RETRY_REACTOR_US
+
+
+def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
+    """The transaction of a tick. A reactor that raises contributes nothing to it."""
+    failed: dict[str, str] = {}
+    unwritten: list[Fact] = []
+    for fact in facts:
+        try:
+            with tx.savepoint():
+                apply.apply_fact(tx, fact, around.host)
+        except Exception as error:
+            failed["facts"] = f"{type(fact).__name__}: {error!r}"
+            unwritten.append(fact)
+    outcomes: list[Outcomes] = []
+    for reactor in REACTORS:
+        try:
+            with tx.savepoint():
+                outcomes.append(run_to_end(reactor.react(tx, tx.now, around)))
+        except Exception as error:
+            failed[reactor.name] = repr(error)
+    return TickResult(
+        effects=tuple(effect for outcome in outcomes for effect in outcome.effects),
+        concluded=tuple(n for outcome in outcomes for n in outcome.concluded),
+        wake_at=views.next_moment(tx),
+        busy=any(outcome.busy for outcome in outcomes),
+        failed=failed,
+        unwritten=tuple(unwritten),
+    )

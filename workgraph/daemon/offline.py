@@ -1,0 +1,176 @@
+"""`wg` where no daemon answers: the commands of this process, and one request's engine.
+
+The engine that answers is the daemon's own, for one request: it holds the lock, settles
+what ended meanwhile, answers, ticks without starting anything, and leaves.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from workgraph import __version__, logs, wire
+from workgraph.agents.process import (
+    RealLauncher,
+    install_child_watcher,
+    raise_open_files,
+)
+from workgraph.commands import local, parse
+from workgraph.commands.render import Style, render, render_json
+from workgraph.daemon import completion, control, doctor, lock, project, run
+from workgraph.daemon.alarm import SystemClock
+from workgraph.daemon.assembly import Parts, running_engine
+from workgraph.daemon.call import Call, Peer
+from workgraph.daemon.configuration import Configuration
+from workgraph.daemon.engine import Mode
+from workgraph.daemon.main import carry_out, leave, locate
+from workgraph.daemon.service import Service, style_of
+from workgraph.daemon.special import Identity, Special
+from workgraph.daemon.streams_local import LocalStreams
+from workgraph.graph import requests as r
+from workgraph.graph.errors import NotFoundError, UserError
+from workgraph.graph.replies import Reply
+
+
+def main(argv: list[str]) -> int:
+    """Carries out a command line in this process; ends the process."""
+    env = dict(os.environ)
+    leave(carry_out(_main, argv, env, prog="wg", json=wire.wants_json(argv)))
+
+
+async def _main(argv: list[str], env: dict[str, str]) -> int:
+    call = _call(argv, env)
+    directory, words = wire.named_dir(argv)
+    if parse.COMPLETE_VARIABLE in env:
+        done = parse.complete(words, env)
+        await LocalStreams().out(done.text)
+        return done.exit_code
+    context = parse.ParseContext(
+        cwd=call.cwd, env=env | ({"COLUMNS": str(call.columns)} if call.columns else {})
+    )
+    parsed = parse.parse_argv(words, context)
+    if isinstance(parsed, parse.Help):
+        await LocalStreams().out(parsed.text)
+        return 0
+    request = parsed.request
+    if not isinstance(request, local.LocalCommand):
+        wg_dir = locate(directory, env)
+        return await _answer(wg_dir, call, request, env)
+    if isinstance(request, local.RunDispatcher):
+        return await run.run_dispatcher(locate(directory, env), request, call, env)
+    reply = await _carry_out(request, directory, env)
+    await _show(request, reply, call, as_json=parsed.json)
+    return reply.exit_code
+
+
+async def _carry_out(
+    request: local.LocalCommand, directory: str | None, env: Mapping[str, str]
+) -> Reply:
+    match request:
+        case local.InitProject(agents_md=agents_md):
+            folder = Path(directory or os.getcwd())
+            folder = folder.parent if folder.name == ".wg" else folder
+            return await project.init_project(
+                folder.absolute(), agents_md=agents_md, env=env, now=SystemClock().now()
+            )
+        case local.Doctor():
+            try:
+                wg_dir = locate(directory, env)
+            except NotFoundError:
+                wg_dir = None
+            return await doctor.examine(wg_dir, env, SystemClock().now())
+        case local.InstallCompletion():
+            return completion.install_completion(request, env)
+        case local.StartService():
+            return await control.start(locate(directory, env), request, env)
+        case local.StopService():
+            return await control.stop(locate(directory, env), request, env)
+        case local.RestartService():
+            return await control.restart(locate(directory, env), request, env)
+        case local.ServiceStatusQuery():
+            return await control.status(locate(directory, env), env)
+        case local.RunDispatcher():
+            raise AssertionError(request)
+
+
+async def _answer(
+    wg_dir: Path, call: Call, request: r.AnyRequest, env: Mapping[str, str]
+) -> int:
+    guard = lock.ProjectLock(os.fspath(wg_dir))
+    path = lock.socket_path(os.fspath(wg_dir), env)
+
+    async def answers() -> bool:
+        return await control.does_answer(path)
+
+    if not await guard.acquire("wg", on_retry=answers):
+        # A daemon has come up meanwhile: the call is its.
+        again = [sys.executable, "-m", "workgraph", *call.argv]
+        os.execv(sys.executable, again)  # noqa: S606 - ourselves
+    try:
+        _check_database(wg_dir)
+        install_child_watcher()
+        configuration = Configuration.load(wg_dir, env, ())
+        clock = SystemClock()
+        parts = Parts(
+            wg_dir=wg_dir,
+            socket=path,
+            configuration=configuration,
+            clock=clock,
+            launcher=RealLauncher(nofile_soft=raise_open_files()),
+            mode=Mode(is_daemon=False, may_start=isinstance(request, r.Tick)),
+            log=logs.quiet_log(),
+        )
+        async with running_engine(parts) as engine:
+            identity = Identity(
+                pid=os.getpid(), since=clock.now(), socket=path, wg_dir=wg_dir
+            )
+            service = Service(
+                engine, Special(engine, configuration, identity, lambda: None)
+            )
+            await engine.settle()
+            status = await service.run_call(call, LocalStreams())
+            await engine.settle()
+            return status
+    finally:
+        guard.release()
+
+
+async def _show(
+    request: local.LocalCommand, reply: Reply, call: Call, *, as_json: bool
+) -> None:
+    streams = LocalStreams()
+    if as_json:
+        await streams.out(render_json(reply))
+    elif isinstance(request, local.Doctor):
+        color = style_of(call, 0).color
+        await streams.out(doctor.render_doctor(reply, color=color))
+    else:
+        now = SystemClock().now()
+        style: Style = style_of(call, now)
+        await streams.out(render(request, reply, style))
+
+
+def _check_database(wg_dir: Path) -> None:
+    if not (wg_dir / "graph.db").exists():
+        raise UserError(
+            f"{wg_dir} has no graph.db",
+            hint="restore a backup there, or remove the folder and say wg init",
+        )
+
+
+def _call(argv: list[str], env: Mapping[str, str]) -> Call:
+    terminals = (os.isatty(0), os.isatty(1), os.isatty(2))
+    columns = os.get_terminal_size(1).columns if terminals[1] else 0
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return Call(
+        argv=tuple(argv),
+        cwd=os.getcwd(),
+        umask=umask,
+        tty=terminals,
+        columns=columns,
+        env=env,
+        version=__version__,
+        pid=os.getpid(),
+        peer=Peer(pid=os.getpid(), uid=os.geteuid(), gid=os.getegid()),
+    )

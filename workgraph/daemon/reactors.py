@@ -1,0 +1,106 @@
+"""The reactors as the tick runs them: each loads a view, decides, and applies.
+
+A reactor is a coroutine that awaits nothing but its transaction, and everything in a
+transaction happens at once in the database's thread; so it is driven to its end there,
+with no loop (docs/adr/0002). The deciding is a plain function in `reactors/`.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
+
+from workgraph.commands.context import retry_policy
+from workgraph.daemon import apply
+from workgraph.daemon.apply import Host
+from workgraph.daemon.effects import Effect
+from workgraph.graph.decisions import ConcludeAttempt, Decision
+from workgraph.graph.errors import WorkgraphBug
+from workgraph.graph.model import Record
+from workgraph.reactors import dispatch, gates, patrol
+from workgraph.store import views
+from workgraph.store.database import Tx
+
+T = TypeVar("T")
+
+#: The order in which reactors run in a tick. Later ones see what earlier ones did.
+ORDER: Final = ("patrol", "gates", "assign", "reward", "dispatch")
+
+
+class Surroundings(Record, frozen=True, kw_only=True):
+    """What reactors are given besides the transaction and the time."""
+
+    host: Host
+    max_agents: int
+    may_start: bool
+    judging: frozenset[str]
+
+
+class Outcomes(Record, frozen=True, kw_only=True):
+    """What a reactor has done in its savepoint."""
+
+    effects: tuple[Effect, ...] = ()
+    #: Agents that were concluded.
+    concluded: tuple[int, ...] = ()
+    #: It has decided something, so there may be more to decide.
+    busy: bool = False
+
+
+class Reactor(Record, frozen=True, kw_only=True):
+    """A reactor: `load` shows it the graph, `decide` is pure."""
+
+    name: str
+    load: Callable[[Tx, Surroundings], Any]
+    decide: Callable[[Any, int], Sequence[Decision]]
+
+    async def react(self, tx: Tx, now: int, around: Surroundings) -> Outcomes:
+        """Decides, and makes it true in this transaction."""
+        decisions = self.decide(self.load(tx, around), now)
+        effects: list[Effect] = []
+        for decision in decisions:
+            effects.extend(apply.apply_decision(tx, decision, around.host))
+        return Outcomes(
+            effects=tuple(effects),
+            concluded=tuple(
+                decision.agent
+                for decision in decisions
+                if isinstance(decision, ConcludeAttempt)
+            ),
+            busy=bool(decisions),
+        )
+
+
+def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Drives a coroutine that awaits nothing, without a loop.
+
+    Raises:
+        WorkgraphBug: It awaits something after all.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise WorkgraphBug("a reactor has awaited something that is not its transaction")
+
+
+REACTORS: Final = (
+    Reactor(
+        name="patrol",
+        load=lambda tx, around: views.patrol(
+            tx, retry_policy(around.host.grounds.layered.settings)
+        ),
+        decide=patrol.decide,
+    ),
+    Reactor(
+        name="gates",
+        load=lambda tx, around: views.gates(tx, around.judging),
+        decide=gates.decide,
+    ),
+    Reactor(
+        name="dispatch",
+        load=lambda tx, around: views.dispatch(
+            tx, around.max_agents, may_start=around.may_start
+        ),
+        decide=dispatch.decide,
+    ),
+)

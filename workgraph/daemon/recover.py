@@ -1,0 +1,60 @@
+"""Starting up: every agent row that has not ended is settled, each by itself.
+
+What lives is adopted and waited for; what has ended is recorded with what is known of
+its end; what never started gives its claim back. One bad row can't stop the others.
+"""
+
+import anyio.abc
+
+from workgraph.agents.process import Adopted
+from workgraph.daemon.effects import Effects
+from workgraph.daemon.engine import Engine
+from workgraph.graph.facts import AgentStarted
+from workgraph.graph.model import Agent, AgentStatus
+from workgraph.logs import Logger
+from workgraph.store import agent_reads, views
+from workgraph.store.database import Tx
+
+
+async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger) -> int:
+    """Settles all agents that have not ended, and lets the engine begin.
+
+    Args:
+        engine: Takes what is found out.
+        group: Where adopted agents are waited for.
+        log: Where a row that can't be settled is named.
+
+    Returns:
+        How many agents were adopted.
+    """
+
+    def load(tx: Tx) -> list[Agent]:
+        views.look_at_all_parked(tx)
+        return [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
+
+    live, _ = await engine.store.transaction(load, engine.clock.now())
+    adopted = 0
+    for agent in live:
+        try:
+            if await _settle(engine.effects, engine, agent, group):
+                adopted += 1
+        except Exception as error:
+            log.exception("agent_unsettled", agent=agent.id, error=repr(error))
+    stopping = [a.number for a in live if a.status is AgentStatus.STOPPING]
+    if stopping:
+        await engine.perform_stops(stopping)
+    engine.begin()
+    return adopted
+
+
+async def _settle(
+    effects: Effects, engine: Engine, agent: Agent, group: anyio.abc.TaskGroup
+) -> bool:
+    found = await effects.settle(agent)
+    if not isinstance(found, Adopted):
+        effects.note_end(found, agent.process)
+        return False
+    if agent.process is None:
+        engine.post(AgentStarted(agent=agent.number, process=found.process))
+    group.start_soon(effects.wait_ended, agent.number, found.process)
+    return True

@@ -1,0 +1,380 @@
+"""The service: calls of `wg` and lines of JSON to the engine's requests, and back."""
+
+import os
+import pwd
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Any, Final, Protocol
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from workgraph.commands import parse, shapes
+from workgraph.commands.context import Caller
+from workgraph.commands.local import ServiceStatusQuery
+from workgraph.commands.render import (
+    Style,
+    render,
+    render_change,
+    render_json,
+    render_notes,
+)
+from workgraph.daemon import special
+from workgraph.daemon.call import Call, Peer
+from workgraph.daemon.engine import Engine
+from workgraph.daemon.special import Special
+from workgraph.graph import requests as r
+from workgraph.graph.changes import Change
+from workgraph.graph.errors import UsageError, WorkgraphError
+from workgraph.graph.replies import ChangeData, OutputData, Reply
+from workgraph.store import history
+
+_MAX_STDIN: Final = 64 * 1024 * 1024
+_MAX_FILE: Final = 2 * 1024 * 1024 * 1024
+_CHUNK: Final = 1024 * 1024
+#: Changes read at once while somebody watches.
+_BATCH: Final = 1000
+#: How often a file that grows is looked at while somebody follows it.
+_FOLLOW_S: Final = 0.2
+
+_decode: Final = msgspec.json.Decoder(r.AnyRequest).decode
+_encode: Final = msgspec.json.Encoder().encode
+#: Commands under other spellings than their tags.
+_ALIASES: Final = {"add": "add_task", "config": "config_list"}
+
+
+class ClientStreams(Protocol):
+    """A caller's standard streams and files, over the socket or in this process."""
+
+    async def out(self, data: str | bytes) -> None:
+        """Writes to standard output."""
+
+    async def err(self, data: str | bytes) -> None:
+        """Writes to standard error."""
+
+    async def out_or_drop(self, data: str | bytes) -> None:
+        """Writes whole lines, without waiting for a slow reader."""
+
+    def interruptible(self) -> AbstractAsyncContextManager[None]:
+        """A block that is left when the caller goes away."""
+
+    async def read_stdin(self, limit: int) -> bytes:
+        """All of standard input."""
+
+    async def read_file(self, path: str, limit: int) -> bytes:
+        """All of a file."""
+
+    async def write_file(self, path: str, chunks: AsyncGenerator[bytes]) -> None:
+        """Writes a file, whole or not at all."""
+
+
+class Service:
+    """Serves `wg` and the socket from one engine."""
+
+    def __init__(self, engine: Engine, special: Special) -> None:
+        self._engine = engine
+        self._special = special
+
+    async def run_call(self, call: Call, streams: ClientStreams) -> int:
+        """Carries out a command line; gives its exit status.
+
+        Raises:
+            WorkgraphError: It can't be done as asked for.
+        """
+        if parse.COMPLETE_VARIABLE in call.env:
+            completion = parse.complete(call.argv, call.env)
+            await streams.out(completion.text)
+            return completion.exit_code
+        env = dict(call.env)
+        if call.columns:
+            env["COLUMNS"] = str(call.columns)
+        parsed = parse.parse_argv(call.argv, parse.ParseContext(cwd=call.cwd, env=env))
+        if isinstance(parsed, parse.Help):
+            await streams.out(parsed.text)
+            return 0
+        request = parsed.request
+        if isinstance(request, ServiceStatusQuery):
+            request = r.GetServiceStatus(token=call.env.get("WG_TOKEN"))
+        if not isinstance(request, r.AnyRequest):
+            raise UsageError(
+                f"wg {' '.join(call.argv)} is not for the daemon",
+                hint="this wg is of another version than the daemon: restart it",
+            )
+        caller = await self._engine.caller_of(request.token, _name(call.env, call.peer))
+        request = await _filled(request, parsed, streams)
+        match request:
+            case r.Watch():
+                return await self._stream_changes(request, caller, streams)
+            case r.GetOutput(follow=True):
+                return await self._follow(request, caller, streams)
+            case r.BackUp():
+                return await self._stream_backup(request, caller, parsed, streams)
+            case _:
+                return await self._reply(call, request, caller, parsed, streams)
+
+    async def _reply(
+        self,
+        call: Call,
+        request: r.AnyRequest,
+        caller: Caller,
+        parsed: parse.Parsed,
+        streams: ClientStreams,
+    ) -> int:
+        reply = await self.answer(request, caller)
+        if parsed.write_file is not None and isinstance(request, r.ExportGraph):
+            lines: list[str] = reply.data
+            await streams.write_file(parsed.write_file, _joined(lines))
+            return 0
+        await self._show(call, request, reply, streams, as_json=parsed.json)
+        return reply.exit_code
+
+    async def answer_line(
+        self, line: bytes, peer: Peer
+    ) -> bytes | AsyncGenerator[bytes]:
+        """Answers one line of JSON (CONTRACT §5)."""
+        try:
+            request = decode_request(line)
+            caller = await self._engine.caller_of(request.token, _name({}, peer))
+            if isinstance(request, r.Watch):
+                await self._special.check(request, caller)
+                return self._change_lines(request)
+            reply = await self.answer(request, caller)
+        except WorkgraphError as error:
+            return _encode(
+                {
+                    "ok": False,
+                    "error": {
+                        "code": error.code,
+                        "message": error.message,
+                        "hint": error.hint,
+                    },
+                }
+            )
+        return _encode({"ok": True, "data": reply.data})
+
+    async def answer(self, request: r.AnyRequest, caller: Caller) -> Reply:
+        """Answers any request, by the engine alone or with the world around it."""
+        handler: Callable[[r.AnyRequest, Caller], Awaitable[Reply]] | None = (
+            self._special.handler_for(request)
+        )
+        if handler is not None:
+            await self._special.check(request, caller)
+            return await handler(request, caller)
+        return await self._engine.answer(request, caller)
+
+    async def _show(
+        self,
+        call: Call,
+        request: r.AnyRequest,
+        reply: Reply,
+        streams: ClientStreams,
+        *,
+        as_json: bool,
+    ) -> None:
+        if as_json:
+            if reply.data is not None or reply.exit_code == 0:
+                await streams.out(render_json(reply))
+            return
+        style = style_of(call, self._engine.clock.now())
+        text = render(request, reply, style)
+        if text:
+            await streams.out(text)
+        notes = render_notes(request, reply)
+        if notes:
+            await streams.err(notes)
+
+    async def changes(self, request: r.Watch) -> AsyncGenerator[Change]:
+        """Changes as they are committed, without gaps, until it is closed."""
+        engine = self._engine
+        since = request.since
+        if since is None:
+            since = await engine.store.read(history.last_seq, engine.clock.now())
+        while True:
+            committed = engine.committed
+            seq = since
+
+            def read(tx: Any, seq: int = seq) -> list[Change]:  # noqa: ANN401
+                return history.changes_since(tx, seq, request.task, _BATCH)
+
+            batch = await engine.store.read(read, engine.clock.now())
+            for change in batch:
+                yield change
+            if batch:
+                since = batch[-1].seq
+            if len(batch) < _BATCH:
+                if not engine.mode.is_daemon:
+                    return
+                await committed.wait()
+
+    async def _change_lines(self, request: r.Watch) -> AsyncGenerator[bytes]:
+        async with aclosing(self.changes(request)) as changes:
+            async for change in changes:
+                yield render_change(_change_data(change)).rstrip(b"\n")
+
+    async def _stream_changes(
+        self, request: r.Watch, caller: Caller, streams: ClientStreams
+    ) -> int:
+        await self._special.check(request, caller)
+        if request.since is None and not self._engine.mode.is_daemon:
+            raise special.needs_daemon("to watch what changes from now on")
+        async with (
+            streams.interruptible(),
+            aclosing(self.changes(request)) as changes,
+        ):
+            async for change in changes:
+                await streams.out_or_drop(render_change(_change_data(change)))
+        return 0
+
+    async def _follow(
+        self, request: r.GetOutput, caller: Caller, streams: ClientStreams
+    ) -> int:
+        """The output from its beginning, then as it grows, until the agent is gone."""
+        at = 0
+        async with streams.interruptible():
+            while True:
+                reply = await self.answer(request, caller)
+                assert isinstance(reply.data, OutputData)
+                path, ended = reply.data.path, reply.data.ended
+                while chunk := await anyio.to_thread.run_sync(_read_at, path, at):
+                    await streams.out(chunk)
+                    at += len(chunk)
+                if ended:
+                    return 0
+                await anyio.sleep(_FOLLOW_S)
+        return 0
+
+    async def _stream_backup(
+        self,
+        request: r.BackUp,
+        caller: Caller,
+        parsed: parse.Parsed,
+        streams: ClientStreams,
+    ) -> int:
+        """A copy made here, then written by the client where the user wants it."""
+        assert parsed.write_file is not None
+        await self._special.check(request, caller)
+        async with self._special.backup_copy() as copy:
+            await streams.write_file(parsed.write_file, _chunks_of(copy))
+        return 0
+
+
+async def _filled(
+    request: r.AnyRequest, parsed: parse.Parsed, streams: ClientStreams
+) -> r.AnyRequest:
+    """The request with what it takes from standard input or a file."""
+    if parsed.stdin_field is not None:
+        text = _text(await streams.read_stdin(_MAX_STDIN), "standard input")
+        if parsed.stdin_field != "text":
+            text = text.rstrip("\n")
+        return msgspec.structs.replace(request, **{parsed.stdin_field: text})
+    if parsed.read_file is not None:
+        content = await streams.read_file(parsed.read_file, _MAX_FILE)
+        text = _text(content, parsed.read_file)
+        return msgspec.structs.replace(request, text=text)
+    return request
+
+
+def decode_request(line: bytes) -> r.AnyRequest:
+    """A request from a line of JSON; spellings of `cmd` with `-` are taken, too.
+
+    Raises:
+        WorkgraphError: It is no request; the message says what is wrong with it.
+    """
+    try:
+        request: r.AnyRequest = _decode(line)
+    except msgspec.MsgspecError as error:
+        return _decode_again(line, error)
+    return request
+
+
+def style_of(call: Call, now: int) -> Style:
+    """How text looks for this caller."""
+    terminal = call.tty[1]
+    return Style(
+        color=terminal
+        and "NO_COLOR" not in call.env
+        and call.env.get("TERM") != "dumb",
+        columns=call.columns if terminal else 0,
+        now=now,
+        relative_times=terminal,
+    )
+
+
+def _decode_again(line: bytes, error: msgspec.MsgspecError) -> r.AnyRequest:
+    try:
+        document = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as broken:
+        raise UsageError(
+            f"this is not JSON: {broken}", code="bad_request", hint="one object a line"
+        ) from broken
+    if not isinstance(document, dict):
+        raise UsageError(
+            "a request is an object", code="bad_request", hint='{"cmd":"status"}'
+        ) from error
+    cmd = document.get("cmd")
+    known = isinstance(cmd, str) and cmd in special.COMMANDS
+    if isinstance(cmd, str) and not known:
+        spelt = cmd.replace("-", "_")
+        spelt = _ALIASES.get(spelt, spelt)
+        if spelt not in special.COMMANDS:
+            raise UsageError(
+                f"there is no command {cmd!r}",
+                code="unknown_command",
+                hint="see docs/socket.md",
+            ) from error
+        document["cmd"] = spelt
+    try:
+        request: r.AnyRequest = msgspec.convert(document, r.AnyRequest)
+    except msgspec.ValidationError as invalid:
+        raise UsageError(
+            f"{cmd or 'request'}: {invalid}",
+            code="bad_request",
+            hint="fields are the option names with _",
+        ) from invalid
+    return request
+
+
+def _name(env: Mapping[str, str], peer: Peer) -> str:
+    name = env.get("WG_ACTOR") or env.get("USER")
+    if name:
+        return name
+    try:
+        return pwd.getpwuid(peer.uid).pw_name
+    except KeyError:
+        return f"uid {peer.uid}"
+
+
+def _text(content: bytes, source: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{source} is not UTF-8 at byte {error.start}", hint="convert it first"
+        ) from error
+
+
+def _change_data(change: Change) -> ChangeData:
+    return shapes.change_data(change)
+
+
+async def _joined(lines: list[str]) -> AsyncGenerator[bytes]:
+    for line in lines:
+        yield line.encode() + b"\n"
+
+
+async def _chunks_of(path: str) -> AsyncGenerator[bytes]:
+    async with await anyio.open_file(path, "rb") as file:
+        while chunk := await file.read(_CHUNK):
+            yield chunk
+
+
+def _read_at(path: str, at: int) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    try:
+        return os.pread(fd, _CHUNK, at)
+    finally:
+        os.close(fd)

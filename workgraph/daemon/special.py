@@ -1,0 +1,417 @@
+"""Requests that need more than the graph: files, settings, the daemon itself."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+import anyio
+import anyio.to_thread
+
+from workgraph import __version__
+from workgraph.agents.plan import Flags, plan_spawn, visible
+from workgraph.commands import queries, records, shapes, transfer
+from workgraph.commands.access import check_access
+from workgraph.commands.context import Caller, Context, task_facts
+from workgraph.daemon import apply
+from workgraph.daemon.assembly import make_host
+from workgraph.daemon.configuration import Configuration
+from workgraph.daemon.effects import Spawn
+from workgraph.daemon.engine import Engine
+from workgraph.graph import readiness
+from workgraph.graph import requests as r
+from workgraph.graph.errors import (
+    ConflictError,
+    NeedsDaemonError,
+    NotFoundError,
+    UserError,
+)
+from workgraph.graph.model import Actor, AgentStatus, Record, Stop, StopThen, Task
+from workgraph.graph.replies import DoneData, OutputData, Reply
+from workgraph.graph.status import Status
+from workgraph.graph.times import to_rfc3339
+from workgraph.store import agent_reads, agents, reads, service, views
+
+Answerer = Callable[[Any, Caller], Awaitable[Reply]]
+
+#: Every command of the socket by its tag.
+COMMANDS: Final = frozenset(
+    str(cast("Any", kind).__struct_config__.tag) for kind in get_args(r.AnyRequest)
+)
+#: How much of an output is answered at once, from its end.
+_MAX_OUTPUT: Final = 8 * 1024 * 1024
+
+
+class Identity(Record, frozen=True, kw_only=True):
+    """What the daemon says of itself."""
+
+    pid: int
+    since: int
+    socket: str
+    wg_dir: Path
+
+
+class Special:
+    """Answers what the engine alone can't.
+
+    Args:
+        engine: The engine.
+        configuration: The settings as they are loaded.
+        identity: What the daemon says of itself.
+        shutdown: Ends the process in order.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        configuration: Configuration,
+        identity: Identity,
+        shutdown: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._configuration = configuration
+        self._identity = identity
+        self._shutdown = shutdown
+        self._handlers: dict[type, Answerer] = {
+            r.GetServiceStatus: self._status,
+            r.Shutdown: self._shut_down,
+            r.GraphChanged: self._wake,
+            r.Tick: self._tick,
+            r.Reconfigure: self._reconfigure,
+            r.CheckGraph: self._check_graph,
+            r.ExportGraph: self._export,
+            r.ImportGraph: self._import,
+            r.BackUp: self._back_up,
+            r.SpawnAgent: self._spawn,
+            r.GetPlan: self._plan,
+            r.GetOutput: self._output,
+            r.RecordArtifact: self._artifact,
+            r.GetConfig: self._get_config,
+            r.SetConfig: self._set_config,
+            r.ListConfig: self._list_config,
+        }
+
+    def handler_for(self, request: r.AnyRequest) -> Answerer | None:
+        """Who answers a request, if not the engine alone."""
+        return self._handlers.get(type(request))
+
+    async def check(self, request: r.AnyRequest, caller: Caller) -> None:
+        """Refuses what an agent may not do; the engine does it for its own requests."""
+        agent = caller.agent
+        if agent is not None:
+            await self._engine.read(
+                lambda context: check_access(context.tx, agent, request), caller
+            )
+
+    @asynccontextmanager
+    async def backup_copy(self) -> AsyncGenerator[str]:
+        """A consistent copy of the database, gone after the block."""
+        folder = await anyio.to_thread.run_sync(
+            lambda: tempfile.mkdtemp(prefix="backup-", dir=self._identity.wg_dir)
+        )
+        copy = os.path.join(folder, "graph.db")
+        try:
+            await self._engine.store.back_up(copy)
+            yield copy
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(_remove, folder)
+
+    async def _status(self, request: r.GetServiceStatus, caller: Caller) -> Reply:
+        del request
+        data = await self._engine.read(queries.service_status, caller)
+        identity = self._identity
+        running = self._engine.mode.is_daemon
+        return Reply(
+            data=type(data)(
+                running=running,
+                pid=identity.pid if running else None,
+                since=to_rfc3339(identity.since) if running else None,
+                version=__version__,
+                socket=identity.socket,
+                paused=data.paused,
+                frozen=False,
+                draining=self._engine.draining,
+                max_agents=self._engine.max_agents,
+                agents=data.agents,
+                ready=data.ready,
+                idle=data.idle,
+                unfinished=data.unfinished,
+                counts=data.counts,
+                reactors=self._engine.reactors,
+                providers=(),
+            )
+        )
+
+    async def _shut_down(self, request: r.Shutdown, caller: Caller) -> Reply:
+        self._engine.draining = True
+        if request.kill_agents:
+            await self._kill_all(caller)
+        self._shutdown()
+        return Reply(data=DoneData(message="the daemon ends; agents go on"))
+
+    async def _kill_all(self, caller: Caller) -> None:
+        def order(context: Context) -> tuple[int, ...]:
+            tx = context.tx
+            live = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
+            for agent in live:
+                held = reads.task(tx, agent.task).claimed_by == agent.id
+                then = StopThen.REQUEUE if held else StopThen.NOTHING
+                stop = Stop(then=then, by=caller.by, reason="the service was stopped")
+                if agent.status is not AgentStatus.STOPPING:
+                    agents.order_stop(tx, agent, stop, None)
+            return tuple(agent.number for agent in live)
+
+        numbers = await self._engine.ask(order, caller)
+        await self._engine.end_agents(numbers)
+
+    async def _wake(self, request: r.GraphChanged, caller: Caller) -> Reply:
+        del request, caller
+        self._engine.wake()
+        return Reply(data=DoneData())
+
+    async def _tick(self, request: r.Tick, caller: Caller) -> Reply:
+        del request, caller
+        await self._engine.settle()
+        return Reply(data=DoneData(message="ticked"))
+
+    async def _reconfigure(self, request: r.Reconfigure, caller: Caller) -> Reply:
+        """Reads the settings again; broken ones are refused and the old ones stay."""
+        await self._load(self._configuration.reload(), caller)
+        if request.max_agents is not None:
+            if request.max_agents < 0:
+                raise UserError("max_agents can't be negative", hint="0 starts nothing")
+            self._engine.max_agents = request.max_agents
+            self._engine.wake()
+        return Reply(
+            data=DoneData(message="the settings were read again"),
+            notes=self._configuration.layered.warnings,
+        )
+
+    async def _load(self, configuration: Configuration, caller: Caller) -> None:
+        self._configuration = configuration
+        self._engine.configure(
+            make_host(configuration, self._identity.socket, self._engine.effects)
+        )
+        await self._engine.ask(lambda c: views.look_at_all_parked(c.tx), caller)
+        self._engine.wake()
+
+    async def _check_graph(self, request: r.CheckGraph, caller: Caller) -> Reply:
+        del request
+        executors = frozenset(self._engine.host.grounds.executors.by_name)
+        return await self._engine.read(
+            lambda context: queries.check_graph(context, executors), caller
+        )
+
+    async def _export(self, request: r.ExportGraph, caller: Caller) -> Reply:
+        del request
+        lines = await self._engine.read(transfer.export_lines, caller)
+        return Reply(data=[line.decode() for line in lines])
+
+    async def _import(self, request: r.ImportGraph, caller: Caller) -> Reply:
+        if request.format != "jsonl":
+            raise UserError(
+                f"the format {request.format} can't be read yet",
+                hint="convert it to JSON lines, see docs/import.md",
+            )
+        return await self._engine.ask(
+            lambda context: transfer.import_graph(context, request.text), caller
+        )
+
+    async def _back_up(self, request: r.BackUp, caller: Caller) -> Reply:
+        del caller
+        if not os.path.isabs(request.file):
+            raise UserError(
+                f"{request.file} is not an absolute path", hint="name it from / on"
+            )
+        async with self.backup_copy() as copy:
+            await anyio.to_thread.run_sync(_place, copy, request.file)
+        return Reply(data=DoneData(message=request.file))
+
+    async def _spawn(self, request: r.SpawnAgent, caller: Caller) -> Reply:
+        """Starts an agent by the same path as the dispatcher, whatever the slots."""
+        if not self._engine.mode.is_daemon:
+            raise needs_daemon("to start an agent")
+        host = self._engine.host
+
+        def start(context: Context) -> tuple[int, Spawn]:
+            tx = context.tx
+            task = reads.task(tx, request.task or "")
+            _check_startable(context, task)
+            actor = _actor_for(context, task, request.actor)
+            return apply.launch(tx, task, actor, _flags(request), host)
+
+        number, spawn = await self._engine.ask(start, caller)
+        self._engine.perform([spawn])
+        return await self._engine.read(
+            lambda c: Reply(
+                data=shapes.agent_data(agent_reads.by_number(c.tx, number))
+            ),
+            caller,
+        )
+
+    async def _plan(self, request: r.GetPlan, caller: Caller) -> Reply:
+        grounds = self._engine.host.grounds
+
+        def plan(context: Context) -> Reply:
+            task = reads.task(context.tx, request.task or "")
+            actor = _actor_for(context, task, request.actor)
+            made = plan_spawn(
+                grounds, task=task, actor=actor, flags=_flags(request), preview=True
+            )
+            return Reply(data=visible(made))
+
+        return await self._engine.read(plan, caller)
+
+    async def _output(self, request: r.GetOutput, caller: Caller) -> Reply:
+        agent = await self._engine.read(
+            lambda context: agent_reads.by_id(context.tx, request.agent), caller
+        )
+        if agent.human:
+            raise UserError(
+                f"{agent.id} is a person's claim: there is no output",
+                hint=f"wg log {agent.task} --list",
+            )
+        folder = self._engine.effects.folder(agent.number)
+        output, errors = await anyio.to_thread.run_sync(_read_output, folder)
+        return Reply(
+            data=OutputData(
+                agent=agent.id,
+                task=agent.task,
+                path=os.path.join(folder, "output.log"),
+                output=output,
+                stderr=errors,
+                ended=agent.status is AgentStatus.ENDED,
+            )
+        )
+
+    async def _artifact(self, request: r.RecordArtifact, caller: Caller) -> Reply:
+        path = request.path
+        if not os.path.isabs(path):
+            project = self._engine.host.grounds.host.project_dir
+            workspace = caller.agent.workspace if caller.agent else None
+            path = os.path.join(workspace or project, path)
+        file = await anyio.to_thread.run_sync(_hash, path)
+
+        def record(context: Context) -> Reply:
+            if caller.agent is not None:
+                check_access(context.tx, caller.agent, request)
+                agents.touch(context.tx, caller.agent)
+            return records.record_artifact(context, request, file)
+
+        return await self._engine.ask(record, caller)
+
+    async def _get_config(self, request: r.GetConfig, caller: Caller) -> Reply:
+        del caller
+        return self._configuration.get(request.key)
+
+    async def _list_config(self, request: r.ListConfig, caller: Caller) -> Reply:
+        del request, caller
+        return self._configuration.list_()
+
+    async def _set_config(self, request: r.SetConfig, caller: Caller) -> Reply:
+        reply = await anyio.to_thread.run_sync(
+            self._configuration.set_, request.key, request.value, request.globally
+        )
+        await self._load(self._configuration.reload(), caller)
+        return reply
+
+
+def needs_daemon(what: str) -> NeedsDaemonError:
+    """The error for what can't be done without a daemon."""
+    return NeedsDaemonError(
+        f"a daemon is needed {what}, and none is running", hint="wg service start"
+    )
+
+
+def _flags(request: r.PlanOptions) -> Flags:
+    return Flags(
+        executor=request.executor,
+        model=request.model,
+        endpoint=request.endpoint,
+        actor=request.actor,
+    )
+
+
+def _actor_for(context: Context, task: Task, name: str | None) -> Actor | None:
+    wanted = name or task.actor
+    actor = service.actor_by_name(context.tx, wanted)
+    if name is not None and actor is None:
+        raise NotFoundError(f"there is no actor {name!r}", hint="wg actor list")
+    return actor
+
+
+def _check_startable(context: Context, task: Task) -> None:
+    if task.status is Status.IN_PROGRESS:
+        raise ConflictError(
+            f"{task.id} is in progress: {task.claimed_by}", hint=f"wg why {task.id}"
+        )
+    reasons = readiness.blocks_claim(task_facts(context.tx, task), context.tx.now)
+    if reasons:
+        raise UserError(
+            f"{task.id} can't be started: "
+            + "; ".join(reason.message for reason in reasons),
+            hint=f"wg why {task.id}",
+        )
+    live = agent_reads.live_process_of(context.tx, task.id)
+    if live is not None:
+        raise ConflictError(
+            f"{live.id}, the last agent of {task.id}, is not gone yet",
+            hint="wait a moment, or wg kill it",
+        )
+
+
+def _hash(named: str) -> records.HashedFile:
+    path = os.path.normpath(named)
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+                size += len(chunk)
+    except OSError as error:
+        raise UserError(
+            f"{path} can't be read: {error.strerror}",
+            hint="an artifact is a file that exists",
+        ) from error
+    return records.HashedFile(path=path, sha256=digest.hexdigest(), size=size)
+
+
+def _read_output(folder: str) -> tuple[str, str | None]:
+    output = _tail(os.path.join(folder, "output.log"))
+    return output or "", _tail(os.path.join(folder, "stderr.log"))
+
+
+def _tail(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - _MAX_OUTPUT, 0))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+
+
+def _place(copy: str, file: str) -> None:
+    beside = f"{file}.{os.getpid()}.tmp"
+    try:
+        with open(copy, "rb") as source, open(beside, "xb") as target:
+            while chunk := source.read(1 << 20):
+                target.write(chunk)
+            target.flush()
+            os.fsync(target.fileno())
+        os.replace(beside, file)
+    except OSError as error:
+        raise UserError(
+            f"{file} can't be written: {error.strerror}", hint="choose another file"
+        ) from error
+
+
+def _remove(folder: str) -> None:
+    for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))
+    os.rmdir(folder)

@@ -1,0 +1,72 @@
+"""Standard streams and files of this process, for a call that no daemon answers."""
+
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.to_thread
+
+from workgraph.graph.errors import UserError
+
+
+class LocalStreams:
+    """What `Streams` is over the socket, in this process."""
+
+    async def out(self, data: str | bytes) -> None:
+        """Writes to standard output."""
+        _write(1, data)
+
+    async def err(self, data: str | bytes) -> None:
+        """Writes to standard error."""
+        _write(2, data)
+
+    async def out_or_drop(self, data: str | bytes) -> None:
+        """Writes to standard output; nobody else waits for this process."""
+        _write(1, data)
+
+    @asynccontextmanager
+    async def interruptible(self) -> AsyncGenerator[None]:
+        """Nobody can go away but this process itself."""
+        yield
+
+    async def read_stdin(self, limit: int) -> bytes:
+        """All of standard input."""
+        content = await anyio.to_thread.run_sync(sys.stdin.buffer.read, limit + 1)
+        return _bounded(content, "standard input", limit)
+
+    async def read_file(self, path: str, limit: int) -> bytes:
+        """All of a file that the user named."""
+        try:
+            content = await anyio.Path(path).read_bytes()
+        except OSError as error:
+            raise UserError(f"can't read {path}: {error.strerror}") from error
+        return _bounded(content, path, limit)
+
+    async def write_file(self, path: str, chunks: AsyncGenerator[bytes]) -> None:
+        """Writes a file that the user named, whole or not at all."""
+        real = await anyio.to_thread.run_sync(os.path.realpath, path)
+        beside = f"{real}.{os.getpid()}.tmp"
+        try:
+            async with await anyio.open_file(beside, "xb") as file:
+                async for chunk in chunks:
+                    await file.write(chunk)
+                await file.flush()
+                await anyio.to_thread.run_sync(os.fsync, file.wrapped.fileno())
+            await anyio.to_thread.run_sync(os.replace, beside, real)
+        except OSError as error:
+            await anyio.Path(beside).unlink(missing_ok=True)
+            raise UserError(f"can't write {path}: {error.strerror}") from error
+
+
+def _write(fd: int, data: str | bytes) -> None:
+    left = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def _bounded(content: bytes, name: str, limit: int) -> bytes:
+    if len(content) > limit:
+        raise UserError(f"{name} is larger than {limit} bytes")
+    return content

@@ -1,0 +1,1 @@
+"""The nouns: tasks, statuses, requests, changes, decisions. Pure."""

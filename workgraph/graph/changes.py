@@ -1,0 +1,52 @@
+"""What was committed: one row of the change log for each fact, in the past tense."""
+
+from enum import StrEnum
+
+from workgraph.graph.model import Record
+
+
+class ChangeKind(StrEnum):
+    """The facts that the change log tells."""
+
+    TASK_ADDED = "task_added"
+    TASK_EDITED = "task_edited"
+    EDGE_ADDED = "edge_added"
+    EDGE_REMOVED = "edge_removed"
+    STATUS_CHANGED = "status_changed"
+    TASK_PAUSED = "task_paused"
+    TASK_RESUMED = "task_resumed"
+    TASK_PARKED = "task_parked"
+    TASK_UNPARKED = "task_unparked"
+    TASK_LOGGED = "log"
+    PROGRESS_REPORTED = "progress"
+    ARTIFACT_RECORDED = "artifact"
+    GATE_JUDGED = "gate_judged"
+    AGENT_STARTED = "agent_started"
+    AGENT_STOPPING = "agent_stopping"
+    AGENT_ENDED = "agent_ended"
+    LATE_RESULT = "late_result"
+    SERVICE_PAUSED = "service_paused"
+    SERVICE_RESUMED = "service_resumed"
+    GRAPH_IMPORTED = "graph_imported"
+
+
+class Change(Record, frozen=True, kw_only=True):
+    """A fact that was committed, in the transaction that made it true.
+
+    `seq` counts from 1 without gaps. `verb` says what happened where `from_` and `to`
+    alone do not; `reason` is the text for people.
+    """
+
+    seq: int
+    at: int
+    kind: str
+    task: str | None = None
+    agent: str | None = None
+    attempt: int | None = None
+    actor: str | None = None
+    by: str = "workgraph"
+    verb: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    reason: str | None = None
+    percent: float | None = None

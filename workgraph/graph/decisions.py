@@ -1,0 +1,74 @@
+"""What reactors decide, and what of it has to be done in the world afterwards.
+
+A decision is applied in the tick's transaction; an effect is carried out after its
+commit, and what it learns comes back as a fact (`facts`).
+"""
+
+from workgraph.graph.model import Failure, Outcome, Record, Stop
+from workgraph.graph.status import Verb
+
+
+class MoveTask(Record, frozen=True, kw_only=True):
+    """What happens to a task whose agent has ended."""
+
+    verb: Verb
+    by: str = "workgraph"
+    reason: str | None = None
+    failure: Failure | None = None
+    #: When the next attempt may start; null is at once.
+    retry_at: int | None = None
+    paused: bool = False
+    gate: str | None = None
+    superseded_by: str | None = None
+    summary: str | None = None
+
+
+class ConcludeAttempt(Record, frozen=True, kw_only=True):
+    """An agent has ended: what its end was, and what becomes of its task."""
+
+    agent: int
+    task: str
+    outcome: Outcome
+    #: False gives the start back: it does not use up an attempt.
+    counted: bool
+    #: Null where the task has left this agent already.
+    move: MoveTask | None
+
+
+class MakeDue(Record, frozen=True, kw_only=True):
+    """The moment that these tasks waited for has come."""
+
+    tasks: tuple[str, ...]
+
+
+class StopAgent(Record, frozen=True, kw_only=True):
+    """An agent has reached a limit, or its task has been taken away."""
+
+    agent: int
+    stop: Stop
+    verdict: Outcome | None
+
+
+class TakeClaim(Record, frozen=True, kw_only=True):
+    """A person's claim has reached its only limit, `--abandon-after`."""
+
+    agent: int
+
+
+class JudgeGates(Record, frozen=True, kw_only=True):
+    """The gates of a task that was handed in are to be run."""
+
+    task: str
+    #: Whose work it is; null for an operator's word.
+    agent: str | None
+    gate: str
+
+
+class LaunchAgent(Record, frozen=True, kw_only=True):
+    """A ready task gets a slot."""
+
+    task: str
+    actor: str | None
+
+
+Decision = ConcludeAttempt | MakeDue | StopAgent | TakeClaim | JudgeGates | LaunchAgent

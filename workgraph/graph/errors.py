@@ -1,0 +1,101 @@
+"""Every error that a caller can see: whose fault it is, and what to do next."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_NOT_FOUND: Final = 3
+EXIT_CONFLICT: Final = 4
+EXIT_NEEDS_DAEMON: Final = 5
+EXIT_TRY_LATER: Final = 75
+
+#: The exit code of each error code (CONTRACT §3). A code that is not here exits 1.
+EXIT_CODES: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "refused": EXIT_FAILED,
+        "forbidden": EXIT_FAILED,
+        "failed": EXIT_FAILED,
+        "usage": EXIT_USAGE,
+        "bad_request": EXIT_USAGE,
+        "unknown_command": EXIT_USAGE,
+        "not_found": EXIT_NOT_FOUND,
+        "conflict": EXIT_CONFLICT,
+        "daemon_needed": EXIT_NEEDS_DAEMON,
+        "try_later": EXIT_TRY_LATER,
+    }
+)
+
+
+class WorkgraphError(Exception):
+    """An error with a code for programs, one line for people, and a remedy.
+
+    Args:
+        message: One line with the values that matter.
+        hint: What to do next; empty where there is no remedy.
+        code: A stable word for programs; it decides the exit code.
+    """
+
+    default_code = "failed"
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code or self.default_code
+
+    @property
+    def exit_code(self) -> int:
+        """The exit status of `wg` for this error."""
+        return EXIT_CODES.get(self.code, EXIT_FAILED)
+
+
+class UserError(WorkgraphError):
+    """The command can't be carried out as given: change it."""
+
+    default_code = "refused"
+
+
+class UsageError(UserError):
+    """The command was not understood."""
+
+    default_code = "usage"
+
+
+class NotFoundError(UserError):
+    """An id that names nothing."""
+
+    default_code = "not_found"
+
+
+class ForbiddenError(UserError):
+    """What a token may not do."""
+
+    default_code = "forbidden"
+
+
+class NeedsDaemonError(UserError):
+    """A process would have to be started, and there is no daemon to start it."""
+
+    default_code = "daemon_needed"
+
+
+class ConflictError(WorkgraphError):
+    """The graph moved: somebody else holds it, or the attempt has ended."""
+
+    default_code = "conflict"
+
+
+class TryLaterError(WorkgraphError):
+    """Somebody else is busy with the project; the same call may work later."""
+
+    default_code = "try_later"
+
+
+class AgentError(WorkgraphError):
+    """An agent, or what should have been one, misbehaved."""
+
+
+class WorkgraphBug(Exception):  # noqa: N818 - it is a bug, not an error of anybody's
+    """Ours. Never caught except at the top."""

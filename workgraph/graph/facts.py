@@ -1,0 +1,51 @@
+"""What the world answered: the ends of effects, on their way into the next tick.
+
+They come in by the same door as requests, but from inside; none of them can be sent by
+a client.
+"""
+
+from workgraph.graph.model import Outcome, ProcessId, Record
+
+
+class AgentStarted(Record, frozen=True, kw_only=True):
+    """The process of an agent exists."""
+
+    agent: int
+    process: ProcessId
+    #: Null where it is not known, or on the row already.
+    folder_inode: int | None = None
+
+
+class AgentEnded(Record, frozen=True, kw_only=True):
+    """The process of an agent is gone, and this is what is known of its end.
+
+    `outcome` is null for a process that ended by itself: its exit is judged by the
+    retry rule's owner, patrol. `never_started` says that no process came to be.
+    """
+
+    agent: int
+    exit_code: int | None = None
+    signal: int | None = None
+    outcome: Outcome | None = None
+    reason: str | None = None
+    never_started: bool = False
+
+
+class LeftoverFound(Record, frozen=True, kw_only=True):
+    """Processes of an ended agent that could not be ended; empty when they are gone."""
+
+    agent: int
+    pids: tuple[int, ...]
+
+
+class GatesJudged(Record, frozen=True, kw_only=True):
+    """A task's gates were run. `failed` names the gate that said no."""
+
+    task: str
+    #: Whose work was judged; the task may have had another attempt since.
+    agent: str | None
+    failed: str | None
+    evidence: str
+
+
+Fact = AgentStarted | AgentEnded | LeftoverFound | GatesJudged

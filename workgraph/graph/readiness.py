@@ -1,0 +1,272 @@
+"""Why a task is not running: the one place that knows every reason.
+
+`explain` is asked by ready, blocked, why, claim, done and dispatch alike. A task that
+is not running never has an empty list of reasons.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final
+
+from workgraph.graph.model import Edge, Record, Task
+from workgraph.graph.status import MEETS, Status
+from workgraph.graph.times import to_rfc3339
+
+
+class Weight(IntEnum):
+    """What a reason holds back."""
+
+    #: The task could be worked on; the service just does not start it now.
+    SERVICE = 0
+    #: Nothing can be started on it; a person may still take it.
+    DISPATCH = 1
+    #: Nobody can work on it.
+    WORK = 2
+
+
+class Reason(Record, frozen=True, kw_only=True):
+    """One thing that keeps a task from running, and what would change that."""
+
+    code: str
+    message: str
+    remedy: str
+    weight: Weight = Weight.WORK
+
+
+class ServiceFacts(Record, frozen=True, kw_only=True):
+    """How the service stands, as far as it keeps tasks from running."""
+
+    daemon_running: bool = True
+    paused: bool = False
+    draining: bool = False
+    live_agents: int = 0
+    max_agents: int = 4
+
+
+class TaskFacts(Record, frozen=True, kw_only=True):
+    """A task, and what the answer depends on besides it."""
+
+    task: Task
+    dependencies: tuple[tuple[Edge, Status], ...] = ()
+    #: Processes of earlier attempts that could not be ended.
+    leftover: tuple[int, ...] = ()
+
+
+def unmet(
+    dependencies: tuple[tuple[Edge, Status], ...],
+) -> tuple[tuple[Edge, Status], ...]:
+    """The dependencies that a task still waits for."""
+    return tuple((edge, at) for edge, at in dependencies if at not in MEETS[edge.on])
+
+
+def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
+    """The reasons that lie in the task and its surroundings, gravest first.
+
+    Empty exactly when the task could be started now, or is in progress.
+    """
+    task = facts.task
+    if task.status is not Status.OPEN:
+        return _closed(task)
+    reasons = [_waits_for(edge, at) for edge, at in unmet(facts.dependencies)]
+    if task.paused:
+        reasons.append(
+            Reason(
+                code="paused",
+                message=f"{task.id} is paused",
+                remedy=f"wg resume {task.id}",
+            )
+        )
+    if task.not_before is not None and task.not_before > now:
+        reasons.append(
+            Reason(
+                code="not_before",
+                message=f"it is not to start before {to_rfc3339(task.not_before)}",
+                remedy=f"wait, or wg edit {task.id} --not-before 0s",
+            )
+        )
+    if task.retry_at is not None and task.retry_at > now:
+        why = f" after: {task.failure.reason}" if task.failure else ""
+        reasons.append(
+            Reason(
+                code="backoff",
+                message=f"the next attempt starts at {to_rfc3339(task.retry_at)}{why}",
+                remedy=f"wait, or wg claim --force {task.id} to do it yourself",
+            )
+        )
+    if task.reserved_for is not None:
+        reasons.append(
+            Reason(
+                code="reserved",
+                message=f"{task.id} is reserved for {task.reserved_for}",
+                remedy=f"wg claim {task.id} --actor {task.reserved_for},"
+                f" or wg unclaim {task.id}",
+                weight=Weight.DISPATCH,
+            )
+        )
+    if task.parked is not None:
+        reasons.append(_parked(task))
+    if facts.leftover:
+        pids = " ".join(str(pid) for pid in facts.leftover)
+        reasons.append(
+            Reason(
+                code="leftover",
+                message=f"processes of its last attempt are not gone: {pids}",
+                remedy=f"wg kill {task.last_agent} --force",
+                weight=Weight.SERVICE,
+            )
+        )
+    return tuple(reasons)
+
+
+def explain_service(service: ServiceFacts) -> tuple[Reason, ...]:
+    """The reasons why a task that could be started is not, all of the service."""
+    if not service.daemon_running:
+        return (_DAEMON_NOT_RUNNING,)
+    if service.paused:
+        return (_SERVICE_PAUSED,)
+    if service.draining:
+        return (_DRAINING,)
+    if service.live_agents >= service.max_agents:
+        return (
+            Reason(
+                code="no_free_slot",
+                message=f"{service.live_agents} agents are running, and at most"
+                f" {service.max_agents} may",
+                remedy="wait, or wg config set dispatcher.max_agents N",
+                weight=Weight.SERVICE,
+            ),
+        )
+    return (_ABOUT_TO_START,)
+
+
+def explain(facts: TaskFacts, service: ServiceFacts, now: int) -> tuple[Reason, ...]:
+    """Every reason why a task is not running; empty only while it is in progress."""
+    if facts.task.status is Status.IN_PROGRESS:
+        return ()
+    reasons = explain_task(facts, now)
+    if facts.task.status is not Status.OPEN:
+        return reasons
+    if not service.daemon_running or service.paused:
+        return (*reasons, *explain_service(service))
+    return reasons or explain_service(service)
+
+
+def is_ready(facts: TaskFacts, now: int) -> bool:
+    """Whether a task can be worked on now, by somebody whom it is meant for."""
+    return facts.task.status is Status.OPEN and all(
+        reason.weight is Weight.SERVICE for reason in explain_task(facts, now)
+    )
+
+
+def blocks_claim(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
+    """What keeps a person from taking a task."""
+    return tuple(
+        reason for reason in explain_task(facts, now) if reason.weight is Weight.WORK
+    )
+
+
+_DAEMON_NOT_RUNNING: Final = Reason(
+    code="daemon_not_running",
+    message="no daemon is running that would start it",
+    remedy="wg service start, or wg run",
+    weight=Weight.SERVICE,
+)
+_SERVICE_PAUSED: Final = Reason(
+    code="service_paused",
+    message="the service is paused: it starts no new agents",
+    remedy="wg service resume",
+    weight=Weight.SERVICE,
+)
+_DRAINING: Final = Reason(
+    code="service_paused",
+    message="the daemon is about to end and starts no new agents",
+    remedy="wg service start",
+    weight=Weight.SERVICE,
+)
+_ABOUT_TO_START: Final = Reason(
+    code="no_free_slot",
+    message="it is ready and will be started at the next tick",
+    remedy="wait a moment",
+    weight=Weight.SERVICE,
+)
+
+#: What each parked code holds back; what is not here is `DISPATCH`.
+_PARKED_WEIGHT: Final[Mapping[str, Weight]] = MappingProxyType(
+    {"assigned_to_person": Weight.SERVICE}
+)
+
+
+def _parked(task: Task) -> Reason:
+    assert task.parked is not None
+    return Reason(
+        code=task.parked.code,
+        message=task.parked.message,
+        remedy=task.parked.remedy,
+        weight=_PARKED_WEIGHT.get(task.parked.code, Weight.DISPATCH),
+    )
+
+
+def _waits_for(edge: Edge, at: Status) -> Reason:
+    if at is Status.FAILED:
+        return Reason(
+            code="dependency_failed",
+            message=f"{edge.id}, which it waits for, has failed",
+            remedy=f"wg retry {edge.id}, or wg abandon {edge.id} to go on without it",
+        )
+    return Reason(
+        code="dependency_open",
+        message=f"it waits for {edge.id}, which is {at}",
+        remedy=f"wg why {edge.id}",
+    )
+
+
+def _closed(task: Task) -> tuple[Reason, ...]:
+    match task.status:
+        case Status.OPEN | Status.IN_PROGRESS:
+            return ()
+        case Status.WAITING:
+            return (
+                Reason(
+                    code="waiting_for",
+                    message="its worker has put it off until something happens",
+                    remedy=f"wg show {task.id}",
+                ),
+            )
+        case Status.PENDING_REVIEW:
+            return (_pending(task),)
+        case Status.FAILED:
+            why = f": {task.failure.reason}" if task.failure else ""
+            return (
+                Reason(
+                    code="attempts_exhausted" if task.failure else "settled",
+                    message=f"it has failed after {task.attempts} attempts{why}",
+                    remedy=f"wg retry {task.id}",
+                ),
+            )
+        case Status.DONE:
+            return (
+                Reason(code="settled", message="it is done", remedy="nothing to do"),
+            )
+        case Status.ABANDONED:
+            return (
+                Reason(
+                    code="settled",
+                    message="it was abandoned",
+                    remedy=f"wg retry {task.id}",
+                ),
+            )
+
+
+def _pending(task: Task) -> Reason:
+    gates = {
+        "outputs": "its promised outputs are being looked for",
+        "verify": "its --verify commands are being run",
+        "reward": "it waits for an evaluator's score",
+    }
+    message = gates.get(task.gate or "", "it waits for a person's review")
+    return Reason(
+        code="pending_review",
+        message=message,
+        remedy=f"wg approve {task.id}, or wg reject {task.id} --reason R",
+    )

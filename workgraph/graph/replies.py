@@ -1,0 +1,237 @@
+"""What is answered: the shapes of `--json` and of the socket (CONTRACT §3.4).
+
+Moments are RFC 3339 texts here. Absent values are null or empty, never missing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import field
+
+from workgraph.graph.model import Artifact, Edge, Failure, Record, TaskSpec, Usage
+
+
+class ProgressData(Record, frozen=True, kw_only=True):
+    """How far the worker says it is."""
+
+    percent: float
+    message: str | None
+    at: str
+
+
+class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
+    """A task as the world sees it: what was set, and what has come of it."""
+
+    id: str
+    status: str
+    ready: bool
+    paused: bool
+    priority: int
+    after: tuple[Edge, ...]
+    before: tuple[str, ...]
+    artifacts: tuple[Artifact, ...]
+    actor: str | None
+    agent: str | None
+    attempts: int
+    retry_at: str | None
+    not_before: str | None
+    failure: Failure | None
+    progress: ProgressData | None
+    usage: Usage
+    reward: None = None
+    gate: str | None
+    summary: str | None
+    superseded_by: str | None
+    reserved_for: str | None
+    added_by: str | None
+    claimed_by: str | None
+    claimed_at: str | None
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    updated_at: str
+
+
+class StatusData(Record, frozen=True, kw_only=True):
+    """The status of a task and nothing else."""
+
+    task: str
+    status: str
+
+
+class AgentData(Record, frozen=True, kw_only=True):
+    """An attempt at a task."""
+
+    id: str
+    task: str
+    attempt: int
+    actor: str | None
+    executor: str
+    model: str | None
+    endpoint: str | None
+    status: str
+    outcome: str | None
+    exit_code: int | None
+    signal: int | None
+    pid: int | None
+    started_at: str
+    ended_at: str | None
+    last_activity_at: str
+    usage: Usage
+    workspace: str | None
+    reason: str | None
+    leftover: tuple[int, ...]
+
+
+class ReasonData(Record, frozen=True, kw_only=True):
+    """One reason why a task is not running, and what would change that."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+class RunningData(Record, frozen=True, kw_only=True):
+    """By what a task runs: the agent, and the line that says why it is that one."""
+
+    agent: str
+    actor: str | None
+    since: str
+    plan: str | None
+
+
+class WhyData(Record, frozen=True, kw_only=True):
+    """Why a task is or is not running."""
+
+    task: str
+    status: str
+    running: bool
+    run: RunningData | None
+    reasons: tuple[ReasonData, ...]
+
+
+class LogData(Record, frozen=True, kw_only=True):
+    """An entry of a task's log, a worker's or the machinery's."""
+
+    at: str
+    by: str
+    agent: str | None
+    attempt: int | None
+    kind: str
+    message: str
+    percent: float | None
+
+
+class ChangeData(Record, frozen=True, kw_only=True):
+    """A change as it was committed; `seq` has no gaps."""
+
+    seq: int
+    at: str
+    kind: str
+    task: str | None
+    agent: str | None
+    actor: str | None
+    by: str
+    from_: str | None = field(name="from")
+    to: str | None
+    reason: str | None
+    verb: str | None = None
+    attempt: int | None = None
+    percent: float | None = None
+
+
+class FindingData(Record, frozen=True, kw_only=True):
+    """Something in the graph that can't work as it stands."""
+
+    code: str
+    task: str
+    message: str
+    remedy: str
+
+
+class ReactorData(Record, frozen=True, kw_only=True):
+    """Whether a reactor's last run went through."""
+
+    name: str
+    ok: bool
+    error: str | None
+
+
+class ServiceData(Record, frozen=True, kw_only=True):
+    """What the daemon is and does (CONTRACT §9)."""
+
+    running: bool
+    pid: int | None = None
+    since: str | None = None
+    version: str | None = None
+    socket: str | None = None
+    paused: bool = False
+    frozen: bool = False
+    draining: bool = False
+    max_agents: int = 0
+    agents: int = 0
+    ready: int = 0
+    #: Nothing runs, and nothing will start by itself.
+    idle: bool = True
+    #: Tasks that are neither done nor abandoned, without the machinery's.
+    unfinished: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    reactors: tuple[ReactorData, ...] = ()
+    providers: tuple[Any, ...] = ()
+
+
+class KilledData(Record, frozen=True, kw_only=True):
+    """What became of an agent that was killed, and of its task."""
+
+    agent: str
+    task: str
+    status: str
+    paused: bool
+    leftover: tuple[int, ...]
+
+
+class OutputData(Record, frozen=True, kw_only=True):
+    """What an agent has written so far."""
+
+    agent: str
+    task: str
+    path: str
+    output: str
+    stderr: str | None
+    #: Whether the agent has ended, so that nothing more is to come.
+    ended: bool = True
+
+
+class ImportedData(Record, frozen=True, kw_only=True):
+    """What an import brought."""
+
+    tasks: int
+    edges: int
+    actors: int
+    log: int
+    warnings: tuple[str, ...]
+
+
+class SettingData(Record, frozen=True, kw_only=True):
+    """A setting, and where its value comes from."""
+
+    key: str
+    value: Any
+    origin: str
+    file: str | None
+
+
+class DoneData(Record, frozen=True, kw_only=True):
+    """An answer that has nothing to tell but that it was done."""
+
+    done: bool = True
+    message: str | None = None
+
+
+class Reply(Record, frozen=True, kw_only=True):
+    """What a handler answers: data in one of the shapes above, and words for people."""
+
+    data: Any
+    notes: tuple[str, ...] = ()
+    #: The exit status; `wg next` with nothing to give, `wg check` with findings.
+    exit_code: int = 0

@@ -1,0 +1,429 @@
+"""What can be asked of workgraph: one struct per command, the same for `wg` and socket.
+
+A request is a wish: typed and validated at the edge, carried out by a handler in one
+transaction. `cmd` is the tag of the union, the fields are the command line's option
+names with `_`, and the task is `task` (CONTRACT §5). Durations and moments are written
+as on the command line (`30m`); `-` and relative paths are the client's business.
+"""
+
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+
+from workgraph.graph.model import (
+    Complexity,
+    ContextScope,
+    EdgeKind,
+    Record,
+    RetryOn,
+    Review,
+)
+
+Texts = tuple[str, ...]
+#: One task's id, or several.
+Ids = str | tuple[str, ...]
+
+
+class Request(
+    Record, frozen=True, kw_only=True, tag_field="cmd", forbid_unknown_fields=True
+):
+    """The base of all requests. With `token` an attempt says who it is."""
+
+    token: str | None = None
+
+
+class TaskOptions(Request, frozen=True, kw_only=True):
+    """The options that `add` and `edit` share; what is unset stays as it is."""
+
+    description: str | UnsetType = UNSET
+    skill: Texts | UnsetType = UNSET
+    prefer: Texts | UnsetType = UNSET
+    tag: Texts | UnsetType = UNSET
+    priority: int | UnsetType = UNSET
+    complexity: Complexity | UnsetType = UNSET
+    input: Texts | UnsetType = UNSET
+    output: Texts | UnsetType = UNSET
+    context_file: Texts | UnsetType = UNSET
+    prompt: str | UnsetType = UNSET
+    exec: str | UnsetType = UNSET
+    executor: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    endpoint: str | UnsetType = UNSET
+    tool: Texts | UnsetType = UNSET
+    working_dir: str | UnsetType = UNSET
+    env: Texts | UnsetType = UNSET
+    verify: Texts | UnsetType = UNSET
+    review: Review | UnsetType = UNSET
+    max_attempts: int | UnsetType = UNSET
+    retry_on: RetryOn | UnsetType = UNSET
+    timeout: str | UnsetType = UNSET
+    stall_timeout: str | UnsetType = UNSET
+    abandon_after: str | UnsetType = UNSET
+    not_before: str | UnsetType = UNSET
+    actor: str | UnsetType = UNSET
+    estimate: str | UnsetType = UNSET
+    budget_tokens: int | UnsetType = UNSET
+    budget_usd: float | UnsetType = UNSET
+    context_scope: ContextScope | UnsetType = UNSET
+
+
+class AddTask(TaskOptions, frozen=True, kw_only=True, tag="add_task"):
+    """Adds an open task; its id is given or made from the title."""
+
+    title: str
+    id: str | None = None
+    after: Texts = ()
+    independent: bool = False
+    paused: bool = False
+
+
+class EditTask(TaskOptions, frozen=True, kw_only=True, tag="edit"):
+    """Changes what `add` sets. An empty text takes an optional value away."""
+
+    task: str | None = None
+    title: str | UnsetType = UNSET
+    after: Texts | UnsetType = UNSET
+    independent: bool | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
+    add_after: Texts = ()
+    remove_after: Texts = ()
+    add_tag: Texts = ()
+    remove_tag: Texts = ()
+    add_skill: Texts = ()
+    remove_skill: Texts = ()
+
+
+class LinkTask(Request, frozen=True, kw_only=True, tag="link"):
+    """Makes a task wait for another one."""
+
+    after: str
+    task: str | None = None
+    on: EdgeKind = "done"
+
+
+class UnlinkTask(Request, frozen=True, kw_only=True, tag="unlink"):
+    """Takes a dependency away."""
+
+    after: str
+    task: str | None = None
+
+
+class ShowTask(Request, frozen=True, kw_only=True, tag="show"):
+    """Everything about a task."""
+
+    task: str | None = None
+
+
+class ListTasks(Request, frozen=True, kw_only=True, tag="list"):
+    """Tasks in every status; the machinery's only with `all`."""
+
+    status: Texts = ()
+    tag: str | None = None
+    actor: str | None = None
+    stale: bool = False
+    all: bool = False
+
+
+class ListReady(Request, frozen=True, kw_only=True, tag="ready"):
+    """What can be worked on now, in the order of dispatch."""
+
+
+class ListBlocked(Request, frozen=True, kw_only=True, tag="blocked"):
+    """Open tasks that can't be worked on."""
+
+
+class ExplainTask(Request, frozen=True, kw_only=True, tag="why"):
+    """Every reason why a task is not running, or since when it does."""
+
+    task: str | None = None
+
+
+class GetTaskStatus(Request, frozen=True, kw_only=True, tag="task_status"):
+    """The status, one bare word."""
+
+    task: str | None = None
+
+
+class CheckGraph(Request, frozen=True, kw_only=True, tag="check"):
+    """Lint: what in the graph can never work."""
+
+
+class ExportGraph(Request, frozen=True, kw_only=True, tag="export"):
+    """The whole graph as JSON lines."""
+
+
+class ImportGraph(Request, frozen=True, kw_only=True, tag="import"):
+    """Takes JSON lines in, all or nothing."""
+
+    text: str
+    format: Literal["jsonl", "beads", "wg-rs"] = "jsonl"
+
+
+class BackUp(Request, frozen=True, kw_only=True, tag="backup"):
+    """A consistent copy of the database in `file`, an absolute path."""
+
+    file: str
+
+
+class ClaimTask(Request, frozen=True, kw_only=True, tag="claim"):
+    """Takes a ready task for a person or an actor."""
+
+    task: str | None = None
+    actor: str | None = None
+    force: bool = False
+
+
+class UnclaimTask(Request, frozen=True, kw_only=True, tag="unclaim"):
+    """Gives a claim back."""
+
+    task: str | None = None
+
+
+class NextTask(Request, frozen=True, kw_only=True, tag="next"):
+    """The best ready task for an actor."""
+
+    actor: str | None = None
+    claim: bool = False
+
+
+class FinishTask(Request, frozen=True, kw_only=True, tag="done"):
+    """The work is done; gates may follow."""
+
+    task: str | None = None
+    summary: str | None = None
+
+
+class SubmitTask(Request, frozen=True, kw_only=True, tag="submit"):
+    """The work is to be seen by a person or an evaluator."""
+
+    task: str | None = None
+    summary: str | None = None
+
+
+class ApproveTask(Request, frozen=True, kw_only=True, tag="approve"):
+    """A reviewer accepts the work."""
+
+    task: str | None = None
+
+
+class RejectTask(Request, frozen=True, kw_only=True, tag="reject"):
+    """A reviewer does not accept the work."""
+
+    reason: str
+    task: str | None = None
+
+
+class FailTask(Request, frozen=True, kw_only=True, tag="fail"):
+    """The worker gives up."""
+
+    reason: str
+    task: str | None = None
+
+
+class RetryTasks(Request, frozen=True, kw_only=True, tag="retry"):
+    """Opens ended tasks again with a new count of attempts."""
+
+    task: Ids = ()
+    failed: bool = False
+    tag: str | None = None
+    reason: str | None = None
+    set_model: str | None = None
+    set_executor: str | None = None
+    dry_run: bool = False
+
+
+class AbandonTask(Request, frozen=True, kw_only=True, tag="abandon"):
+    """Nobody will do it; dependents are released, or wait for another one."""
+
+    task: str | None = None
+    reason: str | None = None
+    superseded_by: str | None = None
+
+
+class Pause(Request, frozen=True, kw_only=True, tag="pause"):
+    """Holds a task back; without a task, the service."""
+
+    task: str | None = None
+
+
+class Resume(Request, frozen=True, kw_only=True, tag="resume"):
+    """Undoes `pause`."""
+
+    task: str | None = None
+
+
+class Log(Request, frozen=True, kw_only=True, tag="log"):
+    """Adds an entry to a task's log, or lists it."""
+
+    task: str | None = None
+    message: str | None = None
+    list: bool = False
+
+
+class Heartbeat(Request, frozen=True, kw_only=True, tag="heartbeat"):
+    """A sign of life, nothing else."""
+
+    task: str | None = None
+
+
+class ReportProgress(Request, frozen=True, kw_only=True, tag="progress"):
+    """How far the work is, 0 to 100."""
+
+    percent: float
+    task: str | None = None
+    message: str | None = None
+
+
+class RecordArtifact(Request, frozen=True, kw_only=True, tag="artifact"):
+    """Records an output; `path` is absolute or relative to the workspace."""
+
+    path: str
+    task: str | None = None
+    name: str | None = None
+
+
+class GetServiceStatus(Request, frozen=True, kw_only=True, tag="status"):
+    """What the daemon is and does."""
+
+
+class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
+    """Ends the daemon; agents go on unless `kill_agents`."""
+
+    kill_agents: bool = False
+
+
+class GraphChanged(Request, frozen=True, kw_only=True, tag="graph_changed"):
+    """Wakes the tick."""
+
+
+class Tick(Request, frozen=True, kw_only=True, tag="tick"):
+    """One tick, awaited."""
+
+
+class Reconfigure(Request, frozen=True, kw_only=True, tag="reconfigure"):
+    """Reads the settings again; `max_agents` overrides them until the next start."""
+
+    max_agents: int | None = None
+
+
+class ListAgents(Request, frozen=True, kw_only=True, tag="agents"):
+    """Agents, newest last."""
+
+    alive: bool = False
+
+
+class PlanOptions(Request, frozen=True, kw_only=True):
+    """What `spawn` and `plan` share."""
+
+    task: str | None = None
+    executor: str | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    actor: str | None = None
+
+
+class SpawnAgent(PlanOptions, frozen=True, kw_only=True, tag="spawn"):
+    """Starts an agent on a ready task now."""
+
+
+class GetPlan(PlanOptions, frozen=True, kw_only=True, tag="plan"):
+    """The plan that would be used; starts nothing."""
+
+
+class KillAgents(Request, frozen=True, kw_only=True, tag="kill"):
+    """Ends agents with their whole process trees."""
+
+    agent: Ids = ()
+    all: bool = False
+    requeue: bool = False
+    fail: bool = False
+    force: bool = False
+
+
+class GetOutput(Request, frozen=True, kw_only=True, tag="output"):
+    """What an agent has written."""
+
+    agent: str
+    #: Goes on with what is written from then on, until the agent is gone.
+    follow: bool = False
+    raw: bool = False
+
+
+class Watch(Request, frozen=True, kw_only=True, tag="watch"):
+    """Changes as they are committed."""
+
+    since: int | None = None
+    task: str | None = None
+
+
+class GetConfig(Request, frozen=True, kw_only=True, tag="config_get"):
+    """One setting by dotted key."""
+
+    key: str
+
+
+class SetConfig(Request, frozen=True, kw_only=True, tag="config_set"):
+    """Writes one setting into a file and reads the settings again."""
+
+    key: str
+    value: str
+    globally: bool = False
+
+
+class ListConfig(Request, frozen=True, kw_only=True, tag="config_list"):
+    """All settings with their origins; `origin` shows them to people, too."""
+
+    origin: bool = False
+
+
+TaskCommand = (
+    AddTask
+    | EditTask
+    | LinkTask
+    | UnlinkTask
+    | ClaimTask
+    | UnclaimTask
+    | NextTask
+    | FinishTask
+    | SubmitTask
+    | ApproveTask
+    | RejectTask
+    | FailTask
+    | RetryTasks
+    | AbandonTask
+    | Pause
+    | Resume
+    | Log
+    | Heartbeat
+    | ReportProgress
+    | RecordArtifact
+)
+GraphQuery = (
+    ShowTask
+    | ListTasks
+    | ListReady
+    | ListBlocked
+    | ExplainTask
+    | GetTaskStatus
+    | CheckGraph
+    | ExportGraph
+    | ListAgents
+    | GetPlan
+    | GetOutput
+)
+ServiceCommand = (
+    ImportGraph
+    | BackUp
+    | GetServiceStatus
+    | Shutdown
+    | GraphChanged
+    | Tick
+    | Reconfigure
+    | SpawnAgent
+    | KillAgents
+    | Watch
+    | GetConfig
+    | SetConfig
+    | ListConfig
+)
+AnyRequest = TaskCommand | GraphQuery | ServiceCommand

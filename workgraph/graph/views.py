@@ -1,0 +1,60 @@
+"""What a reactor is shown of the graph: just what its decision needs."""
+
+from workgraph.graph.model import Agent, Record, RetryOn, Task
+from workgraph.graph.times import Duration
+
+
+class RetryPolicy(Record, frozen=True, kw_only=True):
+    """The settings that decide what becomes of an attempt that has ended."""
+
+    max_attempts: int = 3
+    on: RetryOn = "crash"
+    backoff: Duration = Duration(10)
+    backoff_max: Duration = Duration(300)
+    #: What an exit with 0 and no verdict means, for all but shell tasks.
+    exit_zero: str = "done"
+    #: Starts of one task over its life, counted or not, until an operator's retry.
+    max_starts: int = 100
+
+
+class EndedAttempt(Record, frozen=True, kw_only=True):
+    """An agent whose end has not been turned into anything yet, and its task."""
+
+    agent: Agent
+    task: Task
+
+    @property
+    def holds_task(self) -> bool:
+        """Whether the task is still this agent's."""
+        return self.task.claimed_by == self.agent.id
+
+
+class PatrolView(Record, frozen=True, kw_only=True):
+    """What has ended and what has come due."""
+
+    policy: RetryPolicy
+    ended: tuple[EndedAttempt, ...] = ()
+    #: Tasks whose moment has come.
+    due: tuple[str, ...] = ()
+    #: Agents that have reached their wall clock, or did not leave after their verdict.
+    overdue: tuple[Agent, ...] = ()
+    #: Agents and persons whose claim has reached `--abandon-after`.
+    expired: tuple[Agent, ...] = ()
+
+
+class GateView(Record, frozen=True, kw_only=True):
+    """Tasks in pending-review whose gate is one that the daemon runs."""
+
+    waiting: tuple[Task, ...] = ()
+    #: Those whose gates are being run already.
+    running: frozenset[str] = frozenset()
+
+
+class DispatchView(Record, frozen=True, kw_only=True):
+    """What could be started, and how much of it."""
+
+    #: Neither paused nor draining nor offline.
+    may_start: bool
+    free_slots: int
+    #: The best ready tasks in the order of dispatch; no more than there are slots.
+    candidates: tuple[Task, ...] = ()

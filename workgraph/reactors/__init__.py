@@ -1,0 +1,1 @@
+"""The judgement: pure functions from a view and the time to decisions."""

@@ -1,0 +1,87 @@
+"""Reads of agents: by id, by token, by task."""
+
+from typing import Final
+
+from workgraph.graph.errors import NotFoundError
+from workgraph.graph.model import Agent, parse_agent_id
+from workgraph.store.database import Tx
+from workgraph.store.rows import AGENT_COLUMNS, decode_agent
+
+AGENT_BY_NUMBER: Final = f"select {AGENT_COLUMNS} from agents a where a.number = ?"  # noqa: S608
+AGENT_BY_TOKEN: Final = f"""
+select {AGENT_COLUMNS} from agents a where a.token_sha256 = ?
+"""  # noqa: S608 - constants
+LIVE_AGENTS: Final = f"""
+select {AGENT_COLUMNS} from agents a where a.status <> 'ended' order by a.number
+"""  # noqa: S608 - constants
+AGENTS_OF: Final = f"""
+select {AGENT_COLUMNS} from agents a where a.task = ? order by a.attempt
+"""  # noqa: S608 - constants
+LIVE_AGENT_OF: Final = f"""
+select {AGENT_COLUMNS} from agents a
+where a.task = ? and a.status <> 'ended' and a.human = 0
+order by a.attempt desc limit 1
+"""  # noqa: S608 - constants
+PLAN_LINE: Final = "select plan_line from agents where number = ?"
+PLAN_OF: Final = "select plan from agents where number = ?"
+AGENTS: Final = f"""
+select {AGENT_COLUMNS} from agents a
+order by a.number
+"""  # noqa: S608 - constants
+
+
+def by_id(tx: Tx, agent_id: str) -> Agent:
+    """An agent by its id, `agent-17`, or its number alone.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    number = parse_agent_id(agent_id)
+    if number is None and agent_id.isascii() and agent_id.isdigit():
+        number = parse_agent_id(f"agent-{agent_id}")
+    row = None if number is None else tx.one(AGENT_BY_NUMBER, (number,))
+    if row is None:
+        raise NotFoundError(f"there is no agent {agent_id!r}", hint="wg agents")
+    return decode_agent(row)
+
+
+def by_number(tx: Tx, number: int) -> Agent:
+    """An agent that is known to exist."""
+    row = tx.one(AGENT_BY_NUMBER, (number,))
+    assert row is not None
+    return decode_agent(row)
+
+
+def by_token(tx: Tx, token_sha256: bytes) -> Agent | None:
+    """Whose token this is."""
+    row = tx.one(AGENT_BY_TOKEN, (token_sha256,))
+    return None if row is None else decode_agent(row)
+
+
+def list_agents(tx: Tx, *, alive: bool = False) -> list[Agent]:
+    """All agents, or those that have not ended, oldest first."""
+    sql = LIVE_AGENTS if alive else AGENTS
+    return [decode_agent(row) for row in tx.rows(sql)]
+
+
+def agents_of(tx: Tx, task_id: str) -> list[Agent]:
+    """All attempts at a task, oldest first."""
+    return [decode_agent(row) for row in tx.rows(AGENTS_OF, (task_id,))]
+
+
+def live_process_of(tx: Tx, task_id: str) -> Agent | None:
+    """The agent of a task whose process has not ended, whoever holds the task."""
+    row = tx.one(LIVE_AGENT_OF, (task_id,))
+    return None if row is None else decode_agent(row)
+
+
+def plan_of(tx: Tx, number: int) -> str | None:
+    """The plan that an agent was started with, as JSON."""
+    plan: str | None = tx.value(PLAN_OF, (number,))
+    return plan
+
+
+def plan_line(tx: Tx, number: int) -> str | None:
+    """The one line that says by what plan an agent was started."""
+    line: str | None = tx.value(PLAN_LINE, (number,))
+    return line

@@ -1,0 +1,225 @@
+"""Writes to agents: one row for each attempt, from its intent to its last word."""
+
+from typing import Final
+
+from workgraph.graph.changes import ChangeKind
+from workgraph.graph.errors import ConflictError
+from workgraph.graph.model import (
+    Agent,
+    AgentStatus,
+    Outcome,
+    ProcessId,
+    Record,
+    Stop,
+)
+from workgraph.store.database import Tx
+from workgraph.store.rows import to_json
+
+NEXT_ATTEMPT: Final = "select coalesce(max(attempt), 0) + 1 from agents where task = ?"
+NEXT_NUMBER: Final = """
+select coalesce((select seq from sqlite_sequence where name = 'agents'), 0) + 1
+"""
+INSERT_AGENT: Final = """
+insert into agents (
+    task, attempt, actor, executor, model, endpoint, status, human, workspace,
+    timeout_at, started_at, last_activity_at
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+SET_PLAN: Final = """
+update agents set plan = ?, plan_line = ?, token_sha256 = ? where number = ?
+"""
+RECORD_START: Final = """
+update agents
+set status = iif(status = 'starting', 'working', status),
+    process = ?, folder_inode = coalesce(?, folder_inode),
+    last_activity_at = max(last_activity_at, ?)
+where number = ? and status <> 'ended'
+"""
+RECORD_END: Final = """
+update agents
+set status = 'ended', exit_code = ?, signal = ?, outcome = ?,
+    counted = ?, reason = coalesce(reason, ?), ended_at = ?, last_activity_at = ?
+where number = ? and status <> 'ended'
+"""
+CONCLUDE: Final = """
+update agents set outcome = ?, counted = ?, concluded = 1
+where number = ? and status = 'ended' and concluded = 0
+"""
+SET_STOP: Final = """
+update agents
+set status = 'stopping', stop = ?, verdict = coalesce(verdict, ?),
+    reason = coalesce(?, reason), timeout_at = null
+where number = ? and status <> 'ended'
+"""
+SET_VERDICT: Final = """
+update agents set verdict = ?, reason = ?, timeout_at = ?
+where number = ? and status <> 'ended' and verdict is null
+"""
+FAIL_GATE: Final = """
+update agents
+set outcome = iif(concluded = 1, 'gate', outcome),
+    verdict = iif(concluded = 1, verdict, 'gate')
+where number = ?
+"""
+TOUCH: Final = "update agents set last_activity_at = ? where number = ?"
+SET_LEFTOVER: Final = "update agents set leftover = ? where number = ?"
+
+
+class NewAgent(Record, frozen=True, kw_only=True):
+    """An attempt that is about to begin."""
+
+    task: str
+    actor: str | None
+    executor: str
+    model: str | None = None
+    endpoint: str | None = None
+    human: bool = False
+    workspace: str | None = None
+    timeout_at: int | None = None
+
+
+def next_number(tx: Tx) -> int:
+    """The number that the next agent will have; none is used twice."""
+    return int(tx.value(NEXT_NUMBER))
+
+
+def next_attempt(tx: Tx, task: str) -> int:
+    """The ordinal of a task's next attempt; it is never reset."""
+    return int(tx.value(NEXT_ATTEMPT, (task,)))
+
+
+def insert_agent(tx: Tx, new: NewAgent) -> tuple[int, int]:
+    """Adds a row that says what is intended; gives the agent's number and attempt."""
+    attempt = next_attempt(tx, new.task)
+    status = AgentStatus.WORKING if new.human else AgentStatus.STARTING
+    number = tx.insert(
+        INSERT_AGENT,
+        (
+            new.task,
+            attempt,
+            new.actor,
+            new.executor,
+            new.model,
+            new.endpoint,
+            status,
+            new.human,
+            new.workspace,
+            new.timeout_at,
+            tx.now,
+            tx.now,
+        ),
+    )
+    return number, attempt
+
+
+def keep_plan(tx: Tx, number: int, plan: str, line: str, token_sha256: bytes) -> None:
+    """Freezes what the agent is started with, and the hash of its token.
+
+    `line` is the plan in one line, for people and the log.
+    """
+    tx.run(SET_PLAN, (plan, line, token_sha256, number))
+
+
+def record_start(
+    tx: Tx, agent: Agent, process: ProcessId, folder_inode: int | None
+) -> None:
+    """The process exists."""
+    if tx.run(RECORD_START, (to_json(process), folder_inode, tx.now, agent.number)):
+        tx.emit(
+            ChangeKind.AGENT_STARTED,
+            task=agent.task,
+            agent=agent.id,
+            attempt=agent.attempt,
+            actor=agent.actor,
+            reason=f"pid {process.pid}",
+        )
+
+
+class End(Record, frozen=True, kw_only=True):
+    """What is known of the end of an agent."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    outcome: Outcome | None = None
+    reason: str | None = None
+    #: False for a start of which nothing came.
+    counted: bool = True
+
+
+def record_end(tx: Tx, agent: Agent, end: End, by: str = "workgraph") -> None:
+    """The process is gone, or the person has let go."""
+    touched = tx.run(
+        RECORD_END,
+        (
+            end.exit_code,
+            end.signal,
+            end.outcome,
+            end.counted,
+            end.reason,
+            tx.now,
+            tx.now,
+            agent.number,
+        ),
+    )
+    if touched != 1:
+        raise ConflictError(f"{agent.id} has ended already")
+    if end.signal is not None:
+        how = f"signal {end.signal}"
+    elif end.exit_code is not None:
+        how = f"exit {end.exit_code}"
+    else:
+        how = end.reason or "ended"
+    tx.emit(
+        ChangeKind.AGENT_ENDED,
+        task=agent.task,
+        agent=agent.id,
+        attempt=agent.attempt,
+        actor=agent.actor,
+        by=by,
+        to=end.outcome,
+        reason=how,
+    )
+
+
+def conclude(tx: Tx, number: int, outcome: Outcome, *, counted: bool) -> None:
+    """The agent's end has been turned into its task's next status."""
+    if tx.run(CONCLUDE, (outcome, counted, number)) != 1:
+        raise ConflictError(f"agent-{number} was concluded already")
+
+
+def order_stop(tx: Tx, agent: Agent, stop: Stop, verdict: Outcome | None) -> None:
+    """Keeps the order to end an agent, so that a crash can't lose it."""
+    if not tx.run(SET_STOP, (to_json(stop), verdict, stop.reason, agent.number)):
+        raise ConflictError(f"{agent.id} has ended already")
+    tx.emit(
+        ChangeKind.AGENT_STOPPING,
+        task=agent.task,
+        agent=agent.id,
+        attempt=agent.attempt,
+        actor=agent.actor,
+        by=stop.by,
+        to=stop.then,
+        reason=stop.reason,
+    )
+
+
+def set_verdict(
+    tx: Tx, agent: Agent, verdict: Outcome, reason: str | None, leave_by: int
+) -> None:
+    """Keeps what a worker says of its work; it is ended if it has not left by then."""
+    tx.run(SET_VERDICT, (verdict, reason, leave_by, agent.number))
+
+
+def fail_gate(tx: Tx, agent: Agent) -> None:
+    """What the attempt has handed in did not pass: that is its outcome now."""
+    tx.run(FAIL_GATE, (agent.number,))
+
+
+def touch(tx: Tx, agent: Agent) -> None:
+    """A sign of life."""
+    tx.run(TOUCH, (tx.now, agent.number))
+
+
+def set_leftover(tx: Tx, agent: Agent, pids: tuple[int, ...]) -> None:
+    """Names the processes of an ended agent that could not be ended."""
+    tx.run(SET_LEFTOVER, (to_json(pids), agent.number))

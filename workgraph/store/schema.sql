@@ -1,0 +1,167 @@
+-- The whole database as it stands at the newest version. migrations/ leads here.
+-- Moments are integers: microseconds since the epoch, UTC, on whole milliseconds.
+-- JSON columns hold the structs of graph/model.py, in exactly their shapes.
+
+create table meta (
+    key text primary key,
+    value text not null
+) strict, without rowid;
+
+create table tasks (
+    seq integer primary key,
+    id text not null unique check (length(id) between 1 and 64),
+    spec text not null,
+    status text not null default 'open' check (status in (
+        'open', 'in-progress', 'waiting', 'pending-review',
+        'done', 'failed', 'abandoned')),
+    priority integer not null default 2 check (priority between 0 and 4),
+    paused integer not null default 0 check (paused in (0, 1)),
+    -- dependencies that are not met: a cache of edges and statuses
+    unmet integer not null default 0 check (unmet >= 0),
+    -- tasks in the longest chain that starts here: a cache of edges
+    chain integer not null default 1 check (chain >= 1),
+    actor text,
+    actor_matched integer not null default 0 check (actor_matched in (0, 1)),
+    claimed_by text,
+    claimed_at integer,
+    -- when a person's claim is taken away (--abandon-after)
+    claim_ends_at integer,
+    reserved_for text,
+    attempts integer not null default 0 check (attempts >= 0),
+    starts integer not null default 0 check (starts >= 0),
+    not_before integer,
+    retry_at integer,
+    -- the later of both while it lies ahead
+    start_after integer,
+    parked text,
+    parked_until integer,
+    gate text check (gate in ('outputs', 'verify', 'reward', 'human')),
+    failure text,
+    progress text,
+    usage text not null default '{}',
+    summary text,
+    superseded_by text,
+    added_by text,
+    depth integer not null default 0,
+    last_agent text,
+    created_at integer not null,
+    started_at integer,
+    completed_at integer,
+    updated_at integer not null,
+    -- in progress exactly while a claim exists
+    check ((status = 'in-progress') = (claimed_by is not null)),
+    check ((claimed_by is null) = (claimed_at is null)),
+    check (gate is null or status = 'pending-review')
+) strict;
+
+-- views.ready: what could be dispatched, in the order of dispatch
+create index tasks_dispatch on tasks (priority, chain desc, seq)
+    where status = 'open' and paused = 0 and unmet = 0
+        and start_after is null and parked is null;
+-- views.due: the next moment a task waits for
+create index tasks_due on tasks (start_after) where start_after is not null;
+create index tasks_claim_ends on tasks (claim_ends_at)
+    where claim_ends_at is not null;
+create index tasks_parked on tasks (parked_until) where parked is not null;
+-- views.gates: what waits for a gate
+create index tasks_gate on tasks (gate) where gate is not null;
+-- reads.list_tasks --status
+create index tasks_status on tasks (status, seq);
+
+-- reads.count_added_by
+create index tasks_added_by on tasks (added_by) where added_by is not null;
+
+create table edges (
+    task text not null references tasks (id),
+    dep text not null references tasks (id),
+    kind text not null default 'done' check (kind in ('done', 'settled')),
+    primary key (task, dep),
+    check (task <> dep)
+) strict, without rowid;
+
+-- writes.change_status: who waits for it
+create index edges_dep on edges (dep, kind, task);
+
+create table agents (
+    number integer primary key autoincrement,
+    task text not null references tasks (id),
+    attempt integer not null,
+    actor text,
+    executor text not null,
+    model text,
+    endpoint text,
+    status text not null check (status in (
+        'starting', 'working', 'stopping', 'ended')),
+    human integer not null default 0 check (human in (0, 1)),
+    outcome text,
+    exit_code integer,
+    signal integer,
+    process text,
+    folder_inode integer,
+    verdict text,
+    reason text,
+    stop text,
+    counted integer not null default 1 check (counted in (0, 1)),
+    -- its end has been turned into the task's next status
+    concluded integer not null default 0 check (concluded in (0, 1)),
+    workspace text,
+    plan text,
+    plan_line text,
+    token_sha256 blob,
+    timeout_at integer,
+    started_at integer not null,
+    ended_at integer,
+    last_activity_at integer not null,
+    usage text not null default '{}',
+    leftover text not null default '[]',
+    unique (task, attempt),
+    check ((status = 'ended') = (ended_at is not null)),
+    check (concluded = 0 or status = 'ended')
+) strict;
+
+-- views.patrol, recover: agents that have not ended, ends that wait to be concluded
+create index agents_live on agents (number) where status <> 'ended';
+create index agents_ended on agents (number)
+    where status = 'ended' and concluded = 0;
+create index agents_timeout on agents (timeout_at)
+    where status <> 'ended' and timeout_at is not null;
+-- reads.agent_by_token
+create index agents_token on agents (token_sha256) where token_sha256 is not null;
+
+create table artifacts (
+    task text not null references tasks (id),
+    name text not null,
+    path text not null,
+    sha256 text not null,
+    size integer not null check (size >= 0),
+    agent text,
+    at integer not null,
+    primary key (task, name)
+) strict, without rowid;
+
+create table changes (
+    seq integer primary key,
+    at integer not null,
+    kind text not null,
+    task text,
+    agent text,
+    attempt integer,
+    actor text,
+    by text not null,
+    verb text,
+    "from" text,
+    "to" text,
+    reason text,
+    percent real
+) strict;
+
+-- reads.task_log
+create index changes_task on changes (task, seq) where task is not null;
+
+create table identities (
+    id text primary key check (length(id) = 64),
+    kind text not null check (kind in ('actor', 'role', 'tradeoff')),
+    name text not null,
+    record text not null,
+    unique (kind, name)
+) strict, without rowid;

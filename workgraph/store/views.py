@@ -1,0 +1,149 @@
+"""What reactors are shown: one query for each question, none of which scans."""
+
+from typing import Final
+
+from workgraph.graph.model import Agent, Task
+from workgraph.graph.views import (
+    DispatchView,
+    EndedAttempt,
+    GateView,
+    PatrolView,
+    RetryPolicy,
+)
+from workgraph.store import reads, service
+from workgraph.store.database import Tx
+from workgraph.store.rows import (
+    AGENT_COLUMNS,
+    TASK_COLUMNS,
+    decode_agent,
+    decode_task,
+)
+
+#: Ended agents in one tick; the others wait for the next one.
+_BATCH: Final = 500
+
+ENDED: Final = f"""
+select {AGENT_COLUMNS} from agents a
+where a.status = 'ended' and a.concluded = 0
+order by a.number limit {_BATCH}
+"""  # noqa: S608 - constants
+DUE: Final = f"select id from tasks where start_after <= ? limit {_BATCH}"  # noqa: S608
+OVERDUE: Final = f"""
+select {AGENT_COLUMNS} from agents a
+where a.status <> 'ended' and a.timeout_at <= ?
+order by a.timeout_at
+"""  # noqa: S608 - constants
+EXPIRED: Final = f"""
+select {AGENT_COLUMNS}
+from tasks t join agents a on a.task = t.id and a.status <> 'ended'
+where t.claim_ends_at <= ? and a.status <> 'stopping'
+  and t.claimed_by = 'agent-' || a.number
+"""  # noqa: S608 - constants
+GATES: Final = f"""
+select {TASK_COLUMNS} from tasks t
+where t.gate is not null and t.gate in ('outputs', 'verify')
+"""  # noqa: S608 - constants
+#: What could be dispatched. A task whose last process still lives has to wait for it.
+CANDIDATES: Final = f"""
+select {TASK_COLUMNS} from tasks t
+where t.status = 'open' and t.paused = 0 and t.unmet = 0
+  and t.start_after is null and t.parked is null and t.reserved_for is null
+  and not exists (
+        select 1 from agents a
+        where a.task = t.id and a.status <> 'ended' and a.human = 0)
+order by t.priority, t.chain desc, t.seq
+limit ?
+"""  # noqa: S608 - constants
+LOOK_AGAIN: Final = f"""
+select {TASK_COLUMNS} from tasks t
+where t.parked is not null and t.parked_until <= ?
+  and t.status = 'open' and t.paused = 0 and t.unmet = 0
+  and t.start_after is null and t.reserved_for is null
+order by t.parked_until
+limit ?
+"""  # noqa: S608 - constants
+#: What lies behind is decided already, or waits for something else than time.
+NEXT_MOMENT: Final = """
+select min(at) from (
+    select min(start_after) as at from tasks where start_after > :now
+    union all
+    select min(claim_ends_at) from tasks where claim_ends_at > :now
+    union all
+    select min(timeout_at) from agents
+        where status <> 'ended' and timeout_at > :now
+    union all
+    select min(parked_until) from tasks
+        where parked is not null and parked_until > :now
+)
+where at is not null
+"""
+NEXT_START: Final = """
+select min(start_after) from tasks
+where start_after is not null and status = 'open' and paused = 0 and unmet = 0
+  and reserved_for is null
+"""
+LOOK_AT_ALL: Final = "update tasks set parked_until = ? where parked is not null"
+
+
+def patrol(tx: Tx, policy: RetryPolicy) -> PatrolView:
+    """What has ended and what has come due."""
+    return PatrolView(
+        policy=policy,
+        ended=tuple(
+            EndedAttempt(agent=agent, task=reads.task(tx, agent.task))
+            for agent in _agents(tx, ENDED)
+        ),
+        due=tuple(row[0] for row in tx.rows(DUE, (tx.now,))),
+        overdue=tuple(_agents(tx, OVERDUE, tx.now)),
+        expired=tuple(_agents(tx, EXPIRED, tx.now)),
+    )
+
+
+def gates(tx: Tx, running: frozenset[str]) -> GateView:
+    """What waits for a gate that the daemon runs."""
+    return GateView(waiting=tuple(_tasks(tx, GATES)), running=running)
+
+
+def dispatch(tx: Tx, max_agents: int, *, may_start: bool) -> DispatchView:
+    """What could be started, and how much of it."""
+    may = may_start and not service.is_service_paused(tx)
+    free = max_agents - service.count_live(tx) if may else 0
+    if free <= 0:
+        return DispatchView(may_start=may, free_slots=0)
+    candidates = _tasks(tx, CANDIDATES, free)
+    candidates.extend(_tasks(tx, LOOK_AGAIN, tx.now, free))
+    return DispatchView(may_start=may, free_slots=free, candidates=tuple(candidates))
+
+
+def next_moment(tx: Tx) -> int | None:
+    """The earliest moment at which time alone changes what is to be done."""
+    moment: int | None = tx.value(NEXT_MOMENT, {"now": tx.now})
+    return moment
+
+
+def next_start(tx: Tx) -> int | None:
+    """The earliest moment at which a task will become ready by itself."""
+    moment: int | None = tx.value(NEXT_START)
+    return moment
+
+
+def is_idle(tx: Tx, max_agents: int) -> bool:
+    """Whether nothing runs, and nothing will start by itself."""
+    if service.count_live(tx) or tx.one(ENDED) or tx.one(GATES):
+        return False
+    if max_agents == 0 or service.is_service_paused(tx):
+        return True
+    return next_start(tx) is None and tx.one(CANDIDATES, (1,)) is None
+
+
+def look_at_all_parked(tx: Tx) -> None:
+    """Has every parked task looked at in the next tick: the settings have changed."""
+    tx.run(LOOK_AT_ALL, (tx.now,))
+
+
+def _agents(tx: Tx, sql: str, *params: object) -> list[Agent]:
+    return [decode_agent(row) for row in tx.rows(sql, params)]
+
+
+def _tasks(tx: Tx, sql: str, *params: object) -> list[Task]:
+    return [decode_task(row) for row in tx.rows(sql, params)]
