@@ -24,10 +24,11 @@ from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine, Mode
 from workgraph.daemon.recover import settle_agents
 from workgraph.graph import requests as r
+from workgraph.graph.changes import Change
 from workgraph.graph.model import Agent, Task
 from workgraph.graph.replies import Reply
 from workgraph.settings import load_settings
-from workgraph.store import agent_reads, reads
+from workgraph.store import agent_reads, history, reads
 from workgraph.store.database import Store, Tx
 
 OPERATOR = Caller(name="me")
@@ -77,6 +78,10 @@ class Core:
         for _ in range(2):
             await anyio.wait_all_tasks_blocked()
             await self.engine.settle()
+            while self.engine.effects.judging:
+                ticked = self.engine.ticked
+                await ticked.wait()
+                await self.engine.settle()
         await anyio.wait_all_tasks_blocked()
 
     async def exit(self, task: str, code: int = 0) -> None:
@@ -106,6 +111,17 @@ class Core:
     async def agents(self, task: str) -> list[Agent]:
         """All attempts at a task."""
         return await self.store.read(lambda tx: agent_reads.agents_of(tx, task), 0)
+
+    async def changes(self) -> list[Change]:
+        """Everything that was ever committed."""
+        return await self.store.read(
+            lambda tx: history.changes_since(tx, 0, None, 1_000_000), 0
+        )
+
+    async def why(self, task: str) -> list[str]:
+        """The codes of the reasons why a task is not running."""
+        reply = await self.do(r.ExplainTask(task=task))
+        return [reason.code for reason in reply.data.reasons]
 
     async def agent_caller(self, task: str) -> Caller:
         """Speaks as the agent that holds a task."""
@@ -138,7 +154,7 @@ async def running_core(
     executors = load_executors(layered.settings, BUILTINS)
     grounds = prepare_grounds(layered, executors, host or plan_host())
     tokens = itertools.count(1)
-    log = logs.quiet_log()
+    log = logs.NoLog()
 
     def make_host(effects: Effects) -> Host:
         return Host(

@@ -7,6 +7,16 @@ from workgraph.store import agent_reads, history, reads
 from workgraph.store.database import Tx
 
 
+Rows = dict[str, list[tuple[object, ...]]]
+
+_TABLES = ("meta", "tasks", "edges", "agents", "artifacts", "changes", "identities")
+
+
+def dump(tx: Tx) -> Rows:
+    """Every row of every table, so that two moments can be compared."""
+    return {table: tx.all(f"select * from {table} order by 1, 2") for table in _TABLES}
+
+
 def check_invariants(tx: Tx) -> None:
     """Asserts everything that must be true of the graph, at any instant."""
     tasks = {task.id: task for task in reads.every_task(tx)}

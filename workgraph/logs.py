@@ -1,39 +1,54 @@
-"""The log: structlog's set-up. Event names are `noun_verbed`, values are keywords."""
+"""The log: structlog's set-up. Event names are `noun_verbed`, values are keywords.
+
+structlog is imported when a log is opened: it costs more than all else that a command
+without a daemon needs, and such a command keeps no log.
+"""
 
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Final, cast
-
-import structlog
-
-Logger = structlog.typing.FilteringBoundLogger
+from typing import Any, Final, Protocol, cast
 
 _MAX_BYTES: Final = 16 * 1024 * 1024
 _FILES_KEPT: Final = 3
 
 
-def open_log(file: Path | None, *, terminal: bool, stderr: bool = True) -> Logger:
+class Logger(Protocol):
+    """What a log can be told: an event, and what goes with it."""
+
+    def info(self, event: str, **values: Any) -> Any:  # noqa: ANN401 - as structlog's
+        """State has changed."""
+
+    def warning(self, event: str, **values: Any) -> Any:  # noqa: ANN401
+        """We coped."""
+
+    def error(self, event: str, **values: Any) -> Any:  # noqa: ANN401
+        """Somebody must look."""
+
+    def exception(self, event: str, **values: Any) -> Any:  # noqa: ANN401
+        """Somebody must look; the exception at hand is told."""
+
+
+def open_log(file: Path, *, terminal: bool, stderr: bool = True) -> Logger:
     """A logger that writes JSON lines into a file, and to stderr.
 
     Args:
-        file: The daemon's log, rotated at 16 MiB; null for none.
+        file: The daemon's log, rotated at 16 MiB.
         terminal: stderr is a terminal: lines for people there, else JSON.
         stderr: False keeps it to the file.
     """
-    outputs: list[structlog.typing.Processor] = []
-    if file is not None:
-        file.parent.mkdir(mode=0o700, exist_ok=True)
-        outputs.append(_FileOutput(file))
-    if not stderr:
-        outputs.append(_drop)
-    render = (
-        structlog.dev.ConsoleRenderer(colors=True, exception_formatter=_plain)
-        if terminal
-        else structlog.processors.JSONRenderer()
-    )
+    import structlog  # noqa: PLC0415 - see above
+
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    render: Any = structlog.processors.JSONRenderer()
+    if terminal:
+        render = structlog.dev.ConsoleRenderer(
+            exception_formatter=structlog.dev.plain_traceback
+        )
+    elif not stderr:
+        render = _drop
     return cast(
         "Logger",
         structlog.wrap_logger(
@@ -43,7 +58,7 @@ def open_log(file: Path | None, *, terminal: bool, stderr: bool = True) -> Logge
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.format_exc_info,
-                *outputs,
+                _FileOutput(file, structlog.processors.JSONRenderer()),
                 render,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -51,41 +66,37 @@ def open_log(file: Path | None, *, terminal: bool, stderr: bool = True) -> Logge
     )
 
 
-def quiet_log() -> Logger:
+class NoLog:
     """A logger that keeps nothing, for one request without a daemon."""
-    return cast(
-        "Logger",
-        structlog.wrap_logger(
-            structlog.ReturnLogger(),
-            processors=[_drop],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
-        ),
-    )
+
+    def info(self, event: str, **values: object) -> None:
+        """Says nothing."""
+
+    warning = error = exception = info
 
 
 class _FileOutput:
     """A processor that writes each event as a line of JSON and passes it on."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, render: Any) -> None:  # noqa: ANN401
         self._handler = RotatingFileHandler(
             file, maxBytes=_MAX_BYTES, backupCount=_FILES_KEPT, encoding="utf-8"
         )
-        self._render = structlog.processors.JSONRenderer()
+        self._render = render
 
     def __call__(
         self, logger: object, name: str, event: MutableMapping[str, Any]
     ) -> Mapping[str, Any]:
         line = self._render(logger, name, dict(event))
-        record = logging.LogRecord(
-            "wgd", logging.INFO, "", 0, str(line), args=None, exc_info=None
+        self._handler.emit(
+            logging.LogRecord(
+                "wgd", logging.INFO, "", 0, line, args=None, exc_info=None
+            )
         )
-        self._handler.emit(record)
         return event
 
 
 def _drop(logger: object, name: str, event: MutableMapping[str, Any]) -> str:
+    import structlog  # noqa: PLC0415 - as above
+
     raise structlog.DropEvent
-
-
-def _plain(sio: Any, exc_info: Any) -> None:  # noqa: ANN401 - structlog's protocol
-    structlog.dev.plain_traceback(sio, exc_info)

@@ -24,18 +24,22 @@ class World:
         }
 
     def load(self, *overrides: str) -> Configuration:
+        """What a process with these `--set` has."""
         return Configuration.load(self.wg_dir, self.env, overrides)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
+    """No file has any setting yet."""
     return World(tmp_path)
 
 
 def a_setting(
     key: str, value: object, origin: str, file: Path | None = None
 ) -> SettingData:
-    return SettingData(key=key, value=value, origin=origin, file=file and str(file))
+    """What `get` answers."""
+    name = None if file is None else str(file)
+    return SettingData(key=key, value=value, origin=origin, file=name)
 
 
 def test_each_layer_is_named_as_the_origin(world: World) -> None:

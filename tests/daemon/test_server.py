@@ -13,6 +13,7 @@ from tests.wire.serving import FakeHandler
 from workgraph.daemon.connection import Clients, Connection
 from workgraph.daemon.lock import bind_socket
 from workgraph.daemon.server import Peer, Server
+from workgraph.logs import NoLog
 
 ECHO = b'{"cmd":"echo","text":"hello"}\n'
 HELLO = {"ok": True, "data": "hello"}
@@ -54,7 +55,7 @@ async def running(
     wg_dir.mkdir(mode=0o700)
     path = str(wg_dir / "wgd.sock")
     handler = FakeHandler()
-    server = Server(handler, owner_uid=os.getuid(), max_connections=most)
+    server = Server(handler, owner_uid=os.getuid(), log=NoLog(), max_connections=most)
     async with anyio.create_task_group() as group:
         await group.start(server.serve, bind_socket(path))
         wg = Running(path, handler, server)
@@ -192,7 +193,7 @@ async def test_too_many_connections_are_told_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("uid", "admitted"), [(4711, True), (0, True), (4712, False)])
 async def test_a_stranger_is_not_admitted(uid: int, admitted: bool) -> None:
     """Whose uid is neither the owner's nor root's."""
-    clients = Clients(FakeHandler(), owner_uid=4711, most=10)
+    clients = Clients(FakeHandler(), owner_uid=4711, most=10, log=NoLog())
     async with anyio.create_task_group() as group:
         connection = Connection(clients, group)
         connection.peer = Peer(pid=1, uid=uid, gid=uid)

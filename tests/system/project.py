@@ -90,7 +90,7 @@ class Project:
         return daemon
 
     def kill_daemon(self, daemon: subprocess.Popen[bytes]) -> None:
-        """kill -9."""
+        """Ends a daemon as a crash does: with KILL."""
         daemon.kill()
         daemon.wait()
 

@@ -124,10 +124,9 @@ def test_the_plan_and_the_process_agree_on_claude(tmp_path: Path) -> None:
             for line in (project.folder / ".wg/log/wgd.jsonl").read_text().splitlines()
         ]
         told = [entry["line"] for entry in lines if entry["event"] == "agent_started"]
-        assert told == [
-            "agent-1 executor=claude (local [dispatcher].executor)"
-            " model=opus (task.model) endpoint=none (executor=claude)"
-        ]
+        line = "agent-1 executor=claude (local [dispatcher].executor)"
+        line += " model=opus (task.model) endpoint=none (executor=claude)"
+        assert told == [line]
         for file in (project.folder / ".wg").rglob("*"):
             if file.is_file():
                 assert b"canary-of-a-key" not in file.read_bytes(), file

@@ -11,6 +11,7 @@ import msgspec
 from workgraph.daemon.lock import bind_socket
 from workgraph.daemon.server import Call, Peer, Server, Streams
 from workgraph.graph.errors import NotFoundError
+from workgraph.logs import NoLog
 
 
 class Request(
@@ -139,7 +140,7 @@ class FakeHandler:
 
 
 async def _serve(path: str) -> None:
-    server = Server(FakeHandler(), owner_uid=os.getuid())
+    server = Server(FakeHandler(), owner_uid=os.getuid(), log=NoLog())
     async with anyio.create_task_group() as group:
         await group.start(server.serve, bind_socket(path))
         sys.stdout.write("ready\n")

@@ -21,12 +21,12 @@ from typing import Final, Protocol
 import anyio
 import anyio.abc
 import msgspec
-import structlog
 
 from workgraph import __version__, wire
 from workgraph.daemon.call import Call, Peer, decode_call
 from workgraph.daemon.streams import ClientGone, Streams
 from workgraph.graph.errors import WorkgraphError
+from workgraph.logs import Logger
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 MAX_CONNECTIONS: Final = 1000
@@ -40,8 +40,6 @@ WRITE_BUFFER_BYTES: Final = 256 * 1024
 _UCRED: Final = struct.Struct("3i")
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _BAD: Final = "bad_request"
-
-log = structlog.get_logger()
 
 
 class Handler(Protocol):
@@ -65,8 +63,11 @@ class Handler(Protocol):
 class Clients:
     """All connections of a server, and what they are served with."""
 
-    def __init__(self, handler: Handler, owner_uid: int, most: int) -> None:
+    def __init__(
+        self, handler: Handler, owner_uid: int, most: int, log: Logger
+    ) -> None:
         self.handler = handler
+        self.log = log
         self.owner_uid = owner_uid
         self.most = most
         self.is_closing = False
@@ -258,9 +259,11 @@ class Connection(asyncio.Protocol):
         except ClientGone:
             pass
         except wire.WireError as error:
-            log.info("client_misspoke", reason=str(error), pid=self.peer.pid)
+            self.clients.log.info(
+                "client_misspoke", reason=str(error), pid=self.peer.pid
+            )
         except Exception:
-            log.exception("client_failed", pid=self.peer.pid)
+            self.clients.log.exception("client_failed", pid=self.peer.pid)
         finally:
             self.transport.close()
 
@@ -337,7 +340,7 @@ class Connection(asyncio.Protocol):
         except WorkgraphError as error:
             self.write(_error_line(error.code, error.message, error.hint))
         except Exception:
-            log.exception("request_failed", pid=self.peer.pid)
+            self.clients.log.exception("request_failed", pid=self.peer.pid)
             message = "something went wrong in the daemon; its log says what"
             self.write(_error_line("bug", message))
         else:
@@ -376,7 +379,7 @@ class Connection(asyncio.Protocol):
         except (ClientGone, wire.WireError):
             raise
         except Exception:
-            log.exception("call_failed", pid=self.peer.pid)
+            self.clients.log.exception("call_failed", pid=self.peer.pid)
             message = "something went wrong in the daemon"
             hint = ".wg/log/wgd.jsonl says what"
             await streams.err(wire.error_text(message, hint, "bug", as_json=as_json))

@@ -148,6 +148,7 @@ class Engine:
             self._facts.extendleft(reversed(facts))
             self._note_failure({"store": error.message})
             self._log.error("tick_failed", error=error.message)
+            self._end_tick()
             return False
         self._note_failure(result.failed)
         self._facts.extendleft(reversed(result.unwritten))
@@ -161,8 +162,7 @@ class Engine:
             self.effects.perform(result.effects, self._group)
         if result.busy:
             self._wake.set()
-        ticked, self._ticked = self._ticked, anyio.Event()
-        ticked.set()
+        self._end_tick()
         return result.busy or bool(facts)
 
     async def submit(self, request: r.AnyRequest, caller: Caller) -> Reply:
@@ -264,9 +264,14 @@ class Engine:
         self.max_agents = host.grounds.layered.settings.dispatcher.max_agents
 
     async def settle(self) -> None:
-        """Ticks until there is nothing to decide and nothing on its way to start."""
+        """Ticks until there is nothing to decide and nothing on its way to start.
+
+        Gives up where a reactor or the database fails: that is tried again later.
+        """
         self.wake()
         while not self.is_quiet or self.effects.is_starting:
+            if self._reactor_errors and not self._wake.is_set():
+                return
             ticked = self.ticked
             await ticked.wait()
 
@@ -337,6 +342,10 @@ class Engine:
             service=self.service_facts(tx),
             project_dir=self.host.grounds.host.project_dir,
         )
+
+    def _end_tick(self) -> None:
+        ticked, self._ticked = self._ticked, anyio.Event()
+        ticked.set()
 
     def _next_moment(self) -> int | None:
         wake_at = self._wake_at

@@ -121,7 +121,7 @@ async def serving(
             special = Special(engine, configuration, identity, stopping.set)
             service = Service(engine, special)
             listener = lock.bind_socket(path)
-            server = Server(service, owner_uid=os.geteuid())
+            server = Server(service, owner_uid=os.geteuid(), log=log)
             async with anyio.create_task_group() as group:
                 await _serve(group, server, listener)
                 log.info("daemon_started", pid=os.getpid(), socket=path)
@@ -175,17 +175,21 @@ async def _stop_on_signal(daemon: Daemon) -> None:
 async def _stop_when_gone(daemon: Daemon) -> None:
     """Ends a daemon whose folder or database was deleted or replaced underneath."""
     database = daemon.wg_dir / "graph.db"
-    inode = (await anyio.Path(database).stat()).st_ino
+    inode = _inode(database)
     while True:
         await anyio.sleep(1)
-        try:
-            same = (await anyio.Path(database).stat()).st_ino == inode
-        except OSError:
-            same = False
-        if not same:
+        if _inode(database) != inode:
             daemon.log.error("database_vanished", path=str(database))
             daemon.stopping.set()
             return
+
+
+def _inode(path: Path) -> int | None:
+    """A stat takes microseconds; a thread for it would be a second wake-up."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def main() -> NoReturn:

@@ -118,7 +118,7 @@ async def _answer(
             clock=clock,
             launcher=RealLauncher(nofile_soft=raise_open_files()),
             mode=Mode(is_daemon=False, may_start=isinstance(request, r.Tick)),
-            log=logs.quiet_log(),
+            log=logs.NoLog(),
         )
         async with running_engine(parts) as engine:
             identity = Identity(

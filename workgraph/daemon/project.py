@@ -58,10 +58,8 @@ async def init_project(
     if made:
         message = f"made {folder / WG_DIR}"
         notes += await _in_thread(_exclude, folder)
-        if not (folder / WG_DIR / "bin" / "wg").exists():
-            notes.append(
-                "no installed wg was found: agents will have to find their own"
-            )
+        if await _in_thread(find_wg, env) is None:
+            notes.append("no installed wg was found: agents will have none in .wg/bin")
     else:
         message = f"there is a project already in {folder / WG_DIR}"
     if update is not None:

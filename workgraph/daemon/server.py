@@ -12,6 +12,7 @@ import anyio.abc
 from workgraph.daemon.call import Call, Peer, decode_call
 from workgraph.daemon.connection import MAX_CONNECTIONS, Clients, Connection, Handler
 from workgraph.daemon.streams import ClientGone, Streams
+from workgraph.logs import Logger
 
 __all__ = (
     "Call",
@@ -34,9 +35,10 @@ class Server:
         handler: Handler,
         *,
         owner_uid: int,
+        log: Logger,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
-        self._clients = Clients(handler, owner_uid, max_connections)
+        self._clients = Clients(handler, owner_uid, max_connections, log)
         self._stopping = anyio.Event()
 
     async def serve(

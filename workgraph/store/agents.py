@@ -57,8 +57,8 @@ where number = ? and status <> 'ended' and verdict is null
 """
 FAIL_GATE: Final = """
 update agents
-set outcome = iif(concluded = 1, 'gate', outcome),
-    verdict = iif(concluded = 1, verdict, 'gate')
+set outcome = iif(outcome in ('done', 'submitted'), 'gate', outcome),
+    verdict = iif(verdict in ('done', 'submitted'), 'gate', verdict)
 where number = ?
 """
 TOUCH: Final = "update agents set last_activity_at = ? where number = ?"
