@@ -28,7 +28,7 @@ from workgraph.graph.changes import Change
 from workgraph.graph.model import Agent, Task
 from workgraph.graph.replies import Reply
 from workgraph.settings import load_settings
-from workgraph.store import agent_reads, history, reads
+from workgraph.store import agent_reads, history, reads, views
 from workgraph.store.database import Store, Tx
 
 OPERATOR = Caller(name="me")
@@ -117,6 +117,10 @@ class Core:
         return await self.store.read(
             lambda tx: history.changes_since(tx, 0, None, 1_000_000), 0
         )
+
+    async def next_moment(self) -> int | None:
+        """When the engine would wake by time alone."""
+        return await self.store.read(views.next_moment, self.clock.now())
 
     async def why(self, task: str) -> list[str]:
         """The codes of the reasons why a task is not running."""

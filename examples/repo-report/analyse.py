@@ -18,12 +18,6 @@ MOST_COLUMNS = 60
 
 
 def read_commits() -> None:
-    lock = Path("out/commits.lock")
-    if lock.exists():
-        lock.unlink()
-        reason = f"{lock} was held by a process that is gone; it is removed, try again"
-        wg("fail", "--reason", reason)
-        raise SystemExit(reason)
     commits = repository.read_commits(os.environ["COMMIT"])
     save("data", commits, f"{len(commits):,} commits")
 
@@ -47,7 +41,7 @@ def measure_folder(number: str) -> None:
     facts = repository.measure(own)
     known = [changes[file["path"]] for file in own if file["path"] in changes]
     facts |= {
-        "name": name.lstrip("/") or "/",
+        "name": name,
         "churn": sum(change["lines"] for change in known),
         "authors": sorted({author for change in known for author in change["authors"]}),
     }
@@ -56,6 +50,12 @@ def measure_folder(number: str) -> None:
 
 
 def add_up() -> None:
+    lock = Path("out/totals.lock")
+    if lock.exists():
+        lock.unlink()
+        reason = f"{lock} was held by a process that is gone; it is removed, try again"
+        wg("fail", "--reason", reason)
+        raise SystemExit(reason)
     commits, folders = load("commits:data"), load_folders()
     keys = ("files", "binary", "bytes", "lines", "code", "branches", "marks", "churn")
     totals: dict[str, Any] = {

@@ -78,8 +78,8 @@ export PYTHONDONTWRITEBYTECODE=1
 python3 -c 'import json, os, sys
 name = os.path.basename(sys.argv[1]).encode(errors="surrogateescape").decode(errors="replace")
 json.dump({"name": name, "commit": sys.argv[2]}, sys.stdout)' "$top" "$COMMIT" >subject.json
-# On purpose: the task `commits` will stumble over it, fail, and be tried again.
-: >out/commits.lock
+# On purpose: the task `totals` will stumble over it, fail, and be tried again.
+: >out/totals.lock
 
 say "A graph of tasks for $given"
 wg init
@@ -105,8 +105,8 @@ cp out/report.html "$out"
 
 say 'What became of the tasks (wg list)'
 wg list
-say 'One was tried twice: demo.sh had left a stale lock in its way (wg log commits --list)'
-wg log commits --list
+say 'One was tried twice: demo.sh had left a stale lock in its way (wg log totals --list)'
+wg log totals --list
 say 'What one of the folders gave to the others (wg show folder-01)'
 wg show folder-01
 say 'The end'

@@ -48,7 +48,7 @@ def main() -> None:
     paths = [file["path"] for file in read_files(os.environ["COMMIT"])]
     groups = group_files(paths, MOST_FOLDERS)
     tasks = [
-        read("commits", "Read who committed when", retry_on="failure", max_attempts=3),
+        read("commits", "Read who committed when"),
         read("changes", "Read how often each file was changed"),
         read("files", "List the files"),
     ]
@@ -57,7 +57,7 @@ def main() -> None:
         tasks.append(
             a_task(
                 task,
-                f"Measure {name.lstrip('/') or '/'} ({len(members)} files)",
+                f"Measure {name} ({len(members)} files)",
                 f"out/{task}.json",
                 exec=f"python3 tools/analyse.py folder {number}",
                 inputs=["files:data", "changes:data"],
@@ -72,6 +72,8 @@ def main() -> None:
             "out/totals.json",
             exec="python3 tools/analyse.py totals",
             inputs=["commits:data", *folders],
+            retry_on="failure",
+            max_attempts=3,
             verify=["python3 -m json.tool out/totals.json >out/totals.checked"],
             tags=["chart"],
         ),

@@ -148,8 +148,9 @@ def making() -> str:
     ]
     failed = sum(not good for *_, good in rows)
     note = (
-        f"<p>Every bar is a process that wg started when its inputs were there, but"
-        f" for the last two, which wrote and checked this page. Red ({failed}): it failed, and was tried again.</p>\n"
+        "<p>Every bar is a process that wg started as soon as its inputs were there;"
+        " the two that wrote and checked this page are missing."
+        f" Red ({failed}): it failed, and was tried again.</p>\n"
     )
     return note + spans("What ran when", rows)
 

@@ -152,42 +152,41 @@ def read_blobs(blobs: Iterable[str]) -> Iterator[bytes]:
 def group_files(paths: list[str], most: int) -> list[tuple[str, list[int]]]:
     """Folders with the numbers of their files: the largest are split while room is.
 
-    A name that ends with `/` is a folder with all below it, `/*` its own files.
+    `a/` is a folder with all below it, `a/*` its own files, `a/...` its small folders.
     """
     groups = {"/": list(range(len(paths)))}
     whole: set[str] = set()
-    while splittable := [name for name in groups if name not in whole]:
-        name = max(splittable, key=lambda name: len(groups[name]))
+    while rest := [name for name in groups if name not in whole]:
+        name = max(rest, key=lambda name: len(groups[name]))
+        room = most - len(groups) + 1
         parts = split_folder(name, groups[name], paths)
-        if len(groups) - 1 + len(parts) > most and name == "/":
-            parts = join_smallest(parts, most)
-            whole.add("/other folders/")
-        if len(groups) - 1 + len(parts) > most:
+        if room < 2 or all(part.endswith("*") for part in parts):
             whole.add(name)
         else:
             del groups[name]
-            groups |= parts
-            whole |= {part for part in parts if part.endswith("*")}
-    return sorted((name, numbers) for name, numbers in groups.items() if numbers)
+            groups |= join_smallest(parts, room, f"{name}...")
+            whole |= {part for part in groups if part[-1] in "*."}
+    return sorted((name[1:] or "/", members) for name, members in groups.items())
 
 
 def split_folder(
     name: str, numbers: list[int], paths: list[str]
 ) -> dict[str, list[int]]:
     parts: dict[str, list[int]] = {}
-    start = len(name) - 1
     for number in numbers:
-        first, slash, _ = paths[number][start:].partition("/")
-        part = f"{name}{first}/" if slash else f"{name}*"
-        parts.setdefault(part, []).append(number)
+        first, slash, _ = paths[number][len(name) - 1 :].partition("/")
+        parts.setdefault(f"{name}{first}/" if slash else f"{name}*", []).append(number)
     return parts
 
 
-def join_smallest(parts: dict[str, list[int]], most: int) -> dict[str, list[int]]:
-    by_size = sorted(parts, key=lambda name: (len(parts[name]), name), reverse=True)
-    joined = {name: parts[name] for name in by_size[: most - 1]}
-    rest = [number for name in by_size[most - 1 :] for number in parts[name]]
-    return joined | {"/other folders/": rest}
+def join_smallest(
+    parts: dict[str, list[int]], most: int, joined: str
+) -> dict[str, list[int]]:
+    if len(parts) <= most:
+        return parts
+    names = sorted(parts, key=lambda name: (-len(parts[name]), name))
+    rest = [number for name in names[most - 1 :] for number in parts[name]]
+    return {name: parts[name] for name in names[: most - 1]} | {joined: rest}
 
 
 def language_of(path: str) -> str:

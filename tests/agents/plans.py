@@ -40,7 +40,7 @@ default = true
 """
 
 
-def a_task(**spec: Any) -> Task:  # noqa: ANN401 - fields of TaskSpec
+def a_task(**spec: Any) -> Task:
     """A ready task with boring values."""
     return Task(
         seq=1,
@@ -83,7 +83,7 @@ def an_actor(executor: str | None = None, model: str | None = None) -> Actor:
     return Actor(id="0" * 64, name="ann", executor=executor, model=model)
 
 
-def a_host(**changes: Any) -> Host:  # noqa: ANN401 - fields of Host
+def a_host(**changes: Any) -> Host:
     """A machine that has everything."""
     values: dict[str, Any] = {
         "env": HOST_ENV,

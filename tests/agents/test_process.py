@@ -20,9 +20,8 @@ from workgraph.agents.process import (
     RealLauncher,
     SpawnError,
     SweepTarget,
-    install_child_watcher,
-    raise_open_files,
 )
+from workgraph.agents.setup import install_child_watcher, raise_open_files
 from workgraph.graph.model import ProcessId
 
 #: Writes down what it was given.

@@ -12,8 +12,8 @@ from workgraph.agents.process import (
     Ended,
     Fate,
     RealLauncher,
-    install_child_watcher,
 )
+from workgraph.agents.setup import install_child_watcher
 from workgraph.graph.model import ProcessId
 
 #: A daemon: launches an agent for each FIFO, says that they run, and ends as it is
@@ -26,7 +26,6 @@ import sys
 from workgraph.agents.process import (
     LaunchOrder,
     RealLauncher,
-    install_child_watcher,
 )
 
 

@@ -20,8 +20,8 @@ from workgraph.agents.process import (
     RealLauncher,
     SpawnError,
     SweepTarget,
-    install_child_watcher,
 )
+from workgraph.agents.setup import install_child_watcher
 from workgraph.graph.errors import WorkgraphBug
 
 

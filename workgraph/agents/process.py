@@ -17,7 +17,6 @@ import os
 import resource
 import shutil
 import signal
-import sys
 import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Sequence
@@ -53,8 +52,6 @@ __all__ = [
     "SpawnError",
     "Started",
     "SweepTarget",
-    "install_child_watcher",
-    "raise_open_files",
 ]
 
 #: An agent that has ended; `own_session` is the launcher's to set.
@@ -66,7 +63,6 @@ _STARTS_AT_ONCE: Final = 4
 _FIRST_LINE_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.01
 _LOWER_AGAIN_S: Final = 0.02
-_MOST_OPEN_FILES: Final = 1 << 20
 _HIGHEST_NICE: Final = 19
 _FIRST_UNCLEAR: Final = 128
 _LOG_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -459,29 +455,6 @@ class RealLauncher:
         if entry is None or entry.target.process is None:
             return False
         return kill.signal_group(entry.target.process, self._boot_id, number)
-
-
-def install_child_watcher() -> None:
-    """Has children waited for by pidfd; called once inside the running loop.
-
-    The default of 3.11 costs a thread for each child; later versions do it themselves.
-    """
-    if sys.version_info >= (3, 12):
-        return
-    watcher = asyncio.PidfdChildWatcher()
-    watcher.attach_loop(asyncio.get_running_loop())
-    asyncio.set_child_watcher(watcher)
-
-
-def raise_open_files() -> int:
-    """Raises our limit of open files; returns the old one, for the agents."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_OPEN_FILES
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return soft
 
 
 def _remove(folder: str) -> None:

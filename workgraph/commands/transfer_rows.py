@@ -4,6 +4,7 @@ The checks are those of `wg add`: what that refuses can't come in this way eithe
 """
 
 import re
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -49,6 +50,7 @@ _GATES: Final = frozenset({"outputs", "verify", "reward", "human"})
 _LONGEST_S: Final = 100 * 366 * 86400.0
 _DURATIONS: Final = ("timeout_s", "stall_timeout_s", "abandon_after_s", "estimate_s")
 _SPEC_FIELDS: Final = TaskSpec.__struct_fields__
+_spec_values: Final = attrgetter(*_SPEC_FIELDS)
 _NO_USAGE: Final = "{}"
 
 
@@ -93,7 +95,7 @@ def task_row(number: int, task: str, line: TaskLine, now: int) -> NewRow:
     completed_at = read_moment(number, "completed_at", line.completed_at, now)
     if completed_at is None and status in SETTLED:
         completed_at = now
-    spec = TaskSpec(**{name: getattr(line, name) for name in _SPEC_FIELDS})
+    spec = TaskSpec(**dict(zip(_SPEC_FIELDS, _spec_values(line), strict=True)))
     return NewRow(
         id=task,
         spec=encode(spec).decode(),
@@ -271,12 +273,9 @@ def _check_numbers(number: int, line: TaskLine) -> None:
 
 
 def _check_texts(number: int, line: TaskLine) -> None:
-    for texts in (line.inputs, line.outputs, line.context_files, line.verify):
-        if any("\0" in text for text in texts):
-            raise bad_line(number, "a path or a command has a NUL in it")
-    for text in (line.exec, line.working_dir):
-        if text and "\0" in text:
-            raise bad_line(number, "a path or a command has a NUL in it")
+    paths = (*line.inputs, *line.outputs, *line.context_files, line.working_dir or "")
+    if "\0" in "".join((*paths, *line.verify, line.exec or "")):
+        raise bad_line(number, "a path or a command has a NUL in it")
     for name, value in line.env.items():
         if not _ENV_NAME.fullmatch(name) or "\0" in value:
             raise bad_line(number, f"env: {name!r} can't be set so")

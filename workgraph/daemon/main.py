@@ -16,11 +16,8 @@ import anyio.abc
 import typer
 
 from workgraph import __version__, logs
-from workgraph.agents.process import (
-    RealLauncher,
-    install_child_watcher,
-    raise_open_files,
-)
+from workgraph.agents.process import RealLauncher
+from workgraph.agents.setup import install_child_watcher, raise_open_files
 from workgraph.commands import parse
 from workgraph.commands.render import render_error
 from workgraph.daemon import lock, project

@@ -10,11 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from workgraph import __version__, logs, wire
-from workgraph.agents.process import (
-    RealLauncher,
-    install_child_watcher,
-    raise_open_files,
-)
+from workgraph.agents.process import RealLauncher
+from workgraph.agents.setup import install_child_watcher, raise_open_files
 from workgraph.commands import local, parse
 from workgraph.commands.render import Style, render, render_json
 from workgraph.daemon import completion, control, doctor, lock, project, run
