@@ -51,7 +51,7 @@ def bars(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
     """Label, value, and how the value reads, from left to right."""
     if not rows:
         return nothing(title)
-    room = WIDTH - LABEL - 150
+    room = WIDTH - LABEL - 180
     most = max(value for _, value, _ in rows) or 1
     parts = []
     for number, (label, value, reads) in enumerate(rows):

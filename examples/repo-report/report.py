@@ -40,7 +40,7 @@ p, .quiet { color: var(--quiet); fill: var(--quiet); }
 section { margin-top: 1rem; padding: 1.25rem; border-radius: .5rem;
   background: var(--card); border: 1px solid var(--line); overflow-x: auto; }
 dl { display: grid; gap: 1rem; margin: 0;
-  grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); }
 dt { color: var(--quiet); font-size: .85rem; }
 dd { margin: 0; font-size: 1.5rem; font-weight: 600; }
 svg { display: block; width: 100%; min-width: 34rem; }

@@ -23,10 +23,8 @@ import asyncio
 import os
 import sys
 
-from workgraph.agents.process import (
-    LaunchOrder,
-    RealLauncher,
-)
+from workgraph.agents.process import LaunchOrder, RealLauncher
+from workgraph.agents.setup import install_child_watcher
 
 
 async def main(root: str, end: str, fifos: list[str]) -> None:

@@ -196,8 +196,8 @@ async def test_an_end_before_the_timeout_is_seen_wins() -> None:
     """Both in one tick: the agent has ended, so there is nothing to stop."""
     async with running_core() as core:
         task = await core.add("t", timeout="30m")
-        core.clock.advance(3600)
         core.launcher.exit(1, code=0)
+        core.clock.advance(3600)
         await core.settle()
 
         assert await core.status(task) == "done"
