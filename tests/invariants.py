@@ -6,7 +6,6 @@ from workgraph.graph.topology import chains, sort_topologically
 from workgraph.store import agent_reads, history, reads
 from workgraph.store.database import Tx
 
-
 Rows = dict[str, list[tuple[object, ...]]]
 
 _TABLES = ("meta", "tasks", "edges", "agents", "artifacts", "changes", "identities")
@@ -39,8 +38,10 @@ def check_invariants(tx: Tx) -> None:
         if held:
             holder = agent_reads.by_id(tx, task.claimed_by or "")
             assert holder.task == task.id
-            assert holder.status is not AgentStatus.ENDED or holder.outcome is None or (
-                not _is_concluded(tx, holder.number)
+            assert (
+                holder.status is not AgentStatus.ENDED
+                or holder.outcome is None
+                or (not _is_concluded(tx, holder.number))
             ), f"{task.id} is held by {holder.id}, which was concluded"
         attempts = [a.attempt for a in agents if a.task == task.id]
         assert attempts == sorted(set(attempts)), f"{task.id}: attempts {attempts}"

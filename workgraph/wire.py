@@ -165,8 +165,7 @@ def error_text(message: str, hint: str, code: str, *, as_json: bool) -> str:
     if as_json:
         # Not json.dumps: importing it costs as much as half of a start.
         body = f'"code": {_quoted(code)}, "message": {_quoted(message)}'
-        if hint:
-            body += f', "hint": {_quoted(hint)}'
+        body += f', "hint": {_quoted(hint)}'
         return f'{{"schema": "wg/1", "error": {{{body}}}}}\n'
     text = f"wg: {message}\n"
     return f"{text}hint: {hint}\n" if hint else text

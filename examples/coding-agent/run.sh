@@ -23,7 +23,6 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 cd -- "$scratch"
-export PYTHONDONTWRITEBYTECODE=1
 
 say 'A project with a mistake in it'
 cat >temperature.py <<'END'

@@ -1,8 +1,8 @@
 """A stand-in for a coding agent's client: it follows a script where others ask a model.
 
 Like them it reads its prompt on standard input, edits files in its working directory,
-and tells wg by itself how it gets on. `WG_TASK_ID` says which task is its own; so no call
-of `wg` has to name it.
+and tells wg by itself how it gets on. `WG_TASK_ID` says which task is its own, so that
+no call of `wg` has to name it.
 """
 
 import json

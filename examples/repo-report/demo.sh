@@ -71,10 +71,10 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 cd -- "$scratch"
-mkdir out
+mkdir out tools
 ln -s -- "$top" repo
-ln -s -- "$tools" tools
-export PYTHONDONTWRITEBYTECODE=1
+# Copied, so that Python keeps what it compiles here and not beside the sources.
+cp -- "$tools"/*.py tools
 python3 -c 'import json, os, sys
 name = os.path.basename(sys.argv[1]).encode(errors="surrogateescape").decode(errors="replace")
 json.dump({"name": name, "commit": sys.argv[2]}, sys.stdout)' "$top" "$COMMIT" >subject.json
@@ -105,10 +105,10 @@ cp out/report.html "$out"
 
 say 'What became of the tasks (wg list)'
 wg list
-say 'One was tried twice: demo.sh had left a stale lock in its way (wg log totals --list)'
+say 'One was tried twice: demo.sh had left a stale lock in its way (wg show totals)'
+wg show totals
+say 'What became of it, step by step (wg log totals --list)'
 wg log totals --list
-say 'What one of the folders gave to the others (wg show folder-01)'
-wg show folder-01
 say 'The end'
 wg service stop
 count=$(wc -l <graph.jsonl)

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Final
 
 from tests.bench import rows_client, rows_large, rows_run, rows_service
-from tests.bench.projects import Bench, open_bench
-from tests.bench.report import PAGE, Line, Row, screen_table, write_page
+from tests.bench.projects import Bench, BenchError, open_bench
+from tests.bench.report import PAGE, Failed, Line, is_passed, screen_table, write_page
 
 SHORT_FACTOR: Final = 2.0
 
@@ -42,8 +42,12 @@ def main() -> int:
         for name in options.only or PARTS:
             began = time.monotonic()
             print(f"{name} …", end=" ", file=sys.stderr, flush=True)
-            found, disturbed = PARTS[name](bench)
+            try:
+                found, disturbed = PARTS[name](bench)
+            except BenchError as error:
+                found, disturbed = [Failed(name=name, why=str(error))], []
             print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            print(screen_table(found), file=sys.stderr, flush=True)
             lines.extend(found)
             others.extend(disturbed)
     noise = statistics.median(others) if others else 0.0
@@ -52,14 +56,13 @@ def main() -> int:
     if options.write:
         write_page(lines, noise)
         print(f"written to {PAGE.relative_to(PAGE.parents[1])}")
-    return _judge([line for line in lines if isinstance(line, Row)], options.short)
+    return _judge(lines, SHORT_FACTOR if options.short else 1.0)
 
 
-def _judge(rows: Sequence[Row], short: bool) -> int:
-    factor = SHORT_FACTOR if short else 1.0
-    missed = [row.name for row in rows if not row.reaches(factor)]
+def _judge(lines: Sequence[Line], factor: float) -> int:
+    missed = [line.name for line in lines if not is_passed(line, factor)]
     if missed:
-        far = f" by more than {factor:g} times" if short else ""
+        far = f" by more than {factor:g} times" if factor > 1 else ""
         print(f"missed{far}: {'; '.join(missed)}", file=sys.stderr)
     return 1 if missed else 0
 

@@ -229,7 +229,7 @@ class Client:
             self._socket.close()
             raise
 
-    def ask(self, request: Mapping[str, object]) -> Any:  # noqa: ANN401 - JSON
+    def ask(self, request: Mapping[str, object]) -> Any:
         """Asks, and gives the data of the answer.
 
         Raises:

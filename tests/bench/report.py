@@ -60,7 +60,25 @@ class Skipped(Record, frozen=True, kw_only=True):
     why: str
 
 
-Line = Row | Skipped
+class Failed(Record, frozen=True, kw_only=True):
+    """Rows whose subject did not do what is measured, and what it did."""
+
+    name: str
+    why: str
+
+
+Line = Row | Skipped | Failed
+
+
+def is_passed(line: Line, factor: float) -> bool:
+    """Whether a line is no reason to fail; what could not be taken here is none."""
+    match line:
+        case Row():
+            return line.reaches(factor)
+        case Skipped():
+            return True
+        case Failed():
+            return False
 
 
 def cells(line: Line) -> tuple[str, ...]:
@@ -68,6 +86,9 @@ def cells(line: Line) -> tuple[str, ...]:
     match line:
         case Skipped():
             return (line.name, "-", "-", "-", "skipped", line.why)
+        case Failed():
+            why = " ".join(line.why.split()).replace("|", "/")
+            return (line.name, "-", "-", "-", "FAILED", why)
         case Row():
             sign = "≥" if line.more_is_better else "≤"
             bar = f"{sign} {_number(line.bar)}{line.unit}"

@@ -522,7 +522,7 @@ def test_other_answers() -> None:
     )
 
     assert shown(r.ImportGraph(text=""), imported) == (
-        "imported 1 task, 2 edges\nwarning: odd\\n\n"
+        "imported 1 task, 2 edges\n"
     )
     assert shown(r.CheckGraph(), (finding,)) == "no_skill: a: m → wg edit a\n"
     assert shown(r.SpawnAgent(task="a"), an_agent()) == (
@@ -532,7 +532,7 @@ def test_other_answers() -> None:
     assert shown(r.Watch(), change) == (
         '{"seq":1,"at":"1970-01-01T00:00:00.000Z","kind":"log","task":"a",'
         '"agent":null,"actor":null,"by":"ada","from":null,"to":null,'
-        '"reason":"x\\n","attempt":null,"percent":null}\n'
+        '"reason":"x\\n","verb":null,"attempt":null,"percent":null}\n'
     )
     assert shown(r.Tick(), DoneData()) == ""
     assert shown(StartService(), DoneData(message="runs as 7")) == "runs as 7\n"

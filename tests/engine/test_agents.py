@@ -1,5 +1,7 @@
 """Live agents: what operators do to them, and what they may say themselves."""
 
+from typing import Any
+
 import anyio
 import pytest
 
@@ -151,7 +153,7 @@ async def test_done_by_an_operator_keeps_the_summary_and_passes_the_gates() -> N
     ids=["pause", "requeue", "fail"],
 )
 async def test_kill_says_what_becomes_of_the_task(
-    options: dict[str, bool], status: str, paused: bool, counted: bool
+    options: dict[str, Any], status: str, paused: bool, counted: bool
 ) -> None:
     """Open and paused, open, or failed; the attempt counts only when it failed."""
     async with running_core() as core:

@@ -95,7 +95,9 @@ async def test_a_lost_agent_is_tried_again() -> None:
     """Nobody knows how it ended: the attempt counts."""
     async with running_core() as core:
         task = await core.add("t")
-        core.launcher.end(Ended(agent=1, fate=Fate.LOST, detail="the machine restarted"))
+        core.launcher.end(
+            Ended(agent=1, fate=Fate.LOST, detail="the machine restarted")
+        )
         await core.settle()
 
         row = await core.task(task)

@@ -70,7 +70,11 @@ async def test_verify_runs_in_order_and_stops_at_the_first_that_fails(
     async with core_in(tmp_path) as core:
         task = await core.add(
             "t",
-            verify=("echo one >>ran", "echo two >>ran; echo why >&2; exit 7", "touch no"),
+            verify=(
+                "echo one >>ran",
+                "echo two >>ran; echo why >&2; exit 7",
+                "touch no",
+            ),
             max_attempts=1,
         )
 

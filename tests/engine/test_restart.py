@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from tests.core import Core, running_core
 from tests.fake_clock import FakeClock
@@ -239,7 +240,7 @@ async def test_an_order_to_stop_is_carried_out_by_the_next_daemon() -> None:
                 request = r.AbandonTask(task="t", reason="no need")
                 group.start_soon(first.engine.answer, request, ME)
                 while not world.launcher.stops:
-                    await anyio.lowlevel.checkpoint()
+                    await checkpoint()
                 group.cancel_scope.cancel()
         world.launcher.unmoved.clear()
 
@@ -258,7 +259,7 @@ async def test_a_stopping_agent_that_left_meanwhile_is_settled_as_ordered() -> N
             async with anyio.create_task_group() as group:
                 group.start_soon(first.engine.answer, r.KillAgents(all=True), ME)
                 while not world.launcher.stops:
-                    await anyio.lowlevel.checkpoint()
+                    await checkpoint()
                 group.cancel_scope.cancel()
         world.launcher.exit(1, code=0)
 

@@ -100,6 +100,9 @@ class Project:
             if daemon.poll() is None:
                 daemon.terminate()
                 daemon.wait(PATIENCE_S)
+        lock = self.folder / ".wg" / "wgd.lock"
+        if lock.exists() and lock.read_bytes().startswith(b"wgd "):
+            self.run("service", "stop")  # one that the test started in the background
         if (self.folder / ".wg" / "graph.db").exists():
             self.run("kill", "--all", "--force")
         left = self.processes()

@@ -71,7 +71,7 @@ def test_an_error_as_json_is_json(message: str, hint: str) -> None:
     """Quotes, control characters and lone surrogates included."""
     text = wire.error_text(message, hint, "failed", as_json=True)
 
-    error = {"code": "failed", "message": message} | ({"hint": hint} if hint else {})
+    error = {"code": "failed", "message": message, "hint": hint}
     assert json.loads(text) == {"schema": "wg/1", "error": error}
 
 

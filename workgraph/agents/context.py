@@ -28,6 +28,9 @@ def compose_prompt(task: Task) -> str:
         parts.append(_block("inputs", "\n".join(spec.inputs)))
     if spec.outputs:
         parts.append(_block("promised outputs", "\n".join(spec.outputs)))
+    if task.failure is not None:
+        told = f"attempt {task.attempts} ({task.failure.class_}): {task.failure.reason}"
+        parts.append(_block("what became of the last attempt", told))
     return "\n".join(parts)
 
 

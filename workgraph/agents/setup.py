@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import sys
+import warnings
 from typing import Final
 
 _MOST_OPEN_FILES: Final = 1 << 20
@@ -15,6 +16,8 @@ def install_child_watcher() -> None:
     """
     if sys.version_info >= (3, 12):
         return
+    # Agents outlive the loop: that they are waited for no more is meant.
+    warnings.filterwarnings("ignore", "A loop is being detached", RuntimeWarning)
     watcher = asyncio.PidfdChildWatcher()
     watcher.attach_loop(asyncio.get_running_loop())
     asyncio.set_child_watcher(watcher)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from workgraph.graph import requests as r
+from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.model import Agent, AgentStatus, Task
 from workgraph.graph.status import Status
@@ -36,6 +37,8 @@ _OWN: Final = (
     r.ReportProgress,
     r.RecordArtifact,
 )
+#: What such a request says, in the order in which it is kept.
+_WORDS: Final = ("percent", "path", "name", "summary", "reason", "message")
 #: Of these, what may still be said after the task has left the agent.
 _HARMLESS: Final = (r.Log, r.Heartbeat)
 #: What may be said twice: the second time changes nothing.
@@ -78,6 +81,23 @@ def check_access(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
             f"{agent.id} does not hold {agent.task} any more",
             hint=f"wg show {agent.task}",
         )
+
+
+def keep_late_result(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
+    """Writes down what an attempt wanted to say after its end, for the operator."""
+    if not isinstance(request, _OWN) or request.task != agent.task:
+        return
+    said = [getattr(request, name, None) for name in _WORDS]
+    tx.emit(
+        ChangeKind.LATE_RESULT,
+        task=agent.task,
+        agent=agent.id,
+        attempt=agent.attempt,
+        actor=agent.actor,
+        by=agent.id,
+        to=str(request.__struct_config__.tag),
+        reason=": ".join(str(word) for word in said if word is not None) or None,
+    )
 
 
 def _is_handed_in(task: Task, agent: Agent) -> bool:

@@ -4,6 +4,7 @@ from workgraph.commands import shapes
 from workgraph.commands.context import Context, describe, task_data, task_facts
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
+from workgraph.graph.errors import UsageError
 from workgraph.graph.model import Task
 from workgraph.graph.replies import (
     FindingData,
@@ -29,6 +30,11 @@ def show_task(context: Context, request: r.ShowTask) -> Reply:
 
 def list_tasks(context: Context, request: r.ListTasks) -> Reply:
     """Tasks that fit, oldest first."""
+    unknown = [one for one in request.status if one not in set(Status)]
+    if unknown:
+        raise UsageError(
+            f"{unknown[0]!r} is not a status", hint=f"one of {', '.join(Status)}"
+        )
     tasks = reads.list_tasks(
         context.tx,
         statuses=request.status,

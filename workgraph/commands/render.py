@@ -57,6 +57,7 @@ _BARE: Final = (
     r.NextTask,
     r.GetTaskStatus,
     r.ExportGraph,
+    r.ImportGraph,
     r.GetConfig,
     r.GetOutput,
     r.Watch,

@@ -102,7 +102,7 @@ def killed_lines(killed: Sequence[KilledData], style: Style) -> str:
 
 
 def imported_lines(imported: ImportedData) -> str:
-    """What an import brought, and its warnings."""
+    """What an import brought; its warnings are notes."""
     counted = ", ".join(
         f"{count} {name}{'' if count == 1 else 's'}"
         for count, name in (
@@ -112,8 +112,7 @@ def imported_lines(imported: ImportedData) -> str:
         )
         if count or name == "task"
     )
-    warned = [f"warning: {escape_line(text)}" for text in imported.warnings]
-    return as_lines([f"imported {counted}", *warned])
+    return as_lines([f"imported {counted}"])
 
 
 def output_text(output: OutputData, *, raw: bool) -> str:

@@ -81,7 +81,8 @@ def import_graph(context: Context, text: str) -> Reply:
         log=batch.log_count,
         warnings=warnings,
     )
-    return Reply(data=data, notes=warnings)
+    notes = tuple(f"warning: {text}" for text in warnings)
+    return Reply(data=data, notes=notes)
 
 
 def _lines(tx: Tx) -> Iterator[bytes]:

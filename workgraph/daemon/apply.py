@@ -143,6 +143,8 @@ def launch(
         prompt=prompt,
     )
     plan = plan_spawn(host.grounds, task=task, actor=actor, flags=flags, agent=facts)
+    line = log_line(plan, facts.id)
+    shown = _encode(visible(plan)).decode()
     agents.insert_agent(
         tx,
         agents.NewAgent(
@@ -153,11 +155,11 @@ def launch(
             endpoint=plan.endpoint.value,
             workspace=plan.working_dir.value,
             timeout_at=tx.now + Duration(plan.timeout_s.value).micros,
+            plan=shown,
+            plan_line=line,
+            token_sha256=sha256(token.encode()).digest(),
         ),
     )
-    line = log_line(plan, facts.id)
-    shown = _encode(visible(plan)).decode()
-    agents.keep_plan(tx, number, shown, line, sha256(token.encode()).digest())
     after = task.spec.abandon_after_s
     writes.change_status(
         tx,

@@ -10,10 +10,17 @@ import anyio
 import anyio.abc
 import msgspec
 
+from workgraph import __version__
 from workgraph.commands import local
 from workgraph.daemon import lock
+from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.detach import start_detached
-from workgraph.graph.errors import UserError, WorkgraphError
+from workgraph.graph.errors import (
+    ForbiddenError,
+    UserError,
+    WorkgraphError,
+    system_refusal,
+)
 from workgraph.graph.replies import DoneData, Reply, ServiceData
 from workgraph.store import service
 from workgraph.store.database import Store
@@ -37,6 +44,7 @@ async def start(
     holder = _daemon(wg_dir)
     if holder is not None and await does_answer(path):
         return Reply(data=DoneData(message=f"it runs already (pid {holder.pid})"))
+    refuse_agent(env, "to start the service")
     argv = [sys.executable, "-m", "workgraph.daemon", "--dir", os.fspath(wg_dir)]
     for setting in request.settings:
         argv += ["--set", setting]
@@ -44,6 +52,12 @@ async def start(
         argv += ["--max-agents", str(request.max_agents)]
     (wg_dir / "log").mkdir(mode=0o700, exist_ok=True)
     errors = wg_dir / "log" / "wgd.stderr"
+    # A daemon that can't even say why it ends leaves nothing to tell: a full disk.
+    try:
+        errors.write_bytes(b"\n")
+    except OSError as error:
+        what = f"{errors} can't be written"
+        raise system_refusal(error, what) or error from error
     process = start_detached(argv, errors=errors, cwd=wg_dir.parent, env=env)
     with anyio.move_on_after(_START_S):
         while True:
@@ -73,7 +87,10 @@ async def stop(
     if holder is None:
         return Reply(data=DoneData(message="it does not run"))
     path = lock.socket_path(os.fspath(wg_dir), env)
-    await ask(path, {"cmd": "shutdown", "kill_agents": request.kill_agents}, _STOP_S)
+    # One that hangs is found out before the long wait for the end of agents.
+    await ask(path, {"cmd": "status"}, _ANSWER_S, holder)
+    shutdown = {"cmd": "shutdown", "kill_agents": request.kill_agents}
+    await ask(path, shutdown | {"token": env.get("WG_TOKEN")}, _STOP_S, holder)
     with anyio.move_on_after(_STOP_S):
         await lock.ProjectLock(os.fspath(wg_dir)).wait_released_by(holder)
         return Reply(data=DoneData(message=f"stopped (pid {holder.pid})"))
@@ -95,9 +112,22 @@ async def status(wg_dir: Path, env: Mapping[str, str]) -> Reply:
     """What the daemon is and does. Takes no lock; without a daemon reads the graph."""
     path = lock.socket_path(os.fspath(wg_dir), env)
     if await _wait_for_daemon(wg_dir, path):
-        answer = await ask(path, {"cmd": "status"}, _ANSWER_S)
+        answer = await ask(path, {"cmd": "status"}, _ANSWER_S, _daemon(wg_dir))
         return Reply(data=msgspec.convert(answer, ServiceData))
-    return Reply(data=await _read_status(wg_dir, path))
+    return Reply(data=await _read_status(wg_dir, path, _max_agents(wg_dir, env)))
+
+
+def refuse_agent(env: Mapping[str, str], what: str) -> None:
+    """Keeps an agent from what is the operator's, where no daemon could.
+
+    Raises:
+        ForbiddenError: The caller carries an agent's token.
+    """
+    if env.get("WG_TOKEN"):
+        raise ForbiddenError(
+            f"an agent may not do that: it is the operator's {what}",
+            hint="an agent speaks for its own attempt alone",
+        )
 
 
 async def _wait_for_daemon(wg_dir: Path, path: str) -> bool:
@@ -112,10 +142,7 @@ async def _wait_for_daemon(wg_dir: Path, path: str) -> bool:
                 return True
             await anyio.sleep(_LOOK_S)
         return False
-    raise UserError(
-        f"the daemon (pid {holder.pid if holder else '?'}) does not answer",
-        hint="wg doctor says more; kill it, and agents go on",
-    )
+    raise _no_answer(holder)
 
 
 async def does_answer(path: str) -> bool:
@@ -128,8 +155,19 @@ async def does_answer(path: str) -> bool:
     return True
 
 
-async def ask(path: str, request: Mapping[str, Any], timeout_s: float) -> Any:  # noqa: ANN401
+async def ask(
+    path: str,
+    request: Mapping[str, Any],
+    timeout_s: float,
+    holder: lock.Holder | None = None,
+) -> Any:  # noqa: ANN401 - as the command has it
     """Sends one request to the daemon and gives the data of its answer.
+
+    Args:
+        path: Its socket.
+        request: What is asked.
+        timeout_s: How long it may take.
+        holder: The daemon, to be named if it does not answer.
 
     Raises:
         WorkgraphError: The daemon refused, or did not answer.
@@ -140,16 +178,23 @@ async def ask(path: str, request: Mapping[str, Any], timeout_s: float) -> Any:  
                 await stream.send(msgspec.json.encode(request) + b"\n")
                 answer = _decode(await _receive_line(stream))
     except (TimeoutError, OSError, anyio.EndOfStream) as error:
-        raise UserError(
-            "the daemon does not answer",
-            hint="wg doctor says who holds the project",
-        ) from error
+        raise _no_answer(holder) from error
     if not answer["ok"]:
         told = answer["error"]
         raise WorkgraphError(
             told["message"], hint=told.get("hint", ""), code=told["code"]
         )
     return answer["data"]
+
+
+def _no_answer(holder: lock.Holder | None) -> UserError:
+    if holder is None or holder.pid is None:
+        hint = "wg doctor says who holds the project"
+        return UserError("the daemon does not answer", hint=hint)
+    return UserError(
+        f"the daemon (pid {holder.pid}) does not answer",
+        hint=f"it may hang: `kill -9 {holder.pid}` ends it, agents go on",
+    )
 
 
 async def _receive_line(stream: anyio.abc.ByteStream) -> bytes:
@@ -164,16 +209,29 @@ def _daemon(wg_dir: Path) -> lock.Holder | None:
     return holder if holder is not None and holder.role == "wgd" else None
 
 
-async def _read_status(wg_dir: Path, path: str) -> ServiceData:
+def _max_agents(wg_dir: Path, env: Mapping[str, str]) -> int:
+    """How many a daemon would run; none while a broken setting keeps it from that."""
+    try:
+        configuration = Configuration.load(wg_dir, env, ())
+    except WorkgraphError:
+        return 0
+    return configuration.layered.settings.dispatcher.max_agents
+
+
+async def _read_status(wg_dir: Path, path: str, max_agents: int) -> ServiceData:
     store = await Store.open_to_read(wg_dir / "graph.db")
     try:
         return await store.read(
             lambda tx: ServiceData(
                 running=False,
+                version=__version__,
                 socket=path,
                 paused=service.is_service_paused(tx),
+                max_agents=max_agents,
                 agents=service.count_live(tx),
                 ready=service.count_ready(tx),
+                idle=service.count_live(tx) == 0,
+                unfinished=service.count_unfinished(tx),
                 counts=service.counts(tx),
             ),
             0,

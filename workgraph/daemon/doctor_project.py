@@ -63,6 +63,8 @@ def _check_permissions(wg_dir: Path) -> CheckData:
         return bad("permissions", f"{detail}; {owner}", remedy)
     if mode & _OPEN_TO_OTHERS or mode & 0o700 != 0o700:  # noqa: PLR2004 - a mode
         return bad("permissions", detail, f"chmod 700 {wg_dir}")
+    if not os.access(wg_dir, os.W_OK):
+        return bad("permissions", f"{wg_dir} can't be written", "make it writable")
     return good("permissions", detail)
 
 

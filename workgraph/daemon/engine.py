@@ -225,7 +225,8 @@ class Engine:
         )
         if agent is None:
             raise ConflictError(
-                "this token is of no attempt", hint="unset WG_TOKEN to be an operator"
+                "this token is of no attempt",
+                hint="an agent speaks for its own attempt alone",
             )
         return Caller(name=agent.id, agent=agent)
 
@@ -281,6 +282,8 @@ class Engine:
         await self.effects.sweep()
         while self._facts:
             await self.tick()
+            if self._reactor_errors:
+                return  # they can't be written now; starting up finds them out again
 
     def post(self, fact: Fact) -> None:
         """Takes what the world has answered into the next tick."""
@@ -376,6 +379,8 @@ def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
             with tx.savepoint():
                 apply.apply_fact(tx, fact, around.host)
         except Exception as error:
+            if not tx.is_open:
+                raise
             failed["facts"] = f"{type(fact).__name__}: {error!r}"
             unwritten.append(fact)
     outcomes: list[Outcomes] = []
@@ -384,6 +389,8 @@ def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
             with tx.savepoint():
                 outcomes.append(run_to_end(reactor.react(tx, tx.now, around)))
         except Exception as error:
+            if not tx.is_open:
+                raise
             failed[reactor.name] = repr(error)
     return TickResult(
         effects=tuple(effect for outcome in outcomes for effect in outcome.effects),

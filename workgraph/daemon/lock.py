@@ -17,7 +17,12 @@ import anyio.to_thread
 from msgspec import Struct
 
 from workgraph import wire
-from workgraph.graph.errors import TryLaterError, UserError
+from workgraph.graph.errors import (
+    NotFoundError,
+    TryLaterError,
+    UserError,
+    system_refusal,
+)
 
 Role = Literal["wgd", "wg"]
 
@@ -71,8 +76,14 @@ class ProjectLock:
         if folder < 0:
             os.close(file)
             return False
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{role} {os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{role} {os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(file)
+            os.close(folder)
+            what = f"{self._path} can't be written"
+            raise system_refusal(error, what) or error from error
         self._file = file
         self._folder = folder
         return True
@@ -153,7 +164,11 @@ class ProjectLock:
         """The lock file's descriptor, locked; -1 if another holds it."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         while True:
-            fd = os.open(self._path, flags, 0o600)
+            try:
+                fd = os.open(self._path, flags, 0o600)
+            except OSError as error:
+                what = f"{self._path} can't be written"
+                raise system_refusal(error, what) or error from error
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -188,14 +203,14 @@ def find_wg_dir(named: str | None, cwd: str, env: Mapping[str, str]) -> str:
         env: Of the process that asks, for `WG_DIR`.
 
     Raises:
-        UserError: There is none.
+        NotFoundError: There is none.
     """
     named = named or env.get("WG_DIR")
     found = wire.find_wg_dir(named, cwd)
     if found is None:
         where = f"in {named}" if named else f"in {cwd} or above"
         message = f"no project {where}"
-        raise UserError(message, hint="`wg init` makes one")
+        raise NotFoundError(message, hint="`wg init` makes one")
     return found
 
 

@@ -28,7 +28,7 @@ from workgraph.daemon.engine import Engine, Mode
 from workgraph.daemon.server import Server
 from workgraph.daemon.service import Service
 from workgraph.daemon.special import Identity, Special
-from workgraph.graph.errors import NotFoundError, WorkgraphError
+from workgraph.graph.errors import WorkgraphError, system_refusal
 from workgraph.graph.model import Record
 from workgraph.logs import Logger
 
@@ -67,10 +67,7 @@ def locate(directory: str | None, env: Mapping[str, str]) -> Path:
     Raises:
         NotFoundError: There is none.
     """
-    found = lock.find_wg_dir(directory, os.getcwd(), env)
-    if not found:
-        raise NotFoundError("there is no .wg here or above", hint="wg init makes one")
-    return Path(found)
+    return Path(lock.find_wg_dir(directory, os.getcwd(), env))
 
 
 @asynccontextmanager
@@ -233,6 +230,8 @@ def carry_out(
         return _INTERRUPTED
     except BaseException as raised:
         error = _cause_of(raised)
+        if isinstance(error, OSError):
+            error = system_refusal(error) or error
         if not isinstance(error, WorkgraphError):
             error = WorkgraphError(
                 f"a defect of workgraph: {error!r}",

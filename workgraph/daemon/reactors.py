@@ -93,7 +93,9 @@ REACTORS: Final = (
     ),
     Reactor(
         name="gates",
-        load=lambda tx, around: views.gates(tx, around.judging),
+        load=lambda tx, around: views.gates(
+            tx, around.judging, may_start=around.may_start
+        ),
         decide=gates.decide,
     ),
     Reactor(

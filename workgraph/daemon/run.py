@@ -24,16 +24,21 @@ from workgraph.daemon.call import Call
 from workgraph.daemon.main import Daemon, Options, serving
 from workgraph.daemon.service import style_of
 from workgraph.graph.changes import Change, ChangeKind
+from workgraph.graph.errors import UserError
 from workgraph.store import history, views
 from workgraph.store import service as service_reads
 from workgraph.store.database import Tx
 
 T = TypeVar("T")
 
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
 #: How often progress is shown; it is for eyes.
 _SHOW_S: Final = 0.2
 _BATCH: Final = 1000
-_ENDS: Final = frozenset({"done", "failed", "abandoned", "pending-review"})
+#: How long the changes that made a daemon idle may take to arrive.
+_LAST_WORDS_S: Final = 0.05
+_ENDS: Final = frozenset({"done", "failed", "abandoned"})
 _MACHINERY: Final = ("assign-", "reward-", ".")
 
 
@@ -98,12 +103,14 @@ async def run_dispatcher(
     path = lock.socket_path(os.fspath(wg_dir), env)
     if await control.does_answer(path):
         return await _follow(path, request, progress)
+    control.refuse_agent(env, "to run the dispatcher")
     options = Options(
         directory=os.fspath(wg_dir),
         settings=request.settings,
         max_agents=request.max_agents,
     )
     async with serving(wg_dir, options, env, terminal=False, quiet=True) as daemon:
+        progress.since = await _read(daemon, history.last_seq)
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, daemon)
             group.start_soon(_show, daemon, progress)
@@ -135,7 +142,6 @@ async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
 
 
 async def _show(daemon: Daemon, progress: Progress) -> None:
-    progress.since = await _read(daemon, history.last_seq)
     while True:
         await _tell_rest(daemon, progress)
         counts = await _read(daemon, service_reads.counts)
@@ -175,22 +181,32 @@ async def _follow(path: str, request: local.RunDispatcher, progress: Progress) -
         sys.stderr.write(
             "wg: a daemon runs: its settings hold, not those of this command\n"
         )
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    unread = b""
     async with await anyio.connect_unix(path) as stream:
         await stream.send(msgspec.json.encode({"cmd": "watch"}) + b"\n")
         while True:
             state = await control.ask(path, {"cmd": "status"}, 10)
             progress.count(state["counts"], state["agents"])
-            if request.until_idle and state["idle"]:
+            is_over = request.until_idle and state["idle"]
+            received = await _receive(stream, _LAST_WORDS_S if is_over else 1)
+            *lines, unread = (unread + received).split(b"\n")
+            progress.tell([_change(_decode(line)) for line in lines])
+            if is_over and not received:
                 progress.finish(state["counts"])
                 return 1 if state["unfinished"] else 0
-            with anyio.move_on_after(1):
-                lines = await stream.receive(1 << 16)
-                while not lines.endswith(b"\n"):
-                    lines += await stream.receive(1 << 16)
-                progress.tell(
-                    [_change(decode(line)) for line in lines.splitlines() if line]
-                )
+
+
+async def _receive(stream: anyio.abc.ByteStream, timeout_s: float) -> bytes:
+    """What the daemon says next; nothing when it says nothing for so long."""
+    try:
+        with anyio.move_on_after(timeout_s):
+            return await stream.receive(1 << 16)
+    except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
+        raise UserError(
+            "the daemon has ended; agents go on",
+            hint="wg service start, or wg run to go on here",
+        ) from error
+    return b""
 
 
 def _change(data: Mapping[str, Any]) -> Change:

@@ -11,7 +11,9 @@ import anyio.to_thread
 import msgspec
 
 from workgraph.commands import parse, shapes
+from workgraph.commands.access import keep_late_result
 from workgraph.commands.context import Caller
+from workgraph.commands.handlers import is_read
 from workgraph.commands.local import ServiceStatusQuery
 from workgraph.commands.render import (
     Style,
@@ -26,8 +28,13 @@ from workgraph.daemon.engine import Engine
 from workgraph.daemon.special import Special
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
-from workgraph.graph.errors import UsageError, WorkgraphError
-from workgraph.graph.replies import ChangeData, OutputData, Reply
+from workgraph.graph.errors import (
+    ConflictError,
+    UsageError,
+    UserError,
+    WorkgraphError,
+)
+from workgraph.graph.replies import OutputData, Reply
 from workgraph.store import history
 
 _MAX_STDIN: Final = 64 * 1024 * 1024
@@ -154,7 +161,21 @@ class Service:
         return _encode({"ok": True, "data": reply.data})
 
     async def answer(self, request: r.AnyRequest, caller: Caller) -> Reply:
-        """Answers any request, by the engine alone or with the world around it."""
+        """Answers any request, by the engine alone or with the world around it.
+
+        What comes from an attempt after its end is refused, and kept.
+        """
+        try:
+            return await self._answer(request, caller)
+        except ConflictError:
+            agent = caller.agent
+            if agent is not None and not is_read(request):
+                await self._engine.ask(
+                    lambda context: keep_late_result(context.tx, agent, request), caller
+                )
+            raise
+
+    async def _answer(self, request: r.AnyRequest, caller: Caller) -> Reply:
         handler: Callable[[r.AnyRequest, Caller], Awaitable[Reply]] | None = (
             self._special.handler_for(request)
         )
@@ -210,7 +231,7 @@ class Service:
     async def _change_lines(self, request: r.Watch) -> AsyncGenerator[bytes]:
         async with aclosing(self.changes(request)) as changes:
             async for change in changes:
-                yield render_change(_change_data(change)).rstrip(b"\n")
+                yield render_change(shapes.change_data(change)).rstrip(b"\n")
 
     async def _stream_changes(
         self, request: r.Watch, caller: Caller, streams: ClientStreams
@@ -223,7 +244,7 @@ class Service:
             aclosing(self.changes(request)) as changes,
         ):
             async for change in changes:
-                await streams.out_or_drop(render_change(_change_data(change)))
+                await streams.out_or_drop(render_change(shapes.change_data(change)))
         return 0
 
     async def _follow(
@@ -349,13 +370,10 @@ def _text(content: bytes, source: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{source} is not UTF-8 at byte {error.start}", hint="convert it first"
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{source}: line {line} is not UTF-8", hint="convert it first"
         ) from error
-
-
-def _change_data(change: Change) -> ChangeData:
-    return shapes.change_data(change)
 
 
 async def _joined(lines: list[str]) -> AsyncGenerator[bytes]:

@@ -249,6 +249,13 @@ class Streams:
         return frame
 
 
+def file_refusal(verb: str, name: str, reason: str) -> UserError:
+    """The error for a file of the caller that can't be read or written."""
+    remedies = {"read": "name a file that you can read"}
+    remedy = remedies.get(verb, "name a place that you can write to, with room in it")
+    return UserError(f"can't {verb} {name}: {reason}", hint=remedy)
+
+
 def _encoded(data: str | bytes) -> bytes:
     if isinstance(data, bytes):
         return data
@@ -269,4 +276,4 @@ def _path_frame(kind: bytes, path: str) -> bytes:
 def _failure(verb: str, name: str, kind: bytes, body: bytes) -> Exception:
     if kind != wire.FAILED:
         return wire.WireError(f"a frame {kind!r} that was not asked for")
-    return UserError(f"can't {verb} {name}: {body.decode('utf-8', 'replace')}")
+    return file_refusal(verb, name, body.decode("utf-8", "replace"))

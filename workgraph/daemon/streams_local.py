@@ -1,6 +1,7 @@
 """Standard streams and files of this process, for a call that no daemon answers."""
 
 import os
+import stat
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager
 import anyio
 import anyio.to_thread
 
+from workgraph.daemon.streams import file_refusal
 from workgraph.graph.errors import UserError
 
 
@@ -41,7 +43,7 @@ class LocalStreams:
         try:
             content = await anyio.Path(path).read_bytes()
         except OSError as error:
-            raise UserError(f"can't read {path}: {error.strerror}") from error
+            raise file_refusal("read", path, str(error.strerror)) from error
         return _bounded(content, path, limit)
 
     async def write_file(self, path: str, chunks: AsyncGenerator[bytes]) -> None:
@@ -49,15 +51,31 @@ class LocalStreams:
         real = await anyio.to_thread.run_sync(os.path.realpath, path)
         beside = f"{real}.{os.getpid()}.tmp"
         try:
+            mode = await anyio.to_thread.run_sync(_mode_of, real)
+            if mode is not None and not stat.S_ISREG(mode):
+                # A terminal, a pipe, /dev/null: nothing to put in its place.
+                async with await anyio.open_file(real, "wb") as file:
+                    async for chunk in chunks:
+                        await file.write(chunk)
+                return
             async with await anyio.open_file(beside, "xb") as file:
                 async for chunk in chunks:
                     await file.write(chunk)
                 await file.flush()
+                if mode is not None:
+                    os.fchmod(file.wrapped.fileno(), stat.S_IMODE(mode))
                 await anyio.to_thread.run_sync(os.fsync, file.wrapped.fileno())
             await anyio.to_thread.run_sync(os.replace, beside, real)
         except OSError as error:
             await anyio.Path(beside).unlink(missing_ok=True)
-            raise UserError(f"can't write {path}: {error.strerror}") from error
+            raise file_refusal("write", path, str(error.strerror)) from error
+
+
+def _mode_of(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
 
 
 def _write(fd: int, data: str | bytes) -> None:

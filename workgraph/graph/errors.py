@@ -1,5 +1,6 @@
 """Every error that a caller can see: whose fault it is, and what to do next."""
 
+import errno
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -24,6 +25,23 @@ EXIT_CODES: Final[Mapping[str, int]] = MappingProxyType(
         "conflict": EXIT_CONFLICT,
         "daemon_needed": EXIT_NEEDS_DAEMON,
         "try_later": EXIT_TRY_LATER,
+    }
+)
+
+
+#: What the system refuses for reasons that lie in the machine, each with its remedy.
+_SYSTEM_HINTS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        errno.ENOSPC: "free some room on that disk and say it again",
+        errno.EDQUOT: "your quota is used up: free some room and say it again",
+        errno.EROFS: "its file system is mounted read-only",
+        errno.EACCES: "it must be yours, and writable for you",
+        errno.EPERM: "it must be yours, and writable for you",
+        errno.EIO: "the disk may be failing",
+        errno.EMFILE: "raise the limit of open files: ulimit -n",
+        errno.ENFILE: "the system has too many open files",
+        errno.ENOMEM: "the system is out of memory",
+        errno.EAGAIN: "the system has too many processes: try again",
     }
 )
 
@@ -99,3 +117,18 @@ class AgentError(WorkgraphError):
 
 class WorkgraphBug(Exception):  # noqa: N818 - it is a bug, not an error of anybody's
     """Ours. Never caught except at the top."""
+
+
+def system_refusal(error: OSError, what: str = "") -> UserError | None:
+    """What the machine refuses, as an error of nobody's; null for any other error.
+
+    Args:
+        error: As the system gave it.
+        what: What could not be done; otherwise the file's name says it.
+    """
+    hint = _SYSTEM_HINTS.get(error.errno or 0)
+    if hint is None:
+        return None
+    subject = what or (str(error.filename) if error.filename else "")
+    reason = error.strerror or str(error)
+    return UserError(f"{subject}: {reason}" if subject else reason, hint=hint)

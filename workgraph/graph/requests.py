@@ -6,9 +6,9 @@ names with `_`, and the task is `task` (CONTRACT §5). Durations and moments are
 as on the command line (`30m`); `-` and relative paths are the client's business.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from workgraph.graph.model import (
     Complexity,
@@ -352,7 +352,7 @@ class GetOutput(Request, frozen=True, kw_only=True, tag="output"):
 class Watch(Request, frozen=True, kw_only=True, tag="watch"):
     """Changes as they are committed."""
 
-    since: int | None = None
+    since: Annotated[int, Meta(ge=0, le=2**62)] | None = None
     task: str | None = None
 
 

@@ -11,7 +11,7 @@ type_micros = int
 SECOND: Final = 1_000_000
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: The longest duration that is taken, so that sums with a moment stay in range.
 _LONGEST_S: Final = 100 * 366 * 86400.0

@@ -22,11 +22,8 @@ select coalesce((select seq from sqlite_sequence where name = 'agents'), 0) + 1
 INSERT_AGENT: Final = """
 insert into agents (
     task, attempt, actor, executor, model, endpoint, status, human, workspace,
-    timeout_at, started_at, last_activity_at
-) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-SET_PLAN: Final = """
-update agents set plan = ?, plan_line = ?, token_sha256 = ? where number = ?
+    timeout_at, started_at, last_activity_at, plan, plan_line, token_sha256
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 RECORD_START: Final = """
 update agents
@@ -76,6 +73,12 @@ class NewAgent(Record, frozen=True, kw_only=True):
     human: bool = False
     workspace: str | None = None
     timeout_at: int | None = None
+    #: What a process is started with, frozen, as JSON; null for a person's claim.
+    plan: str | None = None
+    #: The same in one line, for people and the log.
+    plan_line: str | None = None
+    #: The hash of the token that its process speaks with.
+    token_sha256: bytes | None = None
 
 
 def next_number(tx: Tx) -> int:
@@ -107,17 +110,12 @@ def insert_agent(tx: Tx, new: NewAgent) -> tuple[int, int]:
             new.timeout_at,
             tx.now,
             tx.now,
+            new.plan,
+            new.plan_line,
+            new.token_sha256,
         ),
     )
     return number, attempt
-
-
-def keep_plan(tx: Tx, number: int, plan: str, line: str, token_sha256: bytes) -> None:
-    """Freezes what the agent is started with, and the hash of its token.
-
-    `line` is the plan in one line, for people and the log.
-    """
-    tx.run(SET_PLAN, (plan, line, token_sha256, number))
 
 
 def record_start(

@@ -6,9 +6,10 @@ transactions can't interleave on the one writing connection, no cancellation can
 in half, and a whole tick costs one hop to that thread (docs/adr/0002).
 """
 
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -16,6 +17,7 @@ from urllib.parse import quote
 
 import aiosqlite
 import anyio
+import anyio.to_thread
 
 from workgraph.graph.changes import Change
 from workgraph.graph.errors import TryLaterError, UserError
@@ -31,6 +33,7 @@ _CACHE_KIB: Final = 16_384
 #: Pages after which a commit checkpoints: 16 MiB of log.
 _CHECKPOINT_PAGES: Final = 4096
 _STATEMENTS_KEPT: Final = 256
+_IN_MEMORY: Final = ":memory:"
 
 INSERT_CHANGE: Final = """
 insert into changes (
@@ -52,6 +55,11 @@ class Tx:
         self.now = now
         #: What has been made true so far; told to others after the commit.
         self.changes: list[Change] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be committed: SQLite ends it when the disk is full."""
+        return self._connection.in_transaction
 
     def all(self, sql: str, params: Params = ()) -> list[Row]:
         """All rows of a query."""
@@ -146,9 +154,10 @@ class Tx:
         try:
             yield
         except BaseException:
-            self._connection.execute("rollback to part")
-            self._connection.execute("release part")
-            del self.changes[told:]
+            if self.is_open:
+                self._connection.execute("rollback to part")
+                self._connection.execute("release part")
+                del self.changes[told:]
             raise
         self._connection.execute("release part")
 
@@ -196,10 +205,12 @@ class Store:
             UserError: It is damaged, from a newer version, or can't be opened.
         """
         name = str(path)
+        if name != ":memory:":
+            await anyio.to_thread.run_sync(_make_private, name)
         writer = await _connect(name)
         try:
             await _call(writer, _prepare)
-            if name == ":memory:":
+            if name == _IN_MEMORY:
                 return cls(name, writer, writer)
             reader = await _connect(name)
             await _call(reader, _prepare_reader)
@@ -286,6 +297,10 @@ class Store:
 
 async def _connect(path: str, *, uri: bool = False) -> aiosqlite.Connection:
     try:
+        if path != _IN_MEMORY:
+            # aiosqlite's thread outlives an opening that fails, and may then write a
+            # traceback, because it finds the loop closed: so it is tried before.
+            await anyio.to_thread.run_sync(_try_to_open, path, uri)
         return await aiosqlite.connect(
             path,
             factory=_JobConnection,
@@ -298,6 +313,10 @@ async def _connect(path: str, *, uri: bool = False) -> aiosqlite.Connection:
         raise _explain(error, path) from error
 
 
+def _try_to_open(path: str, uri: bool) -> None:  # noqa: FBT001 - as sqlite3 has it
+    sqlite3.connect(path, uri=uri, timeout=_BUSY_TIMEOUT_S).close()
+
+
 async def _call(
     connection: aiosqlite.Connection, job: Callable[[sqlite3.Connection], T]
 ) -> T:
@@ -308,6 +327,12 @@ async def _call(
     except sqlite3.Error as error:
         raise _explain(error, "the database") from error
     return given
+
+
+def _make_private(path: str) -> None:
+    """Makes the file for its owner alone; SQLite's other files take its mode."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -295,11 +295,11 @@ def added_change(row: NewRow, title: str, by: str, now: int) -> Change:
     return Change(
         seq=0,
         at=now,
-        kind=ChangeKind.TASK_ADDED,
+        kind=ChangeKind.TASK_ADDED.value,
         task=row.id,
         by=by,
         agent=row.added_by,
-        to=row.status,
+        to=row.status.value,
         reason=title,
     )
 
@@ -321,13 +321,14 @@ def _task_params(row: NewRow, placed: Placed) -> Params:
     return (
         row.id,
         row.spec,
-        row.status,
+        # Plain values spare the driver the search for an adapter.
+        row.status.value,
         row.priority,
-        row.paused,
+        int(row.paused),
         placed.unmet.get(row.id, 0),
         placed.chain.get(row.id, 1),
         row.actor,
-        row.actor_matched,
+        int(row.actor_matched),
         row.reserved_for,
         row.attempts,
         row.starts,

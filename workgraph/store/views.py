@@ -43,9 +43,11 @@ GATES: Final = f"""
 select {TASK_COLUMNS} from tasks t
 where t.gate is not null and t.gate in ('outputs', 'verify')
 """  # noqa: S608 - constants
+# The planner has no statistics and takes the index over `status`, under which nearly
+# all tasks of a large graph lie: hence `indexed by`.
 #: What could be dispatched. A task whose last process still lives has to wait for it.
 CANDIDATES: Final = f"""
-select {TASK_COLUMNS} from tasks t
+select {TASK_COLUMNS} from tasks t indexed by tasks_dispatch
 where t.status = 'open' and t.paused = 0 and t.unmet = 0
   and t.start_after is null and t.parked is null and t.reserved_for is null
   and not exists (
@@ -55,7 +57,7 @@ order by t.priority, t.chain desc, t.seq
 limit ?
 """  # noqa: S608 - constants
 LOOK_AGAIN: Final = f"""
-select {TASK_COLUMNS} from tasks t
+select {TASK_COLUMNS} from tasks t indexed by tasks_parked
 where t.parked is not null and t.parked_until <= ?
   and t.status = 'open' and t.paused = 0 and t.unmet = 0
   and t.start_after is null and t.reserved_for is null
@@ -78,7 +80,7 @@ select min(at) from (
 where at is not null
 """
 NEXT_START: Final = """
-select min(start_after) from tasks
+select min(start_after) from tasks indexed by tasks_due
 where start_after is not null and status = 'open' and paused = 0 and unmet = 0
   and reserved_for is null
 """
@@ -99,8 +101,10 @@ def patrol(tx: Tx, policy: RetryPolicy) -> PatrolView:
     )
 
 
-def gates(tx: Tx, running: frozenset[str]) -> GateView:
+def gates(tx: Tx, running: frozenset[str], *, may_start: bool) -> GateView:
     """What waits for a gate that the daemon runs."""
+    if not may_start:
+        return GateView()
     return GateView(waiting=tuple(_tasks(tx, GATES)), running=running)
 
 

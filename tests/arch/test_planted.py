@@ -1,0 +1,303 @@
+"""Tests of the tests: a defect planted in a copy of the tree must be found."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import NamedTuple
+
+import pytest
+
+from tests.arch import tree
+from tests.arch.tree import CHECKS, ROOT
+
+
+class Plant(NamedTuple):
+    """A defect: a text in a file, and by what it is replaced."""
+
+    file: str
+    #: Empty: what is new stands at the end.
+    old: str
+    new: str
+
+
+def at_the_end(file: str, text: str) -> Plant:
+    """A defect that is added to a module."""
+    return Plant(file, "", dedent(text))
+
+
+Check = Callable[[Path], list[str]]
+
+PLANTED: dict[str, tuple[Check, Plant]] = {
+    "a status written by another statement": (
+        tree.status_written_elsewhere,
+        Plant(
+            "workgraph/store/writes.py",
+            "update tasks set paused = ?, ",
+            "update tasks set paused = ?, status = ?, ",
+        ),
+    ),
+    "a status written in another module of the store": (
+        tree.status_written_elsewhere,
+        at_the_end(
+            "workgraph/store/edges.py",
+            '''
+            RESET = """
+            update tasks
+            set unmet = 0,
+                status = ?
+            where id = ?
+            """
+            ''',
+        ),
+    ),
+    "the one statement used by another function": (
+        tree.status_written_elsewhere,
+        at_the_end(
+            "workgraph/store/writes.py",
+            """
+            def force(tx, values):
+                tx.run(CHANGE_STATUS, values)
+            """,
+        ),
+    ),
+    "a status written outside the store": (
+        tree.status_written_elsewhere,
+        at_the_end(
+            "workgraph/daemon/apply.py",
+            """
+            def force(tx, task):
+                tx.run("update tasks set status = 'done' where id = ?", (task,))
+            """,
+        ),
+    ),
+    "SQL outside the store": (
+        tree.sql_outside_store,
+        at_the_end(
+            "workgraph/daemon/recover.py",
+            'LIVE = "select number from agents where ended_at is null"\n',
+        ),
+    ),
+    "SQL built by a format, outside the store": (
+        tree.sql_outside_store,
+        at_the_end(
+            "workgraph/commands/queries.py",
+            """
+            def count(table):
+                return f"select count(*) from {table}"
+            """,
+        ),
+    ),
+    "a second start of processes": (
+        tree.starts_of_processes,
+        at_the_end(
+            "workgraph/daemon/effects.py",
+            """
+            import asyncio
+
+            async def start(argv):
+                await asyncio.create_subprocess_exec(*argv)
+            """,
+        ),
+    ),
+    "a second start in the same module": (
+        tree.starts_of_processes,
+        at_the_end(
+            "workgraph/agents/process.py",
+            """
+            async def start(argv):
+                await asyncio.create_subprocess_exec(*argv)
+            """,
+        ),
+    ),
+    "a second place that builds argv": (
+        tree.makers_of_orders,
+        at_the_end(
+            "workgraph/daemon/special.py",
+            """
+            def order(task):
+                return process.LaunchOrder(agent=1, argv=(task.spec.exec,))
+            """,
+        ),
+    ),
+    "a second place that makes plans": (
+        tree.makers_of_plans,
+        at_the_end(
+            "workgraph/commands/life.py",
+            """
+            def plan(task):
+                return SpawnPlan(argv=(task.spec.exec,))
+            """,
+        ),
+    ),
+    "a module that has grown": (
+        tree.long_modules,
+        at_the_end("workgraph/graph/status.py", "#\n" * tree.MOST_LINES),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_defect_is_found(name: str, tmp_path: Path) -> None:
+    """The check that is there for it names the file, and the others stay quiet."""
+    check, plant = PLANTED[name]
+    a_copy(tmp_path)
+    before = {c: c(tmp_path) for c in CHECKS}
+
+    plant_in(tmp_path, plant)
+
+    found = {c: c(tmp_path) for c in CHECKS}
+    assert any(plant.file in place for place in found[check]), found[check]
+    others = {c for c in CHECKS if found[c] != before[c]} - {check}
+    assert others <= {tree.sql_outside_store}
+
+
+#: Defects of behaviour, and what the simulation has to say of each.
+SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
+    "a spawn before the commit": (
+        "is started before its claim is committed",
+        (
+            Plant(
+                "workgraph/daemon/engine.py",
+                "            result, changes = await self.store.transaction(\n",
+                """\
+            early = await self.store.read(
+                lambda tx: _tick(tx, facts, around), self.clock.now()
+            )
+            if early.effects and self._group is not None:
+                self.effects.perform(early.effects, self._group)
+                await anyio.wait_all_tasks_blocked()
+            result, changes = await self.store.transaction(
+""",
+            ),
+        ),
+    ),
+    "a task that is started while it is paused": (
+        "is started and paused",
+        (
+            Plant(
+                "workgraph/store/views.py",
+                "indexed by tasks_dispatch\nwhere t.status = 'open' and t.paused = 0",
+                "\nwhere t.status = 'open'",
+            ),
+        ),
+    ),
+    "a dependency's end that is not counted": (
+        ": unmet ",
+        (
+            Plant(
+                "workgraph/store/writes.py",
+                "if (task.status in met) == (new in met):",
+                'if (task.status in met) == (new in met) or new == "abandoned":',
+            ),
+        ),
+    ),
+    "an ended token that is listened to": (
+        "has ended, and was listened to",
+        (
+            Plant(
+                "workgraph/commands/access.py",
+                "if agent.status is AgentStatus.ENDED:",
+                "if agent.status is None:",
+            ),
+        ),
+    ),
+    "an end that is made up": (
+        ", was Ended(",
+        (
+            Plant(
+                "workgraph/daemon/effects.py",
+                "exit_code=ended.exit_code)",
+                "exit_code=0)",
+            ),
+        ),
+    ),
+    "a change that the log does not tell": (
+        "Error",
+        (
+            Plant(
+                "workgraph/store/writes.py",
+                "    _pass_on(tx, task, new)\n",
+                "    _pass_on(tx, task, new)\n"
+                "    if verb in (Verb.RELEASE, Verb.REQUEUE):\n"
+                "        return new\n",
+            ),
+        ),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_the_simulation_finds_a_planted_defect(name: str, tmp_path: Path) -> None:
+    """In its first stories, that are the same each time."""
+    says, plants = SEQUENCES[name]
+    a_copy(tmp_path)
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=_IGNORED)
+    plant_in(tmp_path, *plants)
+
+    found = subprocess.run(
+        [sys.executable, "-m", "tests.engine.simulation", "40"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert found.returncode == 1, found.stderr[-3000:]
+    assert found.stdout.startswith("seed ")
+    assert says in found.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_start_before_the_earlier_agents_are_settled_is_found(tmp_path: Path) -> None:
+    """What the first tick starts would be taken for what an earlier daemon left."""
+    a_copy(tmp_path)
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=_IGNORED)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    await_settled = "            await self._settled.wait()\n"
+    plant_in(tmp_path, Plant("workgraph/daemon/engine.py", await_settled, ""))
+
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n0", "tests/engine/test_restart.py"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert found.returncode == 1, found.stdout[-3000:]
+    # Which of them depends on how the first tick and the settling happen to meet.
+    names = ("test_ready_work_at_the_start", "test_an_end_before_the_timeout")
+    assert any(
+        f"FAILED tests/engine/test_restart.py::{n}" in found.stdout for n in names
+    )
+
+
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "bench", "system")
+
+
+def a_copy(folder: Path) -> None:
+    """Makes a copy of the package."""
+    shutil.copytree(ROOT / "workgraph", folder / "workgraph", ignore=_IGNORED)
+
+
+def plant_in(folder: Path, *plants: Plant) -> None:
+    """Plants defects in a copy."""
+    for plant in plants:
+        file = folder / plant.file
+        text = file.read_text("utf-8")
+        assert plant.old in text, f"{plant.file} has changed: plant the defect anew"
+        planted = (
+            text.replace(plant.old, plant.new, 1)
+            if plant.old
+            else f"{text}\n\n{plant.new}"
+        )
+        file.write_text(planted, encoding="utf-8")

@@ -1,0 +1,105 @@
+"""The schema: migrations lead to it, and the hot queries use its indexes."""
+
+import re
+import sqlite3
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from workgraph.store import agent_reads, reads, views, writes
+from workgraph.store.database import SCHEMA_VERSION, migrate, migrations
+
+SCHEMA = (resources.files("workgraph.store") / "schema.sql").read_text("utf-8")
+
+
+def migrated() -> sqlite3.Connection:
+    """A database as a new project gets it."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    return connection
+
+
+def test_migrations_lead_to_the_schema() -> None:
+    """Table by table, index by index, comments and blanks aside."""
+    reference = sqlite3.connect(":memory:", isolation_level=None)
+    reference.executescript(SCHEMA)
+
+    assert _objects(migrated()) == _objects(reference)
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    """The last one is the version; migrating twice does nothing."""
+    assert [number for number, _ in migrations()] == list(range(1, SCHEMA_VERSION + 1))
+    connection = migrated()
+    migrate(connection)
+    assert connection.execute("pragma user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+def test_every_index_says_which_query_it_is_for() -> None:
+    """A comment stands above each, or above the one before it."""
+    lines = SCHEMA.splitlines()
+    starts = [n for n, line in enumerate(lines) if line.startswith("create index")]
+    assert len(starts) > 8
+    for start in starts:
+        above = start - 1
+        while lines[above].strip() and not lines[above].startswith("--"):
+            above -= 1
+        assert lines[above].startswith("--"), lines[start]
+
+
+#: The query, its parameters, and the indexes that must do the work.
+HOT: dict[str, tuple[str, Any, set[str]]] = {
+    "candidates": (views.CANDIDATES, (4,), {"tasks_dispatch"}),
+    "look-again": (views.LOOK_AGAIN, (0, 4), {"tasks_parked"}),
+    "due": (views.DUE, (0,), {"tasks_due"}),
+    "overdue": (views.OVERDUE, (0,), {"agents_timeout"}),
+    "expired": (views.EXPIRED, (0,), {"tasks_claim_ends"}),
+    "ended": (views.ENDED, (), {"agents_ended"}),
+    "gates": (views.GATES, (), {"tasks_gate"}),
+    "next-moment": (
+        views.NEXT_MOMENT,
+        {"now": 0},
+        {"tasks_due", "tasks_claim_ends", "agents_timeout", "tasks_parked"},
+    ),
+    "next-start": (views.NEXT_START, (), {"tasks_due"}),
+    "look-at-all": (views.LOOK_AT_ALL, (0,), {"tasks_parked"}),
+    "release": (writes.RELEASE_DEPENDENTS, ("t", "done"), {"edges_dep"}),
+    "hold": (writes.HOLD_DEPENDENTS, ("t", "done"), {"edges_dep"}),
+    "by-token": (agent_reads.AGENT_BY_TOKEN, (b"",), {"agents_token"}),
+    "live-agents": (agent_reads.LIVE_AGENTS, (), {"agents_live"}),
+    "live-agent-of": (agent_reads.LIVE_AGENT_OF, ("t",), set()),
+    "task": (reads.TASK_BY_ID, ("t",), set()),
+    "dependencies": (reads.EDGES_WITH_STATUS, ("t",), set()),
+    "dependents": (reads.DEPENDENTS_OF, ("t",), {"edges_dep"}),
+    "added-by": (reads.ADDED_BY, ("agent-1",), {"tasks_added_by"}),
+}
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_a_hot_query_reads_no_more_than_it_gives(name: str) -> None:
+    """It goes by the index that was made for it, and scans no table and sorts none."""
+    sql, params, wanted = HOT[name]
+
+    rows = migrated().execute(f"explain query plan {sql}", params).fetchall()
+    steps = [str(row[3]) for row in rows]
+
+    used = {
+        m[1] for s in steps if (m := re.search(r"USING (?:COVERING )?INDEX (\w+)", s))
+    }
+    assert wanted <= used, steps
+    for step in steps:
+        scans = re.match(r"SCAN (tasks|agents|edges|changes|t|a|e)\b", step)
+        assert scans is None or re.search(r"USING (COVERING )?INDEX", step), steps
+    if name in {"candidates", "ended", "overdue"}:
+        assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+def _objects(connection: sqlite3.Connection) -> dict[str, str]:
+    return {
+        name: re.sub(r"\s+", " ", re.sub(r"--[^\n]*", "", sql)).strip()
+        for name, sql in connection.execute(
+            "select name, sql from sqlite_schema where sql is not null"
+        )
+        if name != "sqlite_sequence"
+    }

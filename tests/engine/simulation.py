@@ -1,0 +1,537 @@
+"""The whole core, driven by a list of steps: commands, ends, crashes, jumps in time.
+
+A step is a name and two numbers that choose from what there is at that moment, so every
+list of steps is a valid story and can be made shorter. After each step everything that
+must hold is asserted: of the database (`tests.invariants`), and between the database
+and the world as the fake launcher has it.
+"""
+
+import asyncio
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from random import Random
+from typing import Any, TypeVar
+
+import anyio
+import anyio.abc
+from anyio.lowlevel import checkpoint
+
+from tests.core import Core, running_core
+from tests.fake_clock import FakeClock
+from tests.fakes import FakeLauncher
+from tests.invariants import Rows, check_invariants, dump
+from workgraph.agents.process import Ended, Fate, LaunchOrder, Started
+from workgraph.commands.context import Caller, task_facts
+from workgraph.daemon.engine import Mode
+from workgraph.graph import readiness
+from workgraph.graph import requests as r
+from workgraph.graph.changes import Change
+from workgraph.graph.errors import ConflictError, ForbiddenError, WorkgraphError
+from workgraph.graph.model import Agent, AgentStatus, Outcome, Task
+from workgraph.graph.status import Status, Verb
+from workgraph.store import agent_reads, history, reads, service
+from workgraph.store.database import Store, Tx
+
+T = TypeVar("T")
+Step = tuple[str, int, int]
+
+MAX_AGENTS = 3
+ME = Caller(name="me")
+#: One request without a daemon.
+OFFLINE = Mode(is_daemon=False, may_start=False)
+_NOT_OFFLINE = {"crash", "forget", "disk-full"}
+_LOTS = 1 << 30
+
+
+class WatchedStore(Store):
+    """A store that knows which claims have been committed."""
+
+    claimed: set[int]
+    tokens_used: int
+
+    async def transaction(
+        self, job: Callable[[Tx], T], now: int
+    ) -> tuple[T, list[Change]]:
+        """Runs a job, looks at the starts in it, and notes what is now true."""
+
+        def watched(tx: Tx) -> T:
+            result = job(tx)
+            for change in tx.changes:
+                if change.verb == Verb.CLAIM and change.by == "workgraph":
+                    _check_start(tx, reads.task(tx, change.task or ""))
+            return result
+
+        result, changes = await super().transaction(watched, now)
+        for change in changes:
+            if change.verb == Verb.CLAIM and change.agent is not None:
+                self.claimed.add(int(change.agent.removeprefix("agent-")))
+        return result, changes
+
+
+def _check_start(tx: Tx, task: Task) -> None:
+    """What was claimed for an agent was ready, and the service may start agents."""
+    waits_for = readiness.unmet(reads.dependencies(tx, task.id))
+    assert not waits_for, f"{task.id} is started and waits for {waits_for}"
+    assert not task.paused, f"{task.id} is started and paused"
+    assert (task.not_before or 0) <= tx.now, f"{task.id} is started too early"
+    assert not service.is_service_paused(tx), f"{task.id} is started in a pause"
+
+
+class World(FakeLauncher):
+    """Processes that remember what has really become of them."""
+
+    def __init__(self, store: WatchedStore) -> None:
+        super().__init__()
+        self.store = store
+        self.ends: dict[int, Ended] = {}
+        self.tasks: dict[int, str] = {}
+        self.gone: set[int] = set()
+
+    async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
+        """Looks whether what is to be started has been claimed, and that for good."""
+        for order in orders:
+            assert order.agent in self.store.claimed, (
+                f"agent-{order.agent} is started before its claim is committed"
+            )
+        return await super().prepare(orders)
+
+    async def launch(self, order: LaunchOrder) -> Started:
+        """Starts it; there is never a second process of a task, nor of an agent."""
+        task = order.env["WG_TASK_ID"]
+        live = [self.tasks[agent] for agent in self.running()]
+        assert task not in live, f"a second live agent of {task}"
+        assert order.agent not in self.tasks, f"agent-{order.agent} is started twice"
+        started = await super().launch(order)
+        self.tasks[order.agent] = task
+        return started
+
+    def end(self, ended: Ended) -> None:
+        """Keeps the end as it was."""
+        self.ends[ended.agent] = ended
+        super().end(ended)
+
+    def forget(self, agent: int) -> None:
+        """The folder and the process are gone."""
+        self.gone.add(agent)
+        super().forget(agent)
+
+
+async def play(steps: Sequence[Step]) -> None:
+    """Plays a story; the assertion of the first thing that is wrong comes through."""
+    async with _a_store() as store:
+        world, clock = World(store), FakeClock()
+        rest = list(steps)
+        setting = f"dispatcher.max_agents={MAX_AGENTS}"
+        while True:
+            async with running_core(
+                setting, store=store, clock=clock, launcher=world
+            ) as core:
+                story = Story(core, world)
+                await story.check()
+                while rest:
+                    name, x, y = rest.pop(0)
+                    if name == "crash":
+                        await story.crash(x, y, rest)
+                        break
+                    await story.step(name, x, y)
+                else:
+                    return
+            world.crash()
+            if rest and rest[0][0] == "forget":
+                _, which, _ = rest.pop(0)
+                running = world.running()
+                if running:
+                    world.forget(running[which % len(running)])
+            await store.read(check_invariants, clock.now())
+            if x % 2 and rest and rest[0][0] not in _NOT_OFFLINE:
+                name, x, y = rest.pop(0)
+                async with running_core(
+                    setting, store=store, clock=clock, launcher=world, mode=OFFLINE
+                ) as core:
+                    await STEPS[name](Story(core, world), x, y)
+                world.crash()
+
+
+class _a_store:  # noqa: N801 - a block, not a thing
+    async def __aenter__(self) -> WatchedStore:
+        opened = await WatchedStore.open(":memory:")
+        assert isinstance(opened, WatchedStore)
+        self._store = opened
+        opened.claimed = set()
+        return opened
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._store.close()
+
+
+class Story:
+    """One daemon's part of a story."""
+
+    def __init__(self, core: Core, world: World) -> None:
+        self.core = core
+        self.world = world
+
+    async def step(self, name: str, x: int, y: int) -> None:
+        """Takes one step, lets all that follows happen, and looks at everything."""
+        await STEPS[name](self, x, y)
+        await self.core.settle()
+        await self.check()
+
+    async def crash(self, x: int, y: int, rest: list[Step]) -> None:
+        """The daemon dies some turns of the loop into the next step."""
+        async with anyio.create_task_group() as group:
+            if rest and rest[0][0] not in _NOT_OFFLINE:
+                name, a, b = rest.pop(0)
+                group.start_soon(STEPS[name], self, a, b)
+            for _ in range(x % 16 + y):
+                await checkpoint()
+            group.cancel_scope.cancel()
+
+    async def check(self) -> None:
+        """What must hold whenever nothing is on its way."""
+        core = self.core
+        assert all(reactor.ok for reactor in core.engine.reactors), core.engine.reactors
+        before = await core.store.read(self._check, core.clock.now())
+        await core.engine.settle()
+        after = await core.store.read(dump, core.clock.now())
+        assert after == before, "a tick without input has written"
+        moment = await core.next_moment()
+        assert moment is None or moment > core.clock.now(), "a busy loop"
+
+    def _check(self, tx: Tx) -> Rows:
+        check_invariants(tx)
+        agents = agent_reads.list_agents(tx)
+        running = set(self.world.running())
+        for agent in agents:
+            if not agent.human:
+                self._check_agent(agent, running)
+        live = [a for a in agents if a.status is not AgentStatus.ENDED and not a.human]
+        assert running <= {agent.number for agent in live}, "a process nobody knows"
+        assert len(live) <= MAX_AGENTS
+        lingering = {agent.task for agent in live}
+        for task in reads.every_task(tx):
+            self._check_task(tx, task, len(live), lingering)
+        for change in history.changes_since(tx, 0, None, 1_000_000):
+            if change.from_ == Status.DONE and change.kind == "status_changed":
+                assert (change.verb, change.by) == (Verb.RETRY, ME.name), change
+        return dump(tx)
+
+    def _check_agent(self, agent: Agent, running: set[int]) -> None:
+        if agent.status is not AgentStatus.ENDED:
+            assert agent.number in running, f"{agent.id} is said to be alive"
+            return
+        assert agent.number not in running, f"{agent.id} is said to be dead"
+        assert agent.outcome is not None, f"{agent.id} was not concluded"
+        end = self.world.ends.get(agent.number)
+        if agent.number in self.world.gone:
+            assert (agent.exit_code, agent.signal) == (None, None)
+        elif end is None:
+            assert agent.number not in self.world.tasks
+            assert agent.outcome in {Outcome.SPAWN_FAILED, Outcome.KILLED}
+        else:
+            told = (agent.exit_code, agent.signal)
+            assert told == (end.exit_code, end.signal), f"{agent.id}: {told}, was {end}"
+
+    def _check_task(self, tx: Tx, task: Task, live: int, lingering: set[str]) -> None:
+        facts = task_facts(tx, task)
+        if task.status is Status.IN_PROGRESS:
+            assert task.claimed_by is not None
+            holder = agent_reads.by_id(tx, task.claimed_by)
+            assert holder.status is not AgentStatus.ENDED, (
+                f"{task.id}: held by the dead"
+            )
+        else:
+            around = self.core.engine.service_facts(tx)
+            assert readiness.explain(facts, around, tx.now), f"{task.id}: no reason"
+        could = live < MAX_AGENTS and not service.is_service_paused(tx)
+        if could and task.status is Status.OPEN and task.id not in lingering:
+            reasons = readiness.explain_task(facts, tx.now)
+            assert reasons, f"{task.id} could be started and is not"
+
+    # What steps need.
+
+    async def ask(self, request: r.AnyRequest, caller: Caller = ME) -> None:
+        """Says something; what is refused must have changed nothing.
+
+        A request that waits for the end of an agent that does not leave goes on
+        waiting, until the agent leaves or the daemon dies.
+        """
+        core = self.core
+        before = await core.store.read(dump, 0)
+        stops = len(self.world.stops)
+        scope = anyio.CancelScope()
+        refused: list[WorkgraphError] = []
+
+        async def say() -> None:
+            with scope:
+                try:
+                    await core.engine.answer(request, caller)
+                except WorkgraphError as error:
+                    refused.append(error)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(say)
+            await core.settle()
+            scope.cancel()
+        if refused and len(self.world.stops) == stops:
+            after = await core.store.read(dump, 0)
+            assert after == before, f"{request} was refused: {refused[0].message}"
+
+    async def pick(self, x: int) -> str:
+        """The id of a task, or of one that is not there."""
+        tasks = await self.core.store.read(reads.every_task, 0)
+        return tasks[x % len(tasks)].id if tasks else "nobody"
+
+    async def agents(self, *, alive: bool) -> list[Agent]:
+        """Agents that are processes."""
+        found = await self.core.store.read(agent_reads.list_agents, 0)
+        return [
+            a
+            for a in found
+            if not a.human and (a.status is not AgentStatus.ENDED) == alive
+        ]
+
+    def end(self, x: int, **how: Any) -> None:
+        """Ends a process that runs."""
+        running = self.world.running()
+        if running:
+            agent = running[x % len(running)]
+            self.world.unmoved.discard(agent)
+            self.world.end(Ended(agent=agent, **how))
+
+
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {},
+    {"max_attempts": 1},
+    {"retry_on": "failure"},
+    {"output": ("/dev/null",)},
+    {"output": ("/nowhere/at/all",)},
+    {"review": "human"},
+    {"priority": 0},
+    {"not_before": "1m"},
+    {"timeout": "1m"},
+    {"abandon_after": "1m"},
+    {"actor": "alice"},
+    {"executor": "nobody", "exec": ""},
+    {"paused": True},
+)
+
+
+async def _add(story: Story, x: int, y: int) -> None:
+    after = {await story.pick(n) for n in range(x % 4, x % 4 + y % 3)} - {"nobody"}
+    options = {"exec": "true"} | OPTIONS[x % len(OPTIONS)]
+    await story.ask(r.AddTask(title=f"t{x % 8}", after=tuple(sorted(after)), **options))
+
+
+async def _edit(story: Story, x: int, y: int) -> None:
+    changes: tuple[dict[str, Any], ...] = (
+        {"priority": y % 5},
+        {"not_before": "1m"},
+        {"not_before": ""},
+        {"executor": "", "exec": "true"},
+        {"paused": bool(x % 2)},
+    )
+    await story.ask(r.EditTask(task=await story.pick(x), **changes[y % len(changes)]))
+
+
+async def _link(story: Story, x: int, y: int) -> None:
+    on = r.LinkTask(task=await story.pick(x), after=await story.pick(y))
+    if (x + y) % 2:
+        on = r.LinkTask(task=on.task, after=on.after, on="settled")
+    await story.ask(on)
+
+
+async def _unlink(story: Story, x: int, y: int) -> None:
+    edges = await story.core.store.read(
+        lambda tx: [
+            (task.id, edge.id)
+            for task in reads.every_task(tx)
+            for edge in reads.edges(tx, task.id)
+        ],
+        0,
+    )
+    if edges:
+        task, dep = edges[(x + y) % len(edges)]
+        await story.ask(r.UnlinkTask(task=task, after=dep))
+
+
+def _say(make: Callable[[str, int], r.AnyRequest]) -> Any:
+    async def step(story: Story, x: int, y: int) -> None:
+        await story.ask(make(await story.pick(x), y))
+
+    return step
+
+
+async def _heir(story: Story, x: int, y: int) -> None:
+    task, heir = await story.pick(x), await story.pick(y)
+    await story.ask(r.AbandonTask(task=task, superseded_by=heir))
+
+
+async def _kill(story: Story, x: int, y: int) -> None:
+    options: tuple[dict[str, Any], ...] = ({}, {"requeue": True}, {"fail": True})
+    living = await story.agents(alive=True)
+    if living:
+        agent = living[x % len(living)].id
+        await story.ask(r.KillAgents(agent=agent, force=y % 5 == 0, **options[y % 3]))
+
+
+def _words(task: str, y: int) -> r.AnyRequest:
+    words: tuple[r.AnyRequest, ...] = (
+        r.FinishTask(task=task),
+        r.SubmitTask(task=task),
+        r.FailTask(task=task, reason="no"),
+        r.AddTask(title="more", exec="true"),
+        r.Log(task=task, message="hm"),
+        r.ReportProgress(task=task, percent=y),
+        r.Heartbeat(task=task),
+    )
+    return words[y % len(words)]
+
+
+async def _agent_says(story: Story, x: int, y: int) -> None:
+    living = await story.agents(alive=True)
+    if living:
+        agent = living[x % len(living)]
+        request = _words(agent.task, y)
+        await story.ask(request, Caller(name=agent.id, agent=agent))
+
+
+async def _late_word(story: Story, x: int, y: int) -> None:
+    dead = await story.agents(alive=False)
+    if not dead:
+        return
+    agent = dead[x % len(dead)]
+    before = await story.core.store.read(dump, 0)
+    try:
+        caller = Caller(name=agent.id, agent=agent)
+        await story.core.engine.answer(_words(agent.task, y), caller)
+    except (ConflictError, ForbiddenError):
+        after = await story.core.store.read(dump, 0)
+        assert after == before, "an ended token has changed something"
+    else:
+        raise AssertionError(f"{agent.id} has ended, and was listened to")
+
+
+def _exit(**how: Any) -> Any:
+    async def step(story: Story, x: int, y: int) -> None:
+        del y
+        story.end(x, **how)
+
+    return step
+
+
+async def _advance(story: Story, x: int, y: int) -> None:
+    story.core.clock.advance((0.001, 1, 10, 60, 600, 86400)[x % 6] + y / 1000)
+
+
+async def _fail_start(story: Story, x: int, y: int) -> None:
+    del y
+    fail = story.world.fail_next if x % 2 else story.world.fail_next_prepare
+    fail("no more processes")
+
+
+async def _resist(story: Story, x: int, y: int) -> None:
+    running = story.world.running()
+    if running:
+        agent = running[x % len(running)]
+        (story.world.unmoved if y % 2 else story.world.stubborn).add(agent)
+
+
+async def _fill_disk(story: Story, x: int, y: int) -> None:
+    """The disk is full for a while: nothing is lost, and nothing half done."""
+    core = story.core
+    await core.store.read(lambda tx: tx.value("pragma max_page_count = 1"), 0)
+    story.end(x, fate=Fate.EXITED, exit_code=0)
+    request = r.Log(task=await story.pick(x), message="x" * 50_000)
+    with suppress(WorkgraphError):
+        await core.engine.answer(request, ME)
+    ticked = core.engine.ticked
+    core.engine.wake()
+    await ticked.wait()
+    await core.store.read(lambda tx: tx.value(f"pragma max_page_count = {_LOTS}"), 0)
+    for _ in range(2):
+        core.clock.advance(61)
+        await core.settle()
+
+
+STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
+    "add": _add,
+    "add-more": _add,
+    "edit": _edit,
+    "link": _link,
+    "unlink": _unlink,
+    "claim": _say(
+        lambda task, y: r.ClaimTask(task=task, actor="alice", force=y % 3 == 0)
+    ),
+    "unclaim": _say(lambda task, _: r.UnclaimTask(task=task)),
+    "next": _say(lambda _, y: r.NextTask(actor="alice", claim=True)),
+    "done": _say(lambda task, _: r.FinishTask(task=task)),
+    "submit": _say(lambda task, _: r.SubmitTask(task=task)),
+    "approve": _say(lambda task, _: r.ApproveTask(task=task)),
+    "reject": _say(lambda task, _: r.RejectTask(task=task, reason="no")),
+    "fail": _say(lambda task, _: r.FailTask(task=task, reason="no")),
+    "retry": _say(lambda task, _: r.RetryTasks(task=task)),
+    "retry-failed": _say(lambda _, y: r.RetryTasks(failed=True)),
+    "abandon": _say(lambda task, _: r.AbandonTask(task=task)),
+    "heir": _heir,
+    "pause": _say(lambda task, _: r.Pause(task=task)),
+    "resume": _say(lambda task, _: r.Resume(task=task)),
+    "pause-service": _say(lambda _, y: r.Pause()),
+    "resume-service": _say(lambda _, y: r.Resume()),
+    "log": _say(lambda task, _: r.Log(task=task, message="hello")),
+    "progress": _say(lambda task, y: r.ReportProgress(task=task, percent=y)),
+    "kill": _kill,
+    "agent-says": _agent_says,
+    "agent-says-more": _agent_says,
+    "late-word": _late_word,
+    "exit-0": _exit(fate=Fate.EXITED, exit_code=0),
+    "exit-0-again": _exit(fate=Fate.EXITED, exit_code=0),
+    "exit-1": _exit(fate=Fate.EXITED, exit_code=1),
+    "signal": _exit(fate=Fate.SIGNALED, signal=11),
+    "lost": _exit(fate=Fate.LOST),
+    "advance": _advance,
+    "advance-more": _advance,
+    "fail-start": _fail_start,
+    "resist": _resist,
+    "disk-full": _fill_disk,
+    # Means something only while no daemon runs.
+    "forget": _say(lambda task, _: r.Heartbeat(task=task)),
+}
+
+#: Every step that a story may have.
+NAMES: tuple[str, ...] = (*STEPS, "crash")
+
+
+def play_seeded(seed: int, length: int = 40) -> None:
+    """A story that a seed has made up."""
+    random = Random(seed)
+    story = [
+        (random.choice(NAMES), random.randrange(64), random.randrange(64))
+        for _ in range(length)
+    ]
+
+    async def play_in_time() -> None:
+        with anyio.fail_after(20):
+            await play(story)
+
+    asyncio.run(play_in_time())
+
+
+def main() -> int:
+    """Plays stories from seeds: `python -m tests.engine.simulation COUNT [FIRST]`."""
+    count, first = int(sys.argv[1]), int((*sys.argv, "0")[2])
+    for seed in range(first, first + count):
+        try:
+            play_seeded(seed)
+        except BaseException:
+            sys.stdout.write(f"seed {seed}\n")
+            traceback.print_exc()
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
