@@ -1,10 +1,12 @@
-"""A call of `wg` as the daemon sees it."""
+"""A call of `wg` as the daemon sees it, and what it is answered by."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from typing import Protocol
 
 from msgspec import Struct
 
 from workgraph import wire
+from workgraph.daemon.streams import Streams
 
 
 class Peer(Struct, frozen=True, kw_only=True):
@@ -60,3 +62,21 @@ def decode_call(payload: bytes, peer: Peer) -> Call:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
+
+
+class Handler(Protocol):
+    """What the server serves."""
+
+    async def answer_line(
+        self, line: bytes, peer: Peer
+    ) -> bytes | AsyncGenerator[bytes]:
+        """One line back (without its newline), or a stream of them.
+
+        A stream is cancelled and closed when the client goes away. What msgspec raises
+        on decoding becomes `bad_request`.
+        """
+        ...
+
+    async def run_call(self, call: Call, streams: Streams) -> int:
+        """Carry out a command; the exit status."""
+        ...

@@ -16,14 +16,14 @@ import socket
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 import anyio.abc
 import msgspec
 
 from workgraph import __version__, wire
-from workgraph.daemon.call import Call, Peer, decode_call
+from workgraph.daemon.call import Call, Handler, Peer, decode_call
 from workgraph.daemon.streams import ClientGone, Streams
 from workgraph.graph.errors import WorkgraphError
 from workgraph.logs import Logger
@@ -40,24 +40,6 @@ WRITE_BUFFER_BYTES: Final = 256 * 1024
 _UCRED: Final = struct.Struct("3i")
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _BAD: Final = "bad_request"
-
-
-class Handler(Protocol):
-    """What the server serves."""
-
-    async def answer_line(
-        self, line: bytes, peer: Peer
-    ) -> bytes | AsyncGenerator[bytes]:
-        """One line back (without its newline), or a stream of them.
-
-        A stream is cancelled and closed when the client goes away. What msgspec raises
-        on decoding becomes `bad_request`.
-        """
-        ...
-
-    async def run_call(self, call: Call, streams: Streams) -> int:
-        """Carry out a command; the exit status."""
-        ...
 
 
 class Clients:

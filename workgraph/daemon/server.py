@@ -9,8 +9,8 @@ from typing import Final
 import anyio
 import anyio.abc
 
-from workgraph.daemon.call import Call, Peer, decode_call
-from workgraph.daemon.connection import MAX_CONNECTIONS, Clients, Connection, Handler
+from workgraph.daemon.call import Call, Handler, Peer, decode_call
+from workgraph.daemon.connection import MAX_CONNECTIONS, Clients, Connection
 from workgraph.daemon.streams import ClientGone, Streams
 from workgraph.logs import Logger
 
