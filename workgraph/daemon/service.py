@@ -143,6 +143,7 @@ class Service:
         try:
             request = decode_request(line)
             caller = await self._engine.caller_of(request.token, _name({}, peer))
+            request = _about_a_task(request, caller)
             if isinstance(request, r.Watch):
                 await self._special.check(request, caller)
                 return self._change_lines(request)
@@ -278,6 +279,23 @@ class Service:
         async with self._special.backup_copy() as copy:
             await streams.write_file(parsed.write_file, _chunks_of(copy))
         return 0
+
+
+def _about_a_task(request: r.AnyRequest, caller: Caller) -> r.AnyRequest:
+    """The request with its task: an agent's own, where it names none.
+
+    Raises:
+        UsageError: It names none and is not an agent's.
+    """
+    if isinstance(request, r.Pause | r.Resume | r.Watch):
+        return request
+    if getattr(request, "task", "") is not None:
+        return request
+    if caller.agent is None:
+        raise UsageError(
+            "this request needs a task", code="bad_request", hint='say "task":"ID"'
+        )
+    return msgspec.structs.replace(request, task=caller.agent.task)
 
 
 async def _filled(
