@@ -188,7 +188,12 @@ def _inode(path: Path) -> int | None:
 
 def main() -> NoReturn:
     """`wgd`: parses, serves, and leaves without collecting its children."""
-    typer.run(_wgd)
+    # Not `typer.run`: its errors are boxes, and a daemon's words go into files.
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    app.command()(_wgd)
+    app()
     sys.exit(0)
 
 
