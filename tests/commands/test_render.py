@@ -133,7 +133,7 @@ def a_setting(**values: object) -> SettingData:
     return SettingData(**(boring | values))
 
 
-def shown(request: Any, data: object, style: Style = PIPE) -> str:  # noqa: ANN401 - one of a union of fifty
+def shown(request: Any, data: object, style: Style = PIPE) -> str:
     """The text of a reply without notes."""
     return render(request, Reply(data=data), style)
 
@@ -521,9 +521,7 @@ def test_other_answers() -> None:
         reason="x\n",
     )
 
-    assert shown(r.ImportGraph(text=""), imported) == (
-        "imported 1 task, 2 edges\n"
-    )
+    assert shown(r.ImportGraph(text=""), imported) == ("imported 1 task, 2 edges\n")
     assert shown(r.CheckGraph(), (finding,)) == "no_skill: a: m → wg edit a\n"
     assert shown(r.SpawnAgent(task="a"), an_agent()) == (
         "agent-1: started on a (attempt 1, shell)\n"
