@@ -51,7 +51,7 @@ class Bench:
     def take(self, variants: Variants, rounds: int, *, warm: int = 1) -> Taken:
         """Interleaves variants; a short run takes fewer rounds and is less patient."""
         if self.short:
-            plan = Plan(rounds=3, warm=warm, tries=2, patience_s=0.3)
+            plan = Plan(rounds=3, warm=warm, tries=1, patience_s=0.3)
         else:
             plan = Plan(rounds=max(5, self._rounds or rounds), warm=warm)
         return interleave(variants, plan, self.watch)

@@ -47,7 +47,9 @@ def _take(
         argv = [program("wg"), "run", "--until-idle", "--max-agents", limit]
         return len(graph) / bench.run(argv, project.folder)
 
-    taken = bench.take({"ninja": run_ninja, "wg": run_wg}, rounds=7)
+    taken = bench.take(
+        {"ninja": run_ninja, "wg": run_wg}, rounds=7, warm=0 if bench.short else 1
+    )
     if fresh.unfinished():
         raise BenchError(f"{what}: `wg run` has left tasks undone")
     note = (

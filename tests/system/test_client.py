@@ -191,10 +191,10 @@ def test_files_are_written_whole_by_the_client(project: Project) -> None:
         "old",
     ]
     status, _, err = project.wg("write", "no/where", "10")
-    assert (status, err) == (
-        1,
+    assert status == 1
+    assert err == (
         b"wg: can't write no/where: No such file or directory\n"
-        b"hint: name a place that you can write to, with room in it\n",
+        b"hint: name a place that you can write to, with room in it\n"
     )
     assert project.wg("write", "/dev/full", "10")[0] == 1
 
