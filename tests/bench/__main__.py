@@ -73,7 +73,7 @@ def _parse() -> argparse.Namespace:
         "--short",
         action="store_true",
         help="three rounds, smaller graphs, bars missed by up to"
-        f" {SHORT_FACTOR:g} times allowed; under a minute",
+        f" {SHORT_FACTOR:g} times allowed; about a minute",
     )
     parser.add_argument(
         "--write", action="store_true", help="write the table into docs/performance.md"

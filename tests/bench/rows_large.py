@@ -28,7 +28,7 @@ _AT_ONCE: Final = 4
 
 def take(bench: Bench) -> tuple[Sequence[Line], Sequence[float]]:
     """Imports the graphs, then measures on what was imported."""
-    count = 20_000 if bench.short else 100_000
+    count = 10_000 if bench.short else 100_000
     line, others, graphs = _take_import(bench, count)
     big, small = graphs[count], graphs[_SMALL]
     tick, more = _take_tick(bench, count, big[0].database, small[0].database)
