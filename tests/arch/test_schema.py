@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
 from importlib import resources
 from typing import Any
 
@@ -13,27 +15,32 @@ from workgraph.store.database import SCHEMA_VERSION, migrate, migrations
 SCHEMA = (resources.files("workgraph.store") / "schema.sql").read_text("utf-8")
 
 
-def migrated() -> sqlite3.Connection:
+def empty() -> AbstractContextManager[sqlite3.Connection]:
+    """A database with nothing in it, closed after the block."""
+    return closing(sqlite3.connect(":memory:", isolation_level=None))
+
+
+@pytest.fixture
+def migrated() -> Iterator[sqlite3.Connection]:
     """A database as a new project gets it."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(connection)
-    return connection
+    with empty() as connection:
+        migrate(connection)
+        yield connection
 
 
-def test_migrations_lead_to_the_schema() -> None:
+def test_migrations_lead_to_the_schema(migrated: sqlite3.Connection) -> None:
     """Table by table, index by index, comments and blanks aside."""
-    reference = sqlite3.connect(":memory:", isolation_level=None)
-    reference.executescript(SCHEMA)
+    with empty() as reference:
+        reference.executescript(SCHEMA)
 
-    assert _objects(migrated()) == _objects(reference)
+        assert _objects(migrated) == _objects(reference)
 
 
-def test_migrations_are_numbered_without_gaps() -> None:
+def test_migrations_are_numbered_without_gaps(migrated: sqlite3.Connection) -> None:
     """The last one is the version; migrating twice does nothing."""
     assert [number for number, _ in migrations()] == list(range(1, SCHEMA_VERSION + 1))
-    connection = migrated()
-    migrate(connection)
-    assert connection.execute("pragma user_version").fetchone() == (SCHEMA_VERSION,)
+    migrate(migrated)
+    assert migrated.execute("pragma user_version").fetchone() == (SCHEMA_VERSION,)
 
 
 def test_every_index_says_which_query_it_is_for() -> None:
@@ -77,11 +84,13 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
 
 
 @pytest.mark.parametrize("name", HOT)
-def test_a_hot_query_reads_no_more_than_it_gives(name: str) -> None:
+def test_a_hot_query_reads_no_more_than_it_gives(
+    migrated: sqlite3.Connection, name: str
+) -> None:
     """It goes by the index that was made for it, and scans no table and sorts none."""
     sql, params, wanted = HOT[name]
 
-    rows = migrated().execute(f"explain query plan {sql}", params).fetchall()
+    rows = migrated.execute(f"explain query plan {sql}", params).fetchall()
     steps = [str(row[3]) for row in rows]
 
     used = {

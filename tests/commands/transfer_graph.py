@@ -94,7 +94,7 @@ def a_context(tx: Tx) -> Context:
         tx=tx,
         caller=Caller(name="ada"),
         settings=SETTINGS,
-        service=ServiceFacts(),
+        ask_service=lambda _tx: ServiceFacts(),
         project_dir="/project",
     )
 

@@ -39,8 +39,14 @@ class Context(Struct, frozen=True, kw_only=True):
     tx: Tx
     caller: Caller
     settings: Settings
-    service: ServiceFacts
+    #: Asked for by the few that tell how the service stands.
+    ask_service: Callable[[Tx], ServiceFacts]
     project_dir: str
+
+    @property
+    def service(self) -> ServiceFacts:
+        """How the service stands at this moment."""
+        return self.ask_service(self.tx)
 
     @property
     def policy(self) -> RetryPolicy:

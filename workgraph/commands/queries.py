@@ -114,15 +114,15 @@ def list_agents(context: Context, request: r.ListAgents) -> Reply:
 
 def service_status(context: Context) -> ServiceData:
     """How the service stands, as far as the graph knows."""
-    tx = context.tx
+    tx, facts = context.tx, context.service
     return ServiceData(
-        running=context.service.daemon_running,
+        running=facts.daemon_running,
         paused=service.is_service_paused(tx),
-        draining=context.service.draining,
-        max_agents=context.service.max_agents,
+        draining=facts.draining,
+        max_agents=facts.max_agents,
         agents=service.count_live(tx),
         ready=service.count_ready(tx),
-        idle=views.is_idle(tx, context.service.max_agents),
+        idle=views.is_idle(tx, facts.max_agents),
         unfinished=service.count_unfinished(tx),
         counts=service.counts(tx),
     )

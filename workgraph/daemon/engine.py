@@ -342,7 +342,7 @@ class Engine:
             tx=tx,
             caller=caller,
             settings=self.host.grounds.layered.settings,
-            service=self.service_facts(tx),
+            ask_service=self.service_facts,
             project_dir=self.host.grounds.host.project_dir,
         )
 

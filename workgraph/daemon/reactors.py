@@ -12,7 +12,7 @@ from workgraph.commands.context import retry_policy
 from workgraph.daemon import apply
 from workgraph.daemon.apply import Host
 from workgraph.daemon.effects import Effect
-from workgraph.graph.decisions import ConcludeAttempt, Decision
+from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent
 from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.model import Record
 from workgraph.reactors import dispatch, gates, patrol
@@ -20,6 +20,9 @@ from workgraph.store import views
 from workgraph.store.database import Tx
 
 T = TypeVar("T")
+
+#: `views.patrol` and `views.dispatch` may have left some for the next tick.
+_MANY: Final = 100
 
 #: The order in which reactors run in a tick. Later ones see what earlier ones did.
 ORDER: Final = ("patrol", "gates", "assign", "reward", "dispatch")
@@ -64,8 +67,24 @@ class Reactor(Record, frozen=True, kw_only=True):
                 for decision in decisions
                 if isinstance(decision, ConcludeAttempt)
             ),
-            busy=bool(decisions),
+            busy=_is_more_likely(decisions, len(effects)),
         )
+
+
+def _is_more_likely(decisions: Sequence[Decision], effects: int) -> bool:
+    """Whether another tick may find more to decide.
+
+    Not after ends and starts alone, which are most of all decisions: those reactors
+    that care come later in the same tick. A launch that parked its task has left a
+    slot free, and many decisions may be a batch that was cut.
+    """
+    launches = sum(isinstance(decision, LaunchAgent) for decision in decisions)
+    ends = sum(isinstance(decision, ConcludeAttempt) for decision in decisions)
+    return (
+        launches + ends < len(decisions)
+        or effects < launches
+        or len(decisions) >= _MANY
+    )
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -4,6 +4,7 @@ import os
 import pwd
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
+from functools import cache
 from typing import Any, Final, Protocol
 
 import anyio
@@ -376,12 +377,16 @@ def _decode_again(line: bytes, error: msgspec.MsgspecError) -> r.AnyRequest:
 
 def _name(env: Mapping[str, str], peer: Peer) -> str:
     name = env.get("WG_ACTOR") or env.get("USER")
-    if name:
-        return name
+    return name or _login_name(peer.uid)
+
+
+@cache
+def _login_name(uid: int) -> str:
+    # It reads /etc/passwd. Peers are the owner and root, so few are kept.
     try:
-        return pwd.getpwuid(peer.uid).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {peer.uid}"
+        return f"uid {uid}"
 
 
 def _text(content: bytes, source: str) -> str:
