@@ -211,6 +211,7 @@ async def test_a_watch_ends_with_its_client(tmp_path: Path) -> None:
         writer.close()
 
         await wg.handler.ended.wait()
+        assert wg.handler.ended.is_set()
 
 
 async def test_a_watch_whose_client_does_not_read_waits(tmp_path: Path) -> None:

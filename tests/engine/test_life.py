@@ -3,8 +3,9 @@
 import anyio
 import pytest
 
-from tests.core import Core, running_core
-from workgraph.commands.context import Caller
+from tests.core import OPERATOR, Core, running_core
+from workgraph.commands import records
+from workgraph.commands.context import Caller, Context
 from workgraph.graph import requests as r
 from workgraph.graph.errors import ConflictError, NotFoundError, UsageError, UserError
 from workgraph.graph.model import AgentStatus, Failure, Outcome
@@ -484,3 +485,27 @@ async def test_an_unknown_id_offers_the_nearest(request_: r.AnyRequest) -> None:
 
         assert raised.value.hint == "did you mean build?"
         assert await core.changes() == before
+
+
+async def test_a_consumer_of_an_older_version_is_stale() -> None:
+    """Its input was recorded again after its last attempt had begun."""
+    file = records.HashedFile(path="/project/out.json", sha256="0" * 64, size=1)
+    async with running_core() as core:
+
+        def record(context: Context) -> object:
+            request = r.RecordArtifact(path=file.path, task="a")
+            return records.record_artifact(context, request, file)
+
+        producer = await core.add("a", id="a")
+        await core.engine.ask(record, OPERATOR)
+        core.clock.advance(1)
+        await core.exit(producer)
+        consumer = await core.add("b", input=("a:out.json",))
+        await core.exit(consumer)
+        assert (await core.do(r.ListTasks(stale=True))).data == ()
+
+        core.clock.advance(1)
+        await core.engine.ask(record, OPERATOR)
+
+        stale = (await core.do(r.ListTasks(stale=True))).data
+        assert [task.id for task in stale] == [consumer]

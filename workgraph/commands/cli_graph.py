@@ -211,7 +211,7 @@ def _list(
         str | None, typer.Option("--actor", metavar="NAME", help="Of this actor.")
     ] = None,
     stale: Annotated[
-        bool, typer.Option("--stale", help="Claimed, and without a sign of life.")
+        bool, typer.Option("--stale", help="An input was produced again since.")
     ] = False,
     all: Annotated[
         bool, typer.Option("--all", help="What the machinery made, too.")

@@ -43,7 +43,8 @@ def list_tasks(context: Context, request: r.ListTasks) -> Reply:
         machinery=request.all,
     )
     if request.stale:
-        tasks = []  # nothing is stale while artifacts have one version
+        stale = reads.stale_tasks(context.tx)
+        tasks = [task for task in tasks if task.id in stale]
     return Reply(data=describe(context, tasks))
 
 

@@ -13,6 +13,15 @@ from workgraph.store.rows import TASK_COLUMNS, decode_task, encode
 TASK_BY_ID: Final = f"select {TASK_COLUMNS} from tasks t where t.id = ?"  # noqa: S608 - constants
 ID_TAKEN: Final = "select 1 from tasks where id = ?"
 STATUS_BY_ID: Final = "select status from tasks where id = ?"
+#: Whose last attempt began before an input of its task was recorded anew.
+STALE: Final = """
+select distinct t.id
+from tasks t
+join json_each(t.spec, '$.inputs') i
+join artifacts a on i.value = a.task || ':' || a.name
+join agents g on g.number = cast(substr(t.last_agent, 7) as integer)
+where a.at > g.started_at
+"""
 ADDED_BY: Final = "select count(*) from tasks where added_by = ?"
 ALL_IDS: Final = "select id from tasks limit 20000"
 TASKS: Final = f"""
@@ -83,6 +92,11 @@ def no_such_task(tx: Tx, task_id: str) -> NotFoundError:
 def is_taken(tx: Tx, task_id: str) -> bool:
     """Whether a task has this id."""
     return tx.one(ID_TAKEN, (task_id,)) is not None
+
+
+def stale_tasks(tx: Tx) -> frozenset[str]:
+    """Tasks that worked from an older version of an input."""
+    return frozenset(row[0] for row in tx.rows(STALE))
 
 
 def count_added_by(tx: Tx, agent_id: str) -> int:
