@@ -9,7 +9,10 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, Protocol, cast
+
+import msgspec
 
 _MAX_BYTES: Final = 16 * 1024 * 1024
 _FILES_KEPT: Final = 3
@@ -39,10 +42,9 @@ def open_log(file: Path, *, terminal: bool, stderr: bool = True) -> Logger:
         terminal: stderr is a terminal: lines for people there, else JSON.
         stderr: False keeps it to the file.
     """
-    import structlog  # noqa: PLC0415 - see above
-
+    structlog = _load_structlog()
     file.parent.mkdir(mode=0o700, exist_ok=True)
-    render: Any = structlog.processors.JSONRenderer()
+    render: Any = structlog.processors.JSONRenderer(serializer=_to_json)
     if terminal:
         render = structlog.dev.ConsoleRenderer(
             exception_formatter=structlog.dev.plain_traceback
@@ -54,16 +56,36 @@ def open_log(file: Path, *, terminal: bool, stderr: bool = True) -> Logger:
         structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr),
             processors=[
-                structlog.contextvars.merge_contextvars,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.format_exc_info,
-                _FileOutput(file, structlog.processors.JSONRenderer()),
+                _FileOutput(file),
                 render,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        ),
+        ).bind(),
     )
+
+
+def _load_structlog() -> ModuleType:
+    """Imports structlog without rich.
+
+    structlog loads it, if it is there, for tracebacks in colour. Ours are plain, and
+    to load it takes longer than all else of a start but Python's own.
+    """
+    kept = sys.modules.get("rich")
+    sys.modules["rich"] = cast("ModuleType", None)  # makes its import fail
+    try:
+        import structlog  # noqa: PLC0415 - see above
+    finally:
+        del sys.modules["rich"]
+        if kept is not None:
+            sys.modules["rich"] = kept
+    return structlog
+
+
+def _to_json(event: object, **_: object) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()
 
 
 class NoLog:
@@ -78,25 +100,20 @@ class NoLog:
 class _FileOutput:
     """A processor that writes each event as a line of JSON and passes it on."""
 
-    def __init__(self, file: Path, render: Any) -> None:  # noqa: ANN401
+    def __init__(self, file: Path) -> None:
         self._handler = RotatingFileHandler(
             file, maxBytes=_MAX_BYTES, backupCount=_FILES_KEPT, encoding="utf-8"
         )
-        self._render = render
+        #: One for all lines: to make one takes longer than to write it.
+        self._record = logging.makeLogRecord({})
 
     def __call__(
         self, logger: object, name: str, event: MutableMapping[str, Any]
     ) -> Mapping[str, Any]:
-        line = self._render(logger, name, dict(event))
-        self._handler.emit(
-            logging.LogRecord(
-                "wgd", logging.INFO, "", 0, line, args=None, exc_info=None
-            )
-        )
+        self._record.msg = _to_json(event)
+        self._handler.emit(self._record)
         return event
 
 
 def _drop(logger: object, name: str, event: MutableMapping[str, Any]) -> str:
-    import structlog  # noqa: PLC0415 - as above
-
-    raise structlog.DropEvent
+    raise sys.modules["structlog"].DropEvent

@@ -275,7 +275,7 @@ async def test_prepare_names_what_it_could_not_make(tmp_path: Path) -> None:
     }
 
 
-async def test_leftovers_are_suspected_and_swept(tmp_path: Path) -> None:
+async def test_leftovers_are_swept(tmp_path: Path) -> None:
     """Rule 93: a background process holds the lock after a success."""
     launcher = RealLauncher()
     order = _a_shell(tmp_path, "sleep 1000 & exit 0")
@@ -285,7 +285,7 @@ async def test_leftovers_are_suspected_and_swept(tmp_path: Path) -> None:
     target = SweepTarget(agent=1, folder=order.folder, process=process)
     left = await launcher.sweep([target])
 
-    assert (ended.exit_code, ended.leftover_suspected) == (0, True)
+    assert ended.exit_code == 0
     assert left == {}
     assert await kill.find(target, boot_id=process.boot_id) == ()
 
@@ -305,13 +305,12 @@ async def test_what_escapes_is_swept(tmp_path: Path, escape: str) -> None:
     order = _a_shell(tmp_path, escape + " exit 0", str(fifo))
     process = await _launch(launcher, order)
     pid = int(await _read(fifo))
-    ended = await launcher.wait_ended(1)
+    await launcher.wait_ended(1)
     escaped = kill.read_stat(pid)
 
     target = SweepTarget(agent=1, folder=order.folder, process=process)
     left = await launcher.sweep([target])
 
-    assert ended.leftover_suspected
     assert escaped is not None
     assert escaped.alive
     assert left == {}
@@ -379,9 +378,7 @@ async def test_settle_a_number_counts_whatever_the_boot(tmp_path: Path) -> None:
 
     ended = await launcher.settle(1, order.folder, None, before)
 
-    assert ended == Ended(
-        agent=1, fate=Fate.EXITED, exit_code=7, leftover_suspected=False
-    )
+    assert ended == Ended(agent=1, fate=Fate.EXITED, exit_code=7)
 
 
 async def test_settle_adopts_though_the_folder_was_removed(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_code_and_signal_are_told_apart(
 def test_a_lock_is_held_free_or_missing(tmp_path: Path) -> None:
     """Free again when the last descriptor is closed."""
     folder = tmp_path / "agent-1"
-    before = wrapper.probe_lock(str(folder))
+    before = wrapper.look(str(folder)).lock
     folder.mkdir()
 
     lock, inode = wrapper.take_lock(str(folder))
@@ -72,7 +72,7 @@ def test_probes_do_not_see_each_other(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_SH)
 
-    seen = wrapper.probe_lock(str(tmp_path))
+    seen = wrapper.look(str(tmp_path)).lock
     os.close(fd)
 
     assert seen is Lock.FREE

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from workgraph.store import agent_reads, reads, views, writes
+from workgraph.store import agent_reads, agents, reads, views, writes
 from workgraph.store.database import SCHEMA_VERSION, migrate, migrations
 
 SCHEMA = (resources.files("workgraph.store") / "schema.sql").read_text("utf-8")
@@ -71,10 +71,11 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     ),
     "next-start": (views.NEXT_START, (), {"tasks_due"}),
     "look-at-all": (views.LOOK_AT_ALL, (0,), {"tasks_parked"}),
-    "release": (writes.RELEASE_DEPENDENTS, ("t", "done"), {"edges_dep"}),
-    "hold": (writes.HOLD_DEPENDENTS, ("t", "done"), {"edges_dep"}),
+    "release": (writes.RELEASE_DEPENDENTS, ("t", "done", "settled"), {"edges_dep"}),
+    "hold": (writes.HOLD_DEPENDENTS, ("t", "done", "settled"), {"edges_dep"}),
     "by-token": (agent_reads.AGENT_BY_TOKEN, (b"",), {"agents_token"}),
     "live-agents": (agent_reads.LIVE_AGENTS, (), {"agents_live"}),
+    "next": (agents.NEXT, ("t",), set()),
     "live-agent-of": (agent_reads.LIVE_AGENT_OF, ("t",), set()),
     "task": (reads.TASK_BY_ID, ("t",), set()),
     "dependencies": (reads.EDGES_WITH_STATUS, ("t",), set()),

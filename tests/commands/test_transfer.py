@@ -87,10 +87,12 @@ def _launch(context: Context, task: str) -> int:
     """What dispatch does: a process's claim, matched to an actor."""
     tx = context.tx
     writes.set_actor(tx, task, "bob", matched=True)
-    number, attempt = agents.insert_agent(
+    _, attempt = agents.next_agent(tx, task)
+    number = agents.insert_agent(
         tx,
         agents.NewAgent(
             task=task,
+            attempt=attempt,
             actor="bob",
             executor="shell",
             model="m",
@@ -107,14 +109,13 @@ def _launch(context: Context, task: str) -> int:
         writes.Marks(by="workgraph", agent=f"agent-{number}", attempt=attempt),
     )
     process = ProcessId(pid=7, boot_id="b", start_ticks=9)
-    agents.record_start(tx, agent_reads.by_number(tx, number), process, 5)
+    agents.record_start(tx, number, process, 5)
     return number
 
 
 def _end(context: Context, number: int, outcome: Outcome) -> None:
     tx = context.tx
-    agent = agent_reads.by_number(tx, number)
-    agents.record_end(tx, agent, agents.End(exit_code=1, outcome=outcome))
+    agents.record_end(tx, number, agents.End(exit_code=1, outcome=outcome))
     agents.conclude(tx, number, outcome, counted=True)
 
 
@@ -226,7 +227,9 @@ async def test_agents_keep_their_numbers_and_new_ones_go_on_above() -> None:
             await other.take(await graph.export())
 
             highest = await other.store.read(agent_reads.list_agents, NOW)
-            following = await other.store.read(agents.next_number, NOW)
+            following, _ = await other.store.read(
+                lambda tx: agents.next_agent(tx, "running"), NOW
+            )
             task = await other.store.read(lambda tx: reads.task(tx, "running"), NOW)
 
             assert highest[-1].number == 14
@@ -242,8 +245,7 @@ async def test_an_unjudged_end_still_holds_its_task() -> None:
         def crash(context: Context) -> None:
             tasks.add_task(context, r.AddTask(title="a"))
             number = _launch(context, "a")
-            agent = agent_reads.by_number(context.tx, number)
-            agents.record_end(context.tx, agent, agents.End(exit_code=1))
+            agents.record_end(context.tx, number, agents.End(exit_code=1))
 
         await graph.change(crash)
 

@@ -34,7 +34,7 @@ def test_the_best_get_the_slots(tasks: list[Task], free: int, may: bool) -> None
 
     best = sorted(tasks, key=lambda task: (task.priority, -task.chain, task.seq))
     wanted = best[: max(free, 0)] if may else []
-    assert chosen == tuple(LaunchAgent(task=task.id, actor=None) for task in wanted)
+    assert chosen == tuple(LaunchAgent(task=task, actor=None) for task in wanted)
 
 
 def test_the_daemons_gates_are_run_once_at_a_time() -> None:

@@ -45,8 +45,11 @@ def move(tx: Tx, name: str, verb: Verb) -> Status:
     cause = sorted(CAUSES[verb])[0]
     marks = writes.Marks(by="me")
     if verb is Verb.CLAIM:
-        new = agents.NewAgent(task=name, actor="me", executor="person", human=True)
-        number, attempt = agents.insert_agent(tx, new)
+        _, attempt = agents.next_agent(tx, name)
+        new = agents.NewAgent(
+            task=name, attempt=attempt, actor="me", executor="person", human=True
+        )
+        number = agents.insert_agent(tx, new)
         marks = writes.Marks(by="me", agent=f"agent-{number}", attempt=attempt)
     return writes.change_status(tx, reads.task(tx, name), verb, cause, marks)
 

@@ -100,7 +100,7 @@ def is_secret(name: str) -> bool:
 
 def mask_passwords(text: str) -> str:
     """A text without the passwords that URLs in it carry."""
-    return _PASSWORD_IN_URL.sub(MASK, text)
+    return _PASSWORD_IN_URL.sub(MASK, text) if "://" in text else text
 
 
 def _matching(

@@ -91,17 +91,6 @@ def is_alive(process: ProcessId, boot_id: str) -> bool:
     return stat is not None and stat.alive and stat.start_ticks == process.start_ticks
 
 
-def has_group(pid: int) -> bool:
-    """Says whether a process group of this number has members."""
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def signal_group(process: ProcessId, boot_id: str, *numbers: int) -> bool:
     """Signals the group of a wrapper that lives.
 

@@ -20,7 +20,7 @@ import signal
 import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -57,8 +57,6 @@ __all__ = [
 #: An agent that has ended; `own_session` is the launcher's to set.
 SweepTarget = Target
 
-#: A start holds the loop for half a millisecond and more: so many, then the others.
-_STARTS_AT_ONCE: Final = 4
 #: How long a start that a killed daemon left half done may take to write its pid.
 _FIRST_LINE_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.01
@@ -71,11 +69,10 @@ _LOG_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 class _Entry:
     """An agent whose end is waited for: a child, or one that was adopted."""
 
-    def __init__(self, target: Target, child: Process | None, nice: int = 0) -> None:
+    def __init__(self, target: Target, child: Process | None) -> None:
         self.target = target
         # referenced until it has ended: collecting its transport would kill it
         self.child = child
-        self.nice = nice
         self.ended: Ended | None = None
         self.killed = False
 
@@ -108,7 +105,6 @@ class RealLauncher:
         self._boot_id = kill.read_boot_id()
         self._own_nice = os.getpriority(os.PRIO_PROCESS, 0)
         self._entries: dict[int, _Entry] = {}
-        self._starts = anyio.Semaphore(_STARTS_AT_ONCE, fast_acquire=True)
         #: Ended under our eyes: what has their session's number is still theirs.
         self._watched: set[int] = set()
         self._probing = anyio.Lock()
@@ -120,7 +116,7 @@ class RealLauncher:
         return await anyio.to_thread.run_sync(wrapper.prepare, orders)
 
     async def launch(self, order: LaunchOrder) -> Started:
-        """Starts an agent, a few in one turn of the loop."""
+        """Starts an agent. It holds the loop for half a millisecond and more."""
         if self._closed:
             msg = f"agent-{order.agent} was launched after the launcher was closed"
             raise WorkgraphBug(msg)
@@ -129,26 +125,35 @@ class RealLauncher:
                 child, inode = await self._start(order)
             except (OSError, ValueError, MemoryError) as error:
                 return await self._look_after_failure(order, error)
-        self._lower(child, order.nice)
+        if order.nice:
+            self._lower(child, order.nice)
+            # A process that is being forked while its group is made nicer keeps the
+            # old value (1 agent in 40 on a busy machine): once more, after that fork.
+            asyncio.get_running_loop().call_later(
+                _LOWER_AGAIN_S, self._lower, child, order.nice
+            )
         process = self._identify(child)
         target = Target(
             agent=order.agent, folder=order.folder, inode=inode, process=process
         )
-        self._entries[order.agent] = _Entry(target, child, order.nice)
+        self._entries[order.agent] = _Entry(target, child)
         return Started(agent=order.agent, process=process, folder_inode=inode)
 
     async def wait_ended(self, agent: int) -> Ended:
         """Waits for a child's exit, or for the pidfd of an adopted one."""
         entry = self._entries[agent]
+        status: int | None = None
         if entry.child is not None:
             # without pipes there is nothing in it that a cancellation could break
-            status: int | None = await self._wait_child(entry.child, entry.nice)
+            status = await entry.child.wait()
+        elif entry.target.process is not None and entry.ended is None:
+            await kill.wait_gone(entry.target.process)
+        plain = entry.ended or self._judge_plain(entry.target, status)
+        if plain is not None:
+            ended = plain
         else:
-            status = None
-            if entry.target.process is not None and entry.ended is None:
-                await kill.wait_gone(entry.target.process)
-        with anyio.CancelScope(shield=True):
-            ended = entry.ended or await self._judge(entry, status)
+            with anyio.CancelScope(shield=True):
+                ended = await self._judge(entry, status)
         if self._entries.get(agent) is entry:
             del self._entries[agent]
             if entry.target.own_session:
@@ -217,34 +222,35 @@ class RealLauncher:
         self._closed = True
 
     async def _start(self, order: LaunchOrder) -> tuple[Process, int]:
-        async with self._starts:
-            with ExitStack() as stack:
-
-                def opened(path: str, flags: int) -> int:
-                    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
-                    stack.callback(os.close, fd)
-                    return fd
-
-                lock, inode = wrapper.take_lock(order.folder)
-                stack.callback(os.close, lock)
-                wrapper.check_program(order.argv[0])
-                log = opened(f"{order.folder}/output.log", _LOG_FLAGS)
-                child = await asyncio.create_subprocess_exec(
-                    self._shell,
-                    "-c",
-                    wrapper.APART if order.stderr_apart else wrapper.JOINED,
-                    wrapper.NAME,
-                    order.folder,
-                    self._nofile,
-                    *order.argv,
-                    stdin=opened(order.stdin or os.devnull, os.O_RDONLY),
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    pass_fds=(lock,),
-                    env=order.env,
-                    cwd=order.cwd,
-                )
+        lock, inode = wrapper.take_lock(order.folder)
+        opened = [lock]
+        try:
+            wrapper.check_program(order.argv[0])
+            for path, flags in (
+                (order.stdin or os.devnull, os.O_RDONLY),
+                (f"{order.folder}/output.log", _LOG_FLAGS),
+            ):
+                opened.append(os.open(path, flags | os.O_CLOEXEC, 0o600))
+            _, stdin, log = opened
+            child = await asyncio.create_subprocess_exec(
+                self._shell,
+                "-c",
+                wrapper.APART if order.stderr_apart else wrapper.JOINED,
+                wrapper.NAME,
+                order.folder,
+                self._nofile,
+                *order.argv,
+                stdin=stdin,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(lock,),
+                env=order.env,
+                cwd=order.cwd,
+            )
+        finally:
+            for fd in opened:
+                os.close(fd)
         return child, inode
 
     def _identify(self, child: Process) -> ProcessId:
@@ -258,18 +264,10 @@ class RealLauncher:
 
     def _lower(self, child: Process, nice: int) -> None:
         """Makes the group nicer: by now the wrapper may have forked, and more."""
-        if nice and child.returncode is None:
+        if child.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
                 lowered = min(self._own_nice + nice, _HIGHEST_NICE)
                 os.setpriority(os.PRIO_PGRP, child.pid, lowered)
-
-    async def _wait_child(self, child: Process, nice: int) -> int:
-        # A process that is being forked while its group is made nicer keeps the old
-        # value (1 agent in 40 on a busy machine): once more, when that fork is over.
-        with anyio.move_on_after(_LOWER_AGAIN_S):
-            return await child.wait()
-        self._lower(child, nice)
-        return await child.wait()
 
     async def _look_after_failure(
         self, order: LaunchOrder, error: Exception
@@ -314,6 +312,12 @@ class RealLauncher:
         self._entries[target.agent] = _Entry(target, None)
         return Adopted(agent=target.agent, process=process)
 
+    def _judge_plain(self, target: Target, status: int | None) -> Ended | None:
+        """The end of a child whose status says all: most ends are like this."""
+        if status is None or not wrapper.is_plain(status):
+            return None
+        return Ended(agent=target.agent, fate=Fate.EXITED, exit_code=status)
+
     async def _judge(self, entry: _Entry, status: int | None) -> Ended:
         """Says how an agent ended whose wrapper is gone.
 
@@ -321,13 +325,6 @@ class RealLauncher:
             status: The wrapper's own, of a child; negative for a signal.
         """
         target = entry.target
-        if status is not None and wrapper.is_plain(status):
-            return Ended(
-                agent=target.agent,
-                fate=Fate.EXITED,
-                exit_code=status,
-                leftover_suspected=self._has_leftover(target),
-            )
         seen = wrapper.look(target.folder, target.inode)
         if seen.record.status is not None:
             return await self._read_end(target, seen.record, seen.record.status)
@@ -346,7 +343,6 @@ class RealLauncher:
                 fate=Fate.SIGNALED,
                 signal=signal.SIGKILL,
                 detail="killed with all its group",
-                leftover_suspected=self._has_leftover(target),
             )
         return await self._judge_silent(target, seen)
 
@@ -373,7 +369,6 @@ class RealLauncher:
             agent=target.agent,
             fate=Fate.LOST if started else Fate.NEVER_STARTED,
             detail=detail if started else "",
-            leftover_suspected=started and self._has_leftover(target),
         )
 
     async def _read_end(
@@ -387,7 +382,6 @@ class RealLauncher:
             exit_code=code,
             signal=number,
             detail=wrapper.explain_failed_start(target.folder, status),
-            leftover_suspected=self._has_leftover(target),
         )
 
     async def _climb(
@@ -439,16 +433,6 @@ class RealLauncher:
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(_remove, folder)
-
-    def _has_leftover(self, target: Target) -> bool:
-        if wrapper.probe_lock(target.folder) is Lock.HELD:
-            return True
-        known = target.process
-        return (
-            known is not None
-            and known.boot_id == self._boot_id
-            and kill.has_group(known.pid)
-        )
 
     def _signal(self, agent: int, number: int) -> bool:
         entry = self._entries.get(agent)

@@ -18,6 +18,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -52,6 +53,9 @@ _NOT_RUN: Final = frozenset({126, 127})
 #: `run` is two numbers and a line of the shell's; a listing of jobs may be longer.
 _RECORD_BYTES: Final = 4096
 _TAIL_BYTES: Final = 512
+_FILE_FLAGS: Final = (
+    os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+)
 #: The `TMPDIR` of the agent, in its folder.
 _TMPDIR: Final = "tmp"
 
@@ -76,8 +80,6 @@ class Ended(Struct, frozen=True, kw_only=True):
     signal: int | None = None
     #: One line for people, where there is more to say.
     detail: str = ""
-    #: Its group still has members, or its folder is still locked.
-    leftover_suspected: bool = False
 
 
 class Lock(StrEnum):
@@ -232,18 +234,30 @@ def take_lock(folder: str) -> tuple[int, int]:
         raise
 
 
-def probe_lock(folder: str) -> Lock:
-    """Looks at the lock of a folder."""
-    return _look(folder, None, with_record=False).lock
-
-
 def look(folder: str, inode: int | None = None) -> Look:
     """Reads a folder's lock and record.
 
     Args:
         inode: What the folder had when the agent was started, if that is known.
     """
-    return _look(folder, inode, with_record=True)
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return Look(lock=Lock.MISSING)
+    try:
+        found = os.fstat(fd).st_ino
+        if inode is not None and inode != found:
+            return Look(lock=Lock.MISSING)
+        try:
+            # shared: two that probe must not see each other
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock = Lock.FREE
+        except BlockingIOError:
+            lock = Lock.HELD
+        record = parse_record(_read(fd, "run"), _read(fd, "exit"))
+        return Look(lock=lock, inode=found, record=record)
+    finally:
+        os.close(fd)
 
 
 def is_plain(status: int) -> bool:
@@ -301,11 +315,7 @@ def explain_failed_start(folder: str, status: int) -> str:
 
 def check_program(program: str) -> None:
     """Raises `OSError` for what the wrapper would find out when it has started."""
-    fd = os.open(program, os.O_PATH | os.O_CLOEXEC)
-    try:
-        mode = os.fstat(fd).st_mode
-    finally:
-        os.close(fd)
+    mode = os.stat(program).st_mode
     if not stat.S_ISREG(mode) or not mode & 0o111:
         raise PermissionError(errno.EACCES, "it is not an executable file", program)
 
@@ -327,47 +337,34 @@ def explain(error: Exception, order: LaunchOrder) -> str:
 
 def _make_folder(order: LaunchOrder) -> None:
     folder = order.folder
-    os.makedirs(f"{folder}/{_TMPDIR}", mode=0o700, exist_ok=True)
-    os.chmod(folder, 0o700)  # makedirs leaves parents to the umask
-    if os.path.lexists(f"{folder}/run") or os.path.lexists(f"{folder}/exit"):
-        msg = "an agent ran there already"
-        raise ValueError(msg)
+    try:
+        os.mkdir(folder, mode=0o700)
+    except FileNotFoundError:
+        os.makedirs(folder, mode=0o700)
+    except FileExistsError:
+        # what a start that was never made has left behind
+        os.chmod(folder, 0o700)
+        if os.path.lexists(f"{folder}/run") or os.path.lexists(f"{folder}/exit"):
+            msg = "an agent ran there already"
+            raise ValueError(msg) from None
+    with suppress(FileExistsError):
+        os.mkdir(f"{folder}/{_TMPDIR}", mode=0o700)
     logs = ("output.log", "stderr.log") if order.stderr_apart else ("output.log",)
     for name, content in (*order.files.items(), *((log, b"") for log in logs)):
         if os.path.basename(name) != name:
             msg = f"{name!r} is not a plain name"
             raise ValueError(msg)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         data = content.encode() if isinstance(content, str) else content
-        with os.fdopen(os.open(f"{folder}/{name}", flags, 0o600), "wb") as file:
-            file.write(data)
+        fd = os.open(f"{folder}/{name}", _FILE_FLAGS, 0o600)
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
 
 
 def _in_words(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
-
-
-def _look(folder: str, inode: int | None, *, with_record: bool) -> Look:
-    try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return Look(lock=Lock.MISSING)
-    try:
-        found = os.fstat(fd).st_ino
-        if inode is not None and inode != found:
-            return Look(lock=Lock.MISSING)
-        try:
-            # shared: two that probe must not see each other
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            lock = Lock.FREE
-        except BlockingIOError:
-            lock = Lock.HELD
-        if not with_record:
-            return Look(lock=lock, inode=found)
-        record = parse_record(_read(fd, "run"), _read(fd, "exit"))
-        return Look(lock=lock, inode=found, record=record)
-    finally:
-        os.close(fd)
 
 
 def _read(folder: int, name: str) -> bytes:

@@ -281,8 +281,12 @@ def _hand_in(
 def _take(context: Context, task: Task, name: str, *, forced: bool) -> None:
     """A person's claim: an agent of its own, without a process."""
     tx = context.tx
-    number, attempt = agents.insert_agent(
-        tx, agents.NewAgent(task=task.id, actor=name, executor=PERSON, human=True)
+    _, attempt = agents.next_agent(tx, task.id)
+    number = agents.insert_agent(
+        tx,
+        agents.NewAgent(
+            task=task.id, attempt=attempt, actor=name, executor=PERSON, human=True
+        ),
     )
     after = task.spec.abandon_after_s
     writes.change_status(
@@ -318,7 +322,7 @@ def _end_claim(
     cause = Cause.WORKER if context.caller.agent else Cause.OPERATOR
     if agent.human:
         agents.record_end(
-            tx, agent, agents.End(outcome=outcome, reason=move.reason), move.by
+            tx, agent.number, agents.End(outcome=outcome, reason=move.reason), move.by
         )
         agents.conclude(tx, agent.number, outcome, counted=counted)
     else:

@@ -36,11 +36,11 @@ from workgraph.graph.facts import (
 from workgraph.graph.model import (
     Actor,
     Agent,
-    AgentStatus,
     Outcome,
     Parked,
     Record,
     Task,
+    Usage,
 )
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.graph.times import Duration
@@ -82,14 +82,13 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
         case d.TakeClaim():
             agent = agent_reads.by_number(tx, decision.agent)
             reason = f"{agent.actor} held the task longer than --abandon-after"
-            agents.record_end(
-                tx, agent, agents.End(outcome=Outcome.TIMED_OUT, reason=reason)
-            )
+            end = agents.End(outcome=Outcome.TIMED_OUT, reason=reason)
+            agents.record_end(tx, agent.number, end)
             return []
         case d.JudgeGates():
             return [_gate_effect(tx, decision, host)]
         case d.LaunchAgent():
-            return _launch_or_park(tx, reads.task(tx, decision.task), host)
+            return _launch_or_park(tx, decision.task, host)
         case _:
             assert_never(decision)
 
@@ -98,15 +97,11 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
     """Writes down what the world has answered."""
     match fact:
         case AgentStarted():
-            agent = agent_reads.by_number(tx, fact.agent)
-            agents.record_start(tx, agent, fact.process, fact.folder_inode)
+            agents.record_start(tx, fact.agent, fact.process, fact.folder_inode)
         case AgentEnded():
-            agent = agent_reads.by_number(tx, fact.agent)
-            if agent.status is AgentStatus.ENDED:
-                return
             agents.record_end(
                 tx,
-                agent,
+                fact.agent,
                 agents.End(
                     exit_code=fact.exit_code,
                     signal=fact.signal,
@@ -131,13 +126,13 @@ def launch(
     Raises:
         PlanError: No plan can be made; nothing was written.
     """
-    number = agents.next_number(tx)
+    number, attempt = agents.next_agent(tx, task.id)
     token = host.new_token()
     prompt = compose_prompt(task)
     folder = host.folder(number)
     facts = AgentFacts(
         id=f"agent-{number}",
-        attempt=agents.next_attempt(tx, task.id),
+        attempt=attempt,
         token=token,
         folder=folder,
         prompt=prompt,
@@ -149,6 +144,7 @@ def launch(
         tx,
         agents.NewAgent(
             task=task.id,
+            attempt=attempt,
             actor=actor.name if actor else None,
             executor=plan.executor.value,
             model=plan.model.value,
@@ -194,12 +190,14 @@ def stop_effect(tx: Tx, number: int, host: Host) -> StopProcess:
 
 
 def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
-    agents.conclude(tx, decision.agent, decision.outcome, counted=decision.counted)
-    agent = agent_reads.by_number(tx, decision.agent)
+    agent = agents.conclude(
+        tx, decision.agent, decision.outcome, counted=decision.counted
+    )
+    if decision.move is None and agent.usage == Usage():
+        return
     task = reads.task(tx, decision.task)
     writes.add_usage(tx, task, agent.usage)
     if decision.move is not None:
-        task = reads.task(tx, decision.task) if agent.usage != task.usage else task
         cause = Cause.MACHINE
         if decision.move.verb is Verb.ABANDON:
             cause = Cause.OPERATOR

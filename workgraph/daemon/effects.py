@@ -19,6 +19,7 @@ from workgraph.agents.process import (
     Launcher,
     LaunchOrder,
     SpawnError,
+    Started,
     SweepTarget,
 )
 from workgraph.daemon.gates import Verdict, run_gate
@@ -96,6 +97,7 @@ class Effects:
         self.judging: set[str] = set()
         self._stopping: dict[int, StopProcess] = {}
         self._starting = 0
+        self._awaited = 0
 
     def folder(self, agent: int) -> str:
         """Where an agent's prompt, plan, output and exit are kept."""
@@ -105,6 +107,11 @@ class Effects:
     def is_starting(self) -> bool:
         """Whether an agent is on its way to be started."""
         return self._starting > 0
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether the end of an agent is waited for."""
+        return self._awaited > 0
 
     def perform(self, effects: Sequence[Effect], group: anyio.abc.TaskGroup) -> None:
         """Starts to carry out what a tick has decided."""
@@ -132,7 +139,11 @@ class Effects:
 
     async def wait_ended(self, agent: int, process: ProcessId | None) -> None:
         """Waits for an agent's end and posts it."""
-        ended = await self._launcher.wait_ended(agent)
+        self._awaited += 1
+        try:
+            ended = await self._launcher.wait_ended(agent)
+        finally:
+            self._awaited -= 1
         self.note_end(ended, process)
 
     def note_end(self, ended: Ended, process: ProcessId | None) -> None:
@@ -172,17 +183,19 @@ class Effects:
                 self._starting -= 1
                 self._post_failure(agent, failed[agent])
                 continue
-            group.start_soon(self._run, spawn)
+            # One after the other: a start holds the loop, and between two of them
+            # others are served.
+            try:
+                started = await self._launcher.launch(spawn.order)
+            except SpawnError as error:
+                self._post_failure(agent, error.message)
+            else:
+                group.start_soon(self._follow, spawn, started)
+            finally:
+                self._starting -= 1
 
-    async def _run(self, spawn: Spawn) -> None:
+    async def _follow(self, spawn: Spawn, started: Started) -> None:
         agent = spawn.order.agent
-        try:
-            started = await self._launcher.launch(spawn.order)
-        except SpawnError as error:
-            self._starting -= 1
-            self._post_failure(agent, error.message)
-            return
-        self._starting -= 1
         self._log.info("agent_started", line=spawn.line, pid=started.process.pid)
         self._post(
             AgentStarted(

@@ -93,8 +93,8 @@ class Engine:
         self._log = log
         self._facts: deque[Fact] = deque()
         self._wake = anyio.Event()
-        self._committed = anyio.Event()
-        self._ticked = anyio.Event()
+        self._committed: anyio.Event | None = None
+        self._ticked: anyio.Event | None = None
         self._settled = anyio.Event()
         self._waiting: dict[int, anyio.Event] = {}
         self._reactor_errors: dict[str, str] = {}
@@ -130,7 +130,8 @@ class Engine:
 
     async def tick(self) -> bool:
         """One tick. Returns whether it has decided anything."""
-        self._wake = anyio.Event()
+        if self._wake.is_set():
+            self._wake = anyio.Event()
         facts = list(self._facts)
         self._facts.clear()
         around = Surroundings(
@@ -296,18 +297,22 @@ class Engine:
 
     def publish(self, changes: Sequence[Change]) -> None:
         """Tells those who watch that there is more to read."""
-        if changes:
-            committed, self._committed = self._committed, anyio.Event()
-            committed.set()
+        if changes and self._committed is not None:
+            self._committed.set()
+            self._committed = None
 
     @property
     def committed(self) -> anyio.Event:
         """Set at the next commit that changes something. Take it before reading."""
+        if self._committed is None:
+            self._committed = anyio.Event()
         return self._committed
 
     @property
     def ticked(self) -> anyio.Event:
         """Set at the end of the next tick. Take it before reading."""
+        if self._ticked is None:
+            self._ticked = anyio.Event()
         return self._ticked
 
     @property
@@ -347,8 +352,9 @@ class Engine:
         )
 
     def _end_tick(self) -> None:
-        ticked, self._ticked = self._ticked, anyio.Event()
-        ticked.set()
+        if self._ticked is not None:
+            self._ticked.set()
+            self._ticked = None
 
     def _next_moment(self) -> int | None:
         wake_at = self._wake_at
@@ -374,20 +380,27 @@ def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
     """The transaction of a tick. A reactor that raises contributes nothing to it."""
     failed: dict[str, str] = {}
     unwritten: list[Fact] = []
-    for fact in facts:
-        try:
-            with tx.savepoint():
+    try:
+        with tx.savepoint():
+            for fact in facts:
                 apply.apply_fact(tx, fact, around.host)
-        except Exception as error:
-            if not tx.is_open:
-                raise
-            failed["facts"] = f"{type(fact).__name__}: {error!r}"
-            unwritten.append(fact)
+    except Exception:
+        if not tx.is_open:
+            raise
+        # One by one, so that those that can be written are.
+        for fact in facts:
+            try:
+                with tx.savepoint():
+                    apply.apply_fact(tx, fact, around.host)
+            except Exception as error:
+                if not tx.is_open:
+                    raise
+                failed["facts"] = f"{type(fact).__name__}: {error!r}"
+                unwritten.append(fact)
     outcomes: list[Outcomes] = []
     for reactor in REACTORS:
         try:
-            with tx.savepoint():
-                outcomes.append(run_to_end(reactor.react(tx, tx.now, around)))
+            outcomes.append(run_to_end(reactor.react(tx, tx.now, around)))
         except Exception as error:
             if not tx.is_open:
                 raise

@@ -57,9 +57,12 @@ class Reactor(Record, frozen=True, kw_only=True):
     async def react(self, tx: Tx, now: int, around: Surroundings) -> Outcomes:
         """Decides, and makes it true in this transaction."""
         decisions = self.decide(self.load(tx, around), now)
+        if not decisions:
+            return Outcomes()
         effects: list[Effect] = []
-        for decision in decisions:
-            effects.extend(apply.apply_decision(tx, decision, around.host))
+        with tx.savepoint():
+            for decision in decisions:
+                effects.extend(apply.apply_decision(tx, decision, around.host))
         return Outcomes(
             effects=tuple(effects),
             concluded=tuple(

@@ -124,16 +124,24 @@ async def run_dispatcher(
 
 
 async def _wait_idle(daemon: Daemon, *, until_idle: bool) -> None:
+    if not until_idle:
+        await daemon.stopping.wait()
+        return
+    async with anyio.create_task_group() as group:
+        group.start_soon(_cancel_after, daemon.stopping, group.cancel_scope)
+        ticked = daemon.engine.ticked
+        while not await _is_idle(daemon):
+            await ticked.wait()
+            ticked = daemon.engine.ticked
+        group.cancel_scope.cancel()
+
+
+async def _is_idle(daemon: Daemon) -> bool:
+    """Looks into the graph only where what this process knows leaves it open."""
     engine = daemon.engine
-    while not daemon.stopping.is_set():
-        ticked = engine.ticked
-        if until_idle and engine.is_quiet and not engine.effects.is_starting:
-            idle = await _read(daemon, lambda tx: views.is_idle(tx, engine.max_agents))
-            if idle:
-                return
-        async with anyio.create_task_group() as group:
-            group.start_soon(_cancel_after, ticked, group.cancel_scope)
-            group.start_soon(_cancel_after, daemon.stopping, group.cancel_scope)
+    if not engine.is_quiet or engine.effects.is_starting or engine.effects.is_awaiting:
+        return False
+    return await _read(daemon, lambda tx: views.is_idle(tx, engine.max_agents))
 
 
 async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:

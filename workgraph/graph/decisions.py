@@ -4,7 +4,7 @@ A decision is applied in the tick's transaction; an effect is carried out after 
 commit, and what it learns comes back as a fact (`facts`).
 """
 
-from workgraph.graph.model import Failure, Outcome, Record, Stop
+from workgraph.graph.model import Failure, Outcome, Record, Stop, Task
 from workgraph.graph.status import Verb
 
 
@@ -67,7 +67,7 @@ class JudgeGates(Record, frozen=True, kw_only=True):
 class LaunchAgent(Record, frozen=True, kw_only=True):
     """A ready task gets a slot."""
 
-    task: str
+    task: Task
     actor: str | None
 
 

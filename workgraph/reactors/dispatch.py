@@ -12,6 +12,6 @@ def decide(view: DispatchView, now: int) -> tuple[Decision, ...]:
         view.candidates, key=lambda task: (task.priority, -task.chain, task.seq)
     )
     return tuple(
-        LaunchAgent(task=task.id, actor=task.actor)
+        LaunchAgent(task=task, actor=task.actor)
         for task in ordered[: max(view.free_slots, 0)]
     )

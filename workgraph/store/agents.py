@@ -13,11 +13,12 @@ from workgraph.graph.model import (
     Stop,
 )
 from workgraph.store.database import Tx
-from workgraph.store.rows import to_json
+from workgraph.store.rows import AGENT_COLUMNS, decode_agent, to_json
 
-NEXT_ATTEMPT: Final = "select coalesce(max(attempt), 0) + 1 from agents where task = ?"
-NEXT_NUMBER: Final = """
-select coalesce((select seq from sqlite_sequence where name = 'agents'), 0) + 1
+#: The next agent's number, and which attempt of a task it would be.
+NEXT: Final = """
+select coalesce((select seq from sqlite_sequence where name = 'agents'), 0) + 1,
+       (select coalesce(max(attempt), 0) + 1 from agents where task = ?)
 """
 INSERT_AGENT: Final = """
 insert into agents (
@@ -31,17 +32,20 @@ set status = iif(status = 'starting', 'working', status),
     process = ?, folder_inode = coalesce(?, folder_inode),
     last_activity_at = max(last_activity_at, ?)
 where number = ? and status <> 'ended'
+returning task, attempt, actor
 """
 RECORD_END: Final = """
 update agents
 set status = 'ended', exit_code = ?, signal = ?, outcome = ?,
     counted = ?, reason = coalesce(reason, ?), ended_at = ?, last_activity_at = ?
 where number = ? and status <> 'ended'
+returning task, attempt, actor
 """
-CONCLUDE: Final = """
+CONCLUDE: Final = f"""
 update agents set outcome = ?, counted = ?, concluded = 1
 where number = ? and status = 'ended' and concluded = 0
-"""
+returning {AGENT_COLUMNS.replace("a.", "")}
+"""  # noqa: S608 - constants
 SET_STOP: Final = """
 update agents
 set status = 'stopping', stop = ?, verdict = coalesce(verdict, ?),
@@ -66,6 +70,7 @@ class NewAgent(Record, frozen=True, kw_only=True):
     """An attempt that is about to begin."""
 
     task: str
+    attempt: int
     actor: str | None
     executor: str
     model: str | None = None
@@ -81,25 +86,25 @@ class NewAgent(Record, frozen=True, kw_only=True):
     token_sha256: bytes | None = None
 
 
-def next_number(tx: Tx) -> int:
-    """The number that the next agent will have; none is used twice."""
-    return int(tx.value(NEXT_NUMBER))
+def next_agent(tx: Tx, task: str) -> tuple[int, int]:
+    """The next agent's number, and which attempt of this task it would be.
+
+    No number is used twice, and the ordinal of attempts is never reset.
+    """
+    row = tx.one(NEXT, (task,))
+    assert row is not None
+    number, attempt = row
+    return number, attempt
 
 
-def next_attempt(tx: Tx, task: str) -> int:
-    """The ordinal of a task's next attempt; it is never reset."""
-    return int(tx.value(NEXT_ATTEMPT, (task,)))
-
-
-def insert_agent(tx: Tx, new: NewAgent) -> tuple[int, int]:
-    """Adds a row that says what is intended; gives the agent's number and attempt."""
-    attempt = next_attempt(tx, new.task)
+def insert_agent(tx: Tx, new: NewAgent) -> int:
+    """Adds a row that says what is intended; gives the agent's number."""
     status = AgentStatus.WORKING if new.human else AgentStatus.STARTING
-    number = tx.insert(
+    return tx.insert(
         INSERT_AGENT,
         (
             new.task,
-            attempt,
+            new.attempt,
             new.actor,
             new.executor,
             new.model,
@@ -115,20 +120,21 @@ def insert_agent(tx: Tx, new: NewAgent) -> tuple[int, int]:
             new.token_sha256,
         ),
     )
-    return number, attempt
 
 
 def record_start(
-    tx: Tx, agent: Agent, process: ProcessId, folder_inode: int | None
+    tx: Tx, number: int, process: ProcessId, folder_inode: int | None
 ) -> None:
-    """The process exists."""
-    if tx.run(RECORD_START, (to_json(process), folder_inode, tx.now, agent.number)):
+    """The process exists. Nothing is written when its end is known already."""
+    row = tx.returning(RECORD_START, (to_json(process), folder_inode, tx.now, number))
+    if row is not None:
+        task, attempt, actor = row
         tx.emit(
             ChangeKind.AGENT_STARTED,
-            task=agent.task,
-            agent=agent.id,
-            attempt=agent.attempt,
-            actor=agent.actor,
+            task=task,
+            agent=f"agent-{number}",
+            attempt=attempt,
+            actor=actor,
             reason=f"pid {process.pid}",
         )
 
@@ -144,9 +150,9 @@ class End(Record, frozen=True, kw_only=True):
     counted: bool = True
 
 
-def record_end(tx: Tx, agent: Agent, end: End, by: str = "workgraph") -> None:
-    """The process is gone, or the person has let go."""
-    touched = tx.run(
+def record_end(tx: Tx, number: int, end: End, by: str = "workgraph") -> bool:
+    """The process is gone, or the person has let go. False: that was known already."""
+    row = tx.returning(
         RECORD_END,
         (
             end.exit_code,
@@ -156,11 +162,12 @@ def record_end(tx: Tx, agent: Agent, end: End, by: str = "workgraph") -> None:
             end.reason,
             tx.now,
             tx.now,
-            agent.number,
+            number,
         ),
     )
-    if touched != 1:
-        raise ConflictError(f"{agent.id} has ended already")
+    if row is None:
+        return False
+    task, attempt, actor = row
     if end.signal is not None:
         how = f"signal {end.signal}"
     elif end.exit_code is not None:
@@ -169,20 +176,27 @@ def record_end(tx: Tx, agent: Agent, end: End, by: str = "workgraph") -> None:
         how = end.reason or "ended"
     tx.emit(
         ChangeKind.AGENT_ENDED,
-        task=agent.task,
-        agent=agent.id,
-        attempt=agent.attempt,
-        actor=agent.actor,
+        task=task,
+        agent=f"agent-{number}",
+        attempt=attempt,
+        actor=actor,
         by=by,
         to=end.outcome,
         reason=how,
     )
+    return True
 
 
-def conclude(tx: Tx, number: int, outcome: Outcome, *, counted: bool) -> None:
-    """The agent's end has been turned into its task's next status."""
-    if tx.run(CONCLUDE, (outcome, counted, number)) != 1:
+def conclude(tx: Tx, number: int, outcome: Outcome, *, counted: bool) -> Agent:
+    """The agent's end has been turned into its task's next status.
+
+    Raises:
+        ConflictError: It was already, or the agent has not ended.
+    """
+    row = tx.returning(CONCLUDE, (outcome, counted, number))
+    if row is None:
         raise ConflictError(f"agent-{number} was concluded already")
+    return decode_agent(row)
 
 
 def order_stop(tx: Tx, agent: Agent, stop: Stop, verdict: Outcome | None) -> None:

@@ -83,6 +83,14 @@ class Tx:
         """Carries out a write and gives the number of rows that it touched."""
         return self._connection.execute(sql, params).rowcount
 
+    def returning(self, sql: str, params: Params = ()) -> Row | None:
+        """Carries out a write of one row, and gives what it returns; null: none.
+
+        All is fetched: a write whose rows are not can't be committed.
+        """
+        rows: list[Row] = self._connection.execute(sql, params).fetchall()
+        return rows[0] if rows else None
+
     def insert(self, sql: str, params: Params = ()) -> int:
         """Inserts a row and gives its rowid."""
         rowid = self._connection.execute(sql, params).lastrowid

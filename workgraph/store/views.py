@@ -10,7 +10,7 @@ from workgraph.graph.views import (
     PatrolView,
     RetryPolicy,
 )
-from workgraph.store import reads, service
+from workgraph.store import service
 from workgraph.store.database import Tx
 from workgraph.store.rows import (
     AGENT_COLUMNS,
@@ -23,10 +23,12 @@ from workgraph.store.rows import (
 _BATCH: Final = 500
 
 ENDED: Final = f"""
-select {AGENT_COLUMNS} from agents a
+select {AGENT_COLUMNS}, {TASK_COLUMNS}
+from agents a join tasks t on t.id = a.task
 where a.status = 'ended' and a.concluded = 0
 order by a.number limit {_BATCH}
 """  # noqa: S608 - constants
+_AGENT_WIDTH: Final = AGENT_COLUMNS.count(",") + 1
 DUE: Final = f"select id from tasks where start_after <= ? limit {_BATCH}"  # noqa: S608
 OVERDUE: Final = f"""
 select {AGENT_COLUMNS} from agents a
@@ -92,8 +94,11 @@ def patrol(tx: Tx, policy: RetryPolicy) -> PatrolView:
     return PatrolView(
         policy=policy,
         ended=tuple(
-            EndedAttempt(agent=agent, task=reads.task(tx, agent.task))
-            for agent in _agents(tx, ENDED)
+            EndedAttempt(
+                agent=decode_agent(row[:_AGENT_WIDTH]),
+                task=decode_task(row[_AGENT_WIDTH:]),
+            )
+            for row in tx.rows(ENDED)
         ),
         due=tuple(row[0] for row in tx.rows(DUE, (tx.now,))),
         overdue=tuple(_agents(tx, OVERDUE, tx.now)),

@@ -73,12 +73,12 @@ where id = :id and status = :old
 
 RELEASE_DEPENDENTS: Final = """
 update tasks set unmet = unmet - 1
-where id in (select task from edges where dep = ? and kind = ?)
+where id in (select task from edges where dep = ? and kind in (?, ?))
 """
 
 HOLD_DEPENDENTS: Final = """
 update tasks set unmet = unmet + 1
-where id in (select task from edges where dep = ? and kind = ?)
+where id in (select task from edges where dep = ? and kind in (?, ?))
 """
 
 
@@ -217,11 +217,14 @@ def _columns(
 
 def _pass_on(tx: Tx, task: Task, new: Status) -> None:
     """Keeps the dependents' counts of unmet dependencies."""
+    released: list[str] = []
+    held: list[str] = []
     for kind, met in statuses.MEETS.items():
-        if (task.status in met) == (new in met):
-            continue
-        sql = RELEASE_DEPENDENTS if new in met else HOLD_DEPENDENTS
-        tx.run(sql, (task.id, kind))
+        if (task.status in met) != (new in met):
+            (released if new in met else held).append(kind)
+    for sql, kinds in ((RELEASE_DEPENDENTS, released), (HOLD_DEPENDENTS, held)):
+        if kinds:
+            tx.run(sql, (task.id, kinds[0], kinds[-1]))
 
 
 class NewTask(Record, frozen=True, kw_only=True):
