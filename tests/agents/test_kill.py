@@ -83,7 +83,9 @@ def test_found_by_the_lock_with_the_folder_gone(
 ) -> None:
     """A cleared environment, a session of its own, and the folder removed."""
     target = _target(tmp_path)
-    lock, inode = wrapper.take_lock(target.folder)
+    lock = os.open(target.folder, os.O_RDONLY)
+    wrapper.take_lock(lock)
+    inode = os.fstat(lock).st_ino
     child = children.start(lock=lock)
     os.close(lock)
     Path(target.folder).rmdir()

@@ -58,7 +58,9 @@ def test_a_lock_is_held_free_or_missing(tmp_path: Path) -> None:
     before = wrapper.look(str(folder)).lock
     folder.mkdir()
 
-    lock, inode = wrapper.take_lock(str(folder))
+    lock = os.open(folder, os.O_RDONLY)
+    wrapper.take_lock(lock)
+    inode = os.fstat(lock).st_ino
     held = wrapper.look(str(folder), inode)
     os.close(lock)
 
@@ -89,9 +91,11 @@ def test_a_folder_made_anew_is_missing(tmp_path: Path) -> None:
 
 def test_a_lock_is_taken_once(tmp_path: Path) -> None:
     """The second start of an agent is refused."""
-    lock, _ = wrapper.take_lock(str(tmp_path))
+    first, second = (os.open(tmp_path, os.O_RDONLY) for _ in range(2))
+    wrapper.take_lock(first)
 
     with pytest.raises(BlockingIOError):
-        wrapper.take_lock(str(tmp_path))
+        wrapper.take_lock(second)
 
-    os.close(lock)
+    os.close(first)
+    os.close(second)

@@ -8,6 +8,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
@@ -93,6 +94,7 @@ def missing_credentials(
     return " or ".join((*needed.env, *files))
 
 
+@lru_cache(maxsize=1024)
 def is_secret(name: str) -> bool:
     """Whether a variable's value is never shown."""
     return _SECRET_NAME.search(name) is not None

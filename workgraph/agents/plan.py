@@ -201,10 +201,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
 
 def visible(plan: SpawnPlan) -> dict[str, Any]:
     """The plan as it is shown and kept (CONTRACT §3.4): no secrets in it."""
-    env = {
-        name: _shown(MASK if is_secret(name) and chosen.value else chosen.value, chosen)
-        for name, chosen in plan.env.items()
-    }
+    env = {name: _shown_variable(name, chosen) for name, chosen in plan.env.items()}
     return {
         "task": plan.task,
         "executor": _shown(plan.executor.value, plan.executor),
@@ -238,6 +235,11 @@ def _for_log(chosen: Chosen[Any]) -> str:
     if chosen.source.startswith("none "):
         return chosen.source
     return f"none ({chosen.source})"
+
+
+def _shown_variable(name: str, chosen: Chosen[str]) -> dict[str, Any]:
+    secret = is_secret(name) and chosen.value
+    return _shown(MASK if secret else chosen.value, chosen)
 
 
 def _shown(value: object, chosen: Chosen[Any]) -> dict[str, Any]:

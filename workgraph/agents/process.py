@@ -63,7 +63,6 @@ _LOOK_AGAIN_S: Final = 0.01
 _LOWER_AGAIN_S: Final = 0.02
 _HIGHEST_NICE: Final = 19
 _FIRST_UNCLEAR: Final = 128
-_LOG_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 class _Entry:
@@ -105,6 +104,8 @@ class RealLauncher:
         self._boot_id = kill.read_boot_id()
         self._own_nice = os.getpriority(os.PRIO_PROCESS, 0)
         self._entries: dict[int, _Entry] = {}
+        #: Prepared, not yet launched.
+        self._opened: dict[int, wrapper.Opened] = {}
         #: Ended under our eyes: what has their session's number is still theirs.
         self._watched: set[int] = set()
         self._probing = anyio.Lock()
@@ -112,8 +113,13 @@ class RealLauncher:
         self._closed = False
 
     async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
-        """Makes folders and files of a batch, in one thread."""
-        return await anyio.to_thread.run_sync(wrapper.prepare, orders)
+        """Makes folders and files of a batch, and opens them, in one thread."""
+        errors, opened = await anyio.to_thread.run_sync(wrapper.prepare, orders)
+        for agent, files in opened.items():
+            if (older := self._opened.pop(agent, None)) is not None:
+                older.close()
+            self._opened[agent] = files
+        return errors
 
     async def launch(self, order: LaunchOrder) -> Started:
         """Starts an agent. It holds the loop for half a millisecond and more."""
@@ -220,18 +226,14 @@ class RealLauncher:
     async def close(self) -> None:
         """Refuses further starts. Agents and waits are left as they are."""
         self._closed = True
+        while self._opened:
+            self._opened.popitem()[1].close()
 
     async def _start(self, order: LaunchOrder) -> tuple[Process, int]:
-        lock, inode = wrapper.take_lock(order.folder)
-        opened = [lock]
+        opened = self._opened.pop(order.agent, None) or wrapper.open_files(order)
         try:
+            wrapper.take_lock(opened.lock)
             wrapper.check_program(order.argv[0])
-            for path, flags in (
-                (order.stdin or os.devnull, os.O_RDONLY),
-                (f"{order.folder}/output.log", _LOG_FLAGS),
-            ):
-                opened.append(os.open(path, flags | os.O_CLOEXEC, 0o600))
-            _, stdin, log = opened
             child = await asyncio.create_subprocess_exec(
                 self._shell,
                 "-c",
@@ -240,18 +242,17 @@ class RealLauncher:
                 order.folder,
                 self._nofile,
                 *order.argv,
-                stdin=stdin,
-                stdout=log,
-                stderr=log,
+                stdin=opened.stdin,
+                stdout=opened.log,
+                stderr=opened.log,
                 start_new_session=True,
-                pass_fds=(lock,),
+                pass_fds=(opened.lock,),
                 env=order.env,
                 cwd=order.cwd,
             )
         finally:
-            for fd in opened:
-                os.close(fd)
-        return child, inode
+            opened.close()
+        return child, opened.inode
 
     def _identify(self, child: Process) -> ProcessId:
         # reaped already: its number may be another's

@@ -53,6 +53,7 @@ _NOT_RUN: Final = frozenset({126, 127})
 #: `run` is two numbers and a line of the shell's; a listing of jobs may be longer.
 _RECORD_BYTES: Final = 4096
 _TAIL_BYTES: Final = 512
+_LOG_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _FILE_FLAGS: Final = (
     os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 )
@@ -204,34 +205,75 @@ class Launcher(Protocol):
         """Starts nothing more and leaves the agents alone. End with `os._exit`."""
 
 
-def prepare(orders: Sequence[LaunchOrder]) -> dict[int, str]:
-    """Makes folders and files; returns what went wrong, by agent. For a thread."""
+class Opened(Struct, frozen=True, kw_only=True):
+    """The descriptors that an agent is started with, and its folder's inode."""
+
+    #: The folder, to be locked.
+    lock: int
+    inode: int
+    stdin: int
+    #: `output.log`, for appending.
+    log: int
+
+    def close(self) -> None:
+        """Closes ours of them."""
+        for fd in (self.lock, self.stdin, self.log):
+            os.close(fd)
+
+
+def prepare(
+    orders: Sequence[LaunchOrder],
+) -> tuple[dict[int, str], dict[int, Opened]]:
+    """Makes folders and files. For a thread.
+
+    Returns:
+        What went wrong, and what could be opened already, by agent.
+    """
     errors: dict[int, str] = {}
+    opened: dict[int, Opened] = {}
     for order in orders:
         try:
             _make_folder(order)
         except (OSError, ValueError) as error:
             errors[order.agent] = f"can't make {order.folder}: {_in_words(error)}"
-    return errors
+            continue
+        with suppress(OSError):  # the launch tries again, and says why
+            opened[order.agent] = open_files(order)
+    return errors, opened
 
 
-def take_lock(folder: str) -> tuple[int, int]:
+def open_files(order: LaunchOrder) -> Opened:
+    """Opens what an agent is started with; the caller closes it.
+
+    Raises:
+        OSError: One of them can't be opened.
+    """
+    fds: list[int] = []
+    try:
+        for path, flags in (
+            (order.folder, os.O_RDONLY | os.O_DIRECTORY),
+            (order.stdin or os.devnull, os.O_RDONLY),
+            (f"{order.folder}/output.log", _LOG_FLAGS),
+        ):
+            fds.append(os.open(path, flags | os.O_CLOEXEC, 0o600))
+        lock, stdin, log = fds
+        return Opened(lock=lock, inode=os.fstat(lock).st_ino, stdin=stdin, log=log)
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
+
+
+def take_lock(folder: int) -> None:
     """Locks a folder for an agent that is about to be started; the launcher alone may.
 
-    Returns:
-        The descriptor, which the caller closes, and the folder's inode.
+    Args:
+        folder: An open descriptor; the lock is free when all copies of it are closed.
 
     Raises:
         BlockingIOError: Somebody holds it.
-        OSError: It can't be opened.
     """
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return lock, os.fstat(lock).st_ino
-    except BaseException:
-        os.close(lock)
-        raise
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def look(folder: str, inode: int | None = None) -> Look:
