@@ -251,8 +251,8 @@ def bind_socket(path: str) -> socket.socket:
         for made in (above, folder):
             if not os.path.lexists(made):
                 os.mkdir(made, 0o700)
-            _check_private(made)
-    _check_private(folder)
+            check_private(made)
+    check_private(folder)
     unlink_socket(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Not chmod afterwards: there must be no moment at which others may connect.
@@ -364,7 +364,12 @@ def _flock_pid(path: str) -> int | None:
     return None
 
 
-def _check_private(folder: str) -> None:
+def check_private(folder: str) -> None:
+    """Refuse a folder for the socket that others can enter.
+
+    Raises:
+        UserError: It is not ours alone.
+    """
     if not wire.is_private(folder, os.geteuid()):
         message = f"{folder} must be a folder of yours that nobody else can enter"
         raise UserError(message, hint=f"chmod 700 {folder}")

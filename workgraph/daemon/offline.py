@@ -21,6 +21,7 @@ from workgraph.daemon.call import Call, Peer
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Mode
 from workgraph.daemon.main import carry_out, leave, locate
+from workgraph.daemon.notify import without_handover
 from workgraph.daemon.service import Service, style_of
 from workgraph.daemon.special import Identity, Special
 from workgraph.daemon.streams_local import LocalStreams
@@ -31,7 +32,7 @@ from workgraph.graph.replies import Reply
 
 def main(argv: list[str]) -> int:
     """Carries out a command line in this process; ends the process."""
-    env = dict(os.environ)
+    env = without_handover(os.environ)
     leave(carry_out(_main, argv, env, prog="wg", json=wire.wants_json(argv)))
 
 

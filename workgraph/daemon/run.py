@@ -22,6 +22,7 @@ from workgraph.commands.render import Style
 from workgraph.daemon import control, lock
 from workgraph.daemon.call import Call
 from workgraph.daemon.main import Daemon, Options, serving
+from workgraph.daemon.notify import Handover
 from workgraph.daemon.service import style_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.errors import UserError
@@ -109,7 +110,8 @@ async def run_dispatcher(
         settings=request.settings,
         max_agents=request.max_agents,
     )
-    async with serving(wg_dir, options, env, terminal=False, quiet=True) as daemon:
+    handover = Handover(env=env)
+    async with serving(wg_dir, options, handover, terminal=False, quiet=True) as daemon:
         progress.since = await _read(daemon, history.last_seq)
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, daemon)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -62,6 +62,7 @@ class Special:
         configuration: The settings as they are loaded.
         identity: What the daemon says of itself.
         shutdown: Ends the process in order.
+        reloading: A block around each reading of the settings on request.
     """
 
     def __init__(
@@ -70,11 +71,13 @@ class Special:
         configuration: Configuration,
         identity: Identity,
         shutdown: Callable[[], None],
+        reloading: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self._engine = engine
         self._configuration = configuration
         self._identity = identity
         self._shutdown = shutdown
+        self._reloading = reloading
         self._handlers: dict[type, Answerer] = {
             r.GetServiceStatus: self._status,
             r.Shutdown: self._shut_down,
@@ -180,7 +183,8 @@ class Special:
 
     async def _reconfigure(self, request: r.Reconfigure, caller: Caller) -> Reply:
         """Reads the settings again; broken ones are refused and the old ones stay."""
-        await self._load(self._configuration.reload(), caller)
+        async with self._reloading():
+            await self._load(self._configuration.reload(), caller)
         if request.max_agents is not None:
             if request.max_agents < 0:
                 raise UserError("max_agents can't be negative", hint="0 starts nothing")
