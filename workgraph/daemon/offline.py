@@ -14,7 +14,15 @@ from workgraph.agents.process import RealLauncher
 from workgraph.agents.setup import install_child_watcher, raise_open_files
 from workgraph.commands import local, parse
 from workgraph.commands.render import Style, render, render_json
-from workgraph.daemon import completion, control, doctor, lock, project, run
+from workgraph.daemon import (
+    completion,
+    control,
+    doctor,
+    lock,
+    managed,
+    project,
+    run,
+)
 from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
 from workgraph.daemon.call import Call, Peer
@@ -79,16 +87,28 @@ async def _carry_out(
             return await doctor.examine(wg_dir, env, SystemClock().now())
         case local.InstallCompletion():
             return completion.install_completion(request, env)
-        case local.StartService():
-            return await control.start(locate(directory, env), request, env)
-        case local.StopService():
-            return await control.stop(locate(directory, env), request, env)
-        case local.RestartService():
-            return await control.restart(locate(directory, env), request, env)
-        case local.ServiceStatusQuery():
-            return await control.status(locate(directory, env), env)
         case local.RunDispatcher():
             raise AssertionError(request)
+        case _:
+            return await _serve(request, locate(directory, env), env)
+
+
+async def _serve(
+    request: local.ServiceCommand, wg_dir: Path, env: Mapping[str, str]
+) -> Reply:
+    match request:
+        case local.StartService():
+            return await managed.start(wg_dir, request, env)
+        case local.StopService():
+            return await managed.stop(wg_dir, request, env)
+        case local.RestartService():
+            return await managed.restart(wg_dir, request, env)
+        case local.InstallService():
+            return await managed.install(wg_dir, env)
+        case local.UninstallService():
+            return await managed.uninstall(wg_dir, env)
+        case local.ServiceStatusQuery():
+            return await control.status(wg_dir, env)
 
 
 async def _answer(
@@ -102,7 +122,7 @@ async def _answer(
 
     if not await guard.acquire("wg", on_retry=answers):
         # A daemon has come up meanwhile: the call is its.
-        again = [sys.executable, "-m", "workgraph", *call.argv]
+        again = [sys.executable, "-P", "-m", "workgraph", *call.argv]
         os.execv(sys.executable, again)  # noqa: S606 - ourselves
     try:
         _check_database(wg_dir)

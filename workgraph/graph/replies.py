@@ -228,6 +228,21 @@ class DoneData(Record, frozen=True, kw_only=True):
     message: str | None = None
 
 
+class UnitsData(Record, frozen=True, kw_only=True):
+    """The service's units, as `service install` and `uninstall` left them."""
+
+    message: str
+    #: The units' names.
+    service: str
+    socket: str
+    #: Where they are; nothing after `uninstall`.
+    files: tuple[str, ...] = ()
+    #: Whether they start by themselves with the user's manager.
+    enabled: bool = False
+    #: Whether connecting starts the daemon, as of now.
+    listening: bool = False
+
+
 class Reply(Record, frozen=True, kw_only=True):
     """What a handler answers: data in one of the shapes above, and words for people."""
 
