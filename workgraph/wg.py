@@ -28,9 +28,13 @@ COMPLETION_VARIABLES = ("_WG_COMPLETE", "_TYPER_COMPLETE")
 
 #: Within this a daemon must have said that it took the call (CONTRACT §2).
 ANSWER_S = 5
+#: ... or within this, if systemd starts it because of this connection.
+START_S = 30
 #: How often a daemon with a full queue of connections is tried again.
 CONNECT_RETRY_S = 0.01
 
+#: What SO_PEERCRED gives: pid, uid, gid.
+_PEERCRED_BYTES = 12
 _NO_ONE_LISTENS = (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)
 
 
@@ -221,10 +225,7 @@ class Conversation:
     def hold(self, call: bytes) -> int | None:
         """The exit status; None if the daemon hung up before it took the call."""
         try:
-            self.sock.sendall(call, _socket.MSG_NOSIGNAL)
-            data = self.sock.recv(wire.CHUNK_BYTES)
-        except TimeoutError:
-            raise self.project.no_answer() from None
+            data = self._begin(call)
         except (BrokenPipeError, ConnectionResetError):
             return None
         if not data:
@@ -234,6 +235,19 @@ class Conversation:
             return self._follow(data)
         finally:
             self.target.abandon()
+
+    def _begin(self, call: bytes) -> bytes:
+        """Send the call; the first that the daemon says to it."""
+        waited = 0
+        while True:
+            try:
+                while call:
+                    call = call[self.sock.send(call, _socket.MSG_NOSIGNAL) :]
+                return self.sock.recv(wire.CHUNK_BYTES)
+            except TimeoutError:
+                waited += ANSWER_S
+                if waited >= START_S or not is_coming_up(self.sock):
+                    raise self.project.no_answer() from None
 
     def _follow(self, data: bytes) -> int:
         buffer = self.frames.data
@@ -320,6 +334,29 @@ class Conversation:
             self.source.close()
             sent = len(self.pending)
         self.pending = self.pending[sent:]
+
+
+def is_coming_up(sock: "_socket.socket") -> bool:
+    """Whether it was not a daemon that runs that we have connected to.
+
+    The kernel says who listened last when we came: systemd, which starts the daemon
+    then, or a daemon that is gone, whose socket systemd has kept.
+    """
+    credentials = sock.getsockopt(
+        _socket.SOL_SOCKET, _socket.SO_PEERCRED, _PEERCRED_BYTES
+    )
+    pid = int.from_bytes(credentials[:4], sys.byteorder)
+    if not pid:  # it is in another namespace of pids
+        return False
+    try:
+        fd = os.open(f"/proc/{pid}/comm", os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    name = os.read(fd, 16)
+    os.close(fd)
+    return name == b"systemd\n"
 
 
 class Source:

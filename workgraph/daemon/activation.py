@@ -72,15 +72,25 @@ def adopt_socket(fd: int, wg_dir: str, env: Mapping[str, str]) -> socket.socket:
     """
     try:
         found = socket.socket(fileno=fd)
-        listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         message = f"descriptor {fd}, handed over as a socket, is none"
         raise UserError(message, hint=_REMEDY) from error
-    if not listens or (found.family, found.type) != (
-        socket.AF_UNIX,
-        socket.SOCK_STREAM,
+    try:
+        _check_listener(found, wg_dir, env)
+    except UserError:
+        found.close()
+        raise
+    found.set_inheritable(False)
+    found.settimeout(0)
+    return found
+
+
+def _check_listener(found: socket.socket, wg_dir: str, env: Mapping[str, str]) -> None:
+    kind = (found.family, found.type)
+    if kind != (socket.AF_UNIX, socket.SOCK_STREAM) or not found.getsockopt(
+        socket.SOL_SOCKET, socket.SO_ACCEPTCONN
     ):
-        message = f"descriptor {fd}, handed over, is no listening stream socket"
+        message = f"descriptor {found.fileno()} is no listening stream socket"
         raise UserError(message, hint=_REMEDY)
     path = found.getsockname()
     looked_at = wire.socket_candidates(wg_dir, os.geteuid(), env.get("XDG_RUNTIME_DIR"))
@@ -88,9 +98,6 @@ def adopt_socket(fd: int, wg_dir: str, env: Mapping[str, str]) -> socket.socket:
         message = f"the socket handed over is {path!r}; wg looks for {looked_at[0]!r}"
         raise UserError(message, hint=_REMEDY)
     lock.check_private(os.path.dirname(path))
-    found.set_inheritable(False)
-    found.settimeout(0)
-    return found
 
 
 def is_listened_at(path: str, sockets: str = UNIX_SOCKETS) -> bool:
