@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,10 +41,12 @@ mkdir -m 700 -p "$XDG_RUNTIME_DIR"
 mount -t tmpfs none /sys/fs/cgroup
 umount /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup
-/lib/systemd/systemd --user >"$HOME/systemd.log" 2>&1 &
-until systemctl --user is-system-running >/dev/null 2>&1; do sleep 0.02; done
 echo ready
-while :; do wait || :; sleep 1; done
+while read -r _; do
+    /lib/systemd/systemd --user >"$HOME/systemd.log" 2>&1 &
+    until systemctl --user is-system-running >/dev/null 2>&1; do sleep 0.02; done
+    echo started
+done
 """
 
 CLEAR = """
@@ -79,9 +82,20 @@ def require_systemd(*, as_root: bool = True) -> None:
 class UserManager:
     """A running `systemd --user`, and a way to run commands beside it."""
 
-    def __init__(self, pid: int, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[str]", pid: int, env: Mapping[str, str]
+    ) -> None:
+        self._process = process
         self._enter = ["nsenter", f"--target={pid}", "--mount", "--cgroup", "--pid"]
         self.env = env
+
+    def start(self) -> None:
+        """Starts it; returns when it has started what is to start with it."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "started\n"
 
     def run(
         self,
@@ -120,6 +134,34 @@ class ManagedProject(Project):
         super().__init__(folder)
         self.manager = manager
         self.env = dict(manager.env)
+        #: What `service install` said.
+        self.units: dict[str, Any] = {}
+
+    @property
+    def service(self) -> str:
+        """The name of the daemon's unit."""
+        return str(self.units["service"])
+
+    def install(self) -> None:
+        """`wg service install`."""
+        self.units = self.json("service", "install")
+
+    def show(self, name: str, unit: str = "") -> str:
+        """A property of the daemon's unit, or of another."""
+        return self.manager.show(unit or self.service, name)
+
+    def enabled(self) -> list[str]:
+        """Whether the units start by themselves."""
+        units = (self.units["service"], self.units["socket"])
+        done = self.manager.run("systemctl", "--user", "is-enabled", *units)
+        return done.stdout.split()
+
+    def verify(self) -> tuple[int, str]:
+        """How `systemd-analyze verify` ends, and all that it says."""
+        done = self.manager.run(
+            "systemd-analyze", "--user", "verify", *self.units["files"]
+        )
+        return done.returncode, done.stdout + done.stderr
 
     def run(
         self, *argv: str, stdin: str | None = None, env: Mapping[str, str] | None = None
@@ -135,7 +177,7 @@ class ManagedProject(Project):
 
 
 @contextmanager
-def a_user_manager(folder: Path) -> Iterator[UserManager]:
+def a_user_manager(folder: Path, *, started: bool = True) -> Iterator[UserManager]:
     """A manager with a home of its own; nothing of it is left after the block."""
     home = folder / "home"
     home.mkdir()
@@ -157,7 +199,7 @@ def a_user_manager(folder: Path) -> Iterator[UserManager]:
     process = subprocess.Popen(
         [*outer, OUTER, "sh", str(mounts), group, INNER],
         env=env,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -168,10 +210,13 @@ def a_user_manager(folder: Path) -> Iterator[UserManager]:
         assert said == "ready\n", said + process.stdout.read()
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         [pid] = children.read_text().split()
-        yield UserManager(int(pid), env)
+        manager = UserManager(process, int(pid), env)
+        if started:
+            manager.start()
+        yield manager
     finally:
         process.kill()
-        process.wait(PATIENCE_S)
+        process.communicate(timeout=PATIENCE_S)
         subprocess.run(
             [*outer, CLEAR, "sh", str(mounts), group],
             check=True,

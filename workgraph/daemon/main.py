@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import anyio
+import anyio.abc
 import typer
 
 from workgraph import __version__, logs
@@ -167,9 +168,10 @@ async def run_daemon(options: Options, handover: Handover) -> int:
     async with serving(wg_dir, options, handover, terminal=os.isatty(2)) as daemon:
         parse.warm()
         notify = daemon.notify
-        await notify.tell("READY=1")
         async with anyio.create_task_group() as group:
-            group.start_soon(_heed_signals, daemon)
+            # First, so that a signal finds its handler as soon as we are ready.
+            await group.start(_heed_signals, daemon)
+            await notify.tell("READY=1")
             group.start_soon(_stop_when_gone, daemon)
             if handover.watchdog_s:
                 group.start_soon(
@@ -183,13 +185,18 @@ async def run_daemon(options: Options, handover: Handover) -> int:
     return 0
 
 
-async def _heed_signals(daemon: Daemon) -> None:
+async def _heed_signals(
+    daemon: Daemon,
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
     """Ends on the first SIGTERM or SIGINT; SIGHUP has the settings read again.
 
     SIGQUIT is handled, and means nothing, so that agents do not inherit an ignored
     one, which no shell can reset.
     """
     with anyio.open_signal_receiver(*_ENDING, signal.SIGHUP, signal.SIGQUIT) as signals:
+        task_status.started()
         async for number in signals:
             if number in _ENDING:
                 daemon.log.info("daemon_stopping", signal=int(number))

@@ -16,7 +16,7 @@ from workgraph.daemon.lock import ProjectLock
 from workgraph.graph.errors import UserError, WorkgraphError
 
 #: How long a daemon may take to go: one that has just been told to.
-_LEAVES_S: Final = 5.0
+_LEAVES_S: Final = 1.0
 
 
 async def check_unheld(wg_dir: str) -> None:
