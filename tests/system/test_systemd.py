@@ -128,7 +128,7 @@ def test_a_crash_loop_stops_and_agents_live_on(project: ManagedProject) -> None:
         pid = project.show("MainPID")
         if pid != "0" and pid not in killed and project.show("SubState") == "running":
             killed.append(pid)
-            project.manager.run("kill", "-9", pid)
+            project.kill(pid, "KILL")
 
     assert len(killed) == 5
     assert project.alive(agent)
@@ -141,16 +141,19 @@ def test_a_crash_loop_stops_and_agents_live_on(project: ManagedProject) -> None:
 
 def test_the_watchdog_restarts_a_daemon_that_hangs(project: ManagedProject) -> None:
     """Agents are adopted, whose ends are then known."""
-    install(project, "WatchdogSec=1", "RestartSec=10ms")
+    said = project.folder / "said"
+    errors = f"StandardError=append:{said}"
+    install(project, "WatchdogSec=1", "RestartSec=10ms", errors)
     agent = add_agent(project)
     hung = project.show("MainPID")
-    project.manager.run("kill", "-STOP", hung)
+    project.kill(hung, "STOP")
 
     wait_for(lambda: project.show("MainPID") not in {hung, "0"}, "another daemon")
 
     assert project.show("NRestarts") == "1"
+    assert "Fatal Python error: Aborted" in said.read_text()
     wait_for(lambda: agent_of(project) == agent, "the agent to be adopted")
-    project.manager.run("pkill", "-9", "-P", str(agent))
+    project.kill(f"$(cat /proc/{agent}/task/{agent}/children)", "KILL")
     wait_for(
         lambda: project.json("agents")[0]["status"] == "ended", "the end to be known"
     )
@@ -203,6 +206,7 @@ def test_uninstall_undoes_all_of_it(project: ManagedProject) -> None:
     assert project.wg("service", "start").startswith("started (pid ")
 
 
+@pytest.mark.long
 def test_a_start_that_fails_says_what_the_daemon_said(
     project: ManagedProject,
 ) -> None:
@@ -229,7 +233,7 @@ def test_any_path_will_do(
     install(project)
 
     assert project.verify() == (0, "")
-    assert project.wg("list") == ""
+    assert project.wg("run", "--until-idle") == "no tasks\n"
     assert project.show("ActiveState") == "active"
     assert project.wg("service", "restart", "--set", "agents.nice=3")
     assert project.json("config", "get", "agents.nice")["value"] == 3
@@ -245,8 +249,11 @@ def test_options_hold_for_one_start(project: ManagedProject) -> None:
     assert project.json("service", "status")["max_agents"] == 7
     assert project.wg("service", "start").startswith("it runs already (pid ")
     crashed = project.show("MainPID")
-    project.manager.run("kill", "-9", crashed)
-    wait_for(lambda: project.show("MainPID") not in {crashed, "0"}, "another daemon")
+    project.kill(crashed, "KILL")
+    wait_for(
+        lambda: str(project.json("service", "status")["pid"]) not in {crashed, "None"},
+        "another daemon",
+    )
     assert project.json("service", "status")["max_agents"] == 7
     project.wg("service", "restart")
     assert project.json("service", "status")["max_agents"] == 4

@@ -173,7 +173,12 @@ class ManagedProject(Project):
 
     def alive(self, pid: int) -> bool:
         """Whether a process of the manager's namespace is there."""
-        return self.manager.run("kill", "-0", str(pid)).returncode == 0
+        return self.manager.run("sh", "-c", f"kill -0 {pid}").returncode == 0
+
+    def kill(self, pid: str, signal: str) -> None:
+        """Sends a signal to a process, or to what the shell makes of `pid`."""
+        done = self.manager.run("sh", "-c", f"kill -{signal} {pid}")
+        assert done.returncode == 0, done.stderr
 
 
 @contextmanager

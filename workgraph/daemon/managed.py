@@ -200,9 +200,9 @@ async def stop(
     control.refuse_agent(env, "to stop the service")
     systemctl, units = managed.systemctl, managed.units
     holder = control.daemon_of(wg_dir)
+    forget_options(systemctl.runtime_dir, units)
     await systemctl.tell("disable", units.service, units.socket)
     await _end(managed, request, env)
-    forget_options(systemctl.runtime_dir, units)
     told = "it does not run" if holder is None else f"stopped (pid {holder.pid})"
     return Reply(data=DoneData(message=told))
 
