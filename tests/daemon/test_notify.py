@@ -105,6 +105,20 @@ async def test_a_reload_is_told_with_its_moment(manager: Manager) -> None:
     assert await manager.hear() == "READY=1"
 
 
+async def test_a_long_job_is_given_time(manager: Manager) -> None:
+    """Whatever comes of it; without a watchdog there is nothing to say."""
+    async with manager.notify().long_job():
+        pass
+    assert manager.unheard() == []
+
+    notify = NotifySocket(manager.name, NoLog(), 30)
+    with pytest.raises(UserError):
+        async with notify.long_job():
+            raise UserError("no import")
+
+    assert manager.unheard() == ["WATCHDOG_USEC=600000000", "WATCHDOG_USEC=30000000"]
+
+
 async def test_the_watchdog_is_petted_by_ticks(manager: Manager) -> None:
     """Again and again, each time after one that was asked for."""
     async with running_core() as core, anyio.create_task_group() as group:

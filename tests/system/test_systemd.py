@@ -260,6 +260,20 @@ def test_options_hold_for_one_start(project: ManagedProject) -> None:
 
 
 @pytest.mark.long
+def test_an_import_that_takes_long_is_no_hang(project: ManagedProject) -> None:
+    """One transaction may keep the engine for longer than the watchdog waits."""
+    install(project, "WatchdogSec=400ms")
+    project.wg("list")
+    daemon = project.show("MainPID")
+    lines = "".join(f'{{"kind": "task", "title": "t{n}"}}\n' for n in range(60_000))
+
+    project.wg("import", "-", stdin=lines)
+
+    assert project.json("service", "status")["counts"]["open"] >= 59_000
+    assert project.show("MainPID") == daemon
+
+
+@pytest.mark.long
 def test_a_slow_start_is_waited_for(project: ManagedProject) -> None:
     """Longer than a daemon that runs may take to answer."""
     install(project, "ExecStartPre=sleep 7")

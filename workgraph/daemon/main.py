@@ -135,10 +135,8 @@ async def serving(
                 socket=place.path,
                 wg_dir=wg_dir,
             )
-            notify = NotifySocket(handover.notify_path, log)
-            special = Special(
-                engine, configuration, identity, stopping.set, notify.reloading
-            )
+            notify = NotifySocket(handover.notify_path, log, handover.watchdog_s)
+            special = Special(engine, configuration, identity, stopping.set, notify)
             service = Service(engine, special)
             server = Server(service, owner_uid=os.geteuid(), log=log)
             async with anyio.create_task_group() as group:

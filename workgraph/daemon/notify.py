@@ -32,6 +32,8 @@ HANDED_OVER: Final = frozenset(
 _FIRST_FD: Final = 3
 #: How long a manager that does not read may keep us.
 _SEND_S: Final = 1.0
+#: What one transaction may take: ten million tasks are imported in less.
+_LONG_JOB_S: Final = 600.0
 #: How often the status line may change: a person reads it.
 _STATUS_GAP_S: Final = 5.0
 
@@ -82,9 +84,13 @@ class NotifySocket:
     Args:
         path: NOTIFY_SOCKET; one that begins with `@` is in the abstract namespace.
         log: Told when the manager can't be reached; it is no reason to end.
+        watchdog_s: Within which time it wants to hear from us.
     """
 
-    def __init__(self, path: str | None, log: Logger) -> None:
+    def __init__(
+        self, path: str | None, log: Logger, watchdog_s: float | None = None
+    ) -> None:
+        self._watchdog_s = watchdog_s
         self._address = path and path.replace("@", "\0", 1)
         self._log = log
         self._failed = False
@@ -115,6 +121,22 @@ class NotifySocket:
                 self._failed = True
             else:
                 self._failed = False
+
+    @asynccontextmanager
+    async def long_job(self) -> AsyncGenerator[None]:
+        """A block in which one transaction may keep the engine: an import of millions.
+
+        The watchdog waits longer meanwhile.
+        """
+        if self._watchdog_s is None:
+            yield
+            return
+        await self.tell(_watchdog_line(_LONG_JOB_S))
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.tell(_watchdog_line(self._watchdog_s))
 
     @asynccontextmanager
     async def reloading(self) -> AsyncGenerator[None]:
@@ -157,6 +179,10 @@ async def keep_status(
             told = line
         await committed.wait()
         await anyio.sleep(gap_s)
+
+
+def _watchdog_line(within_s: float) -> str:
+    return f"WATCHDOG_USEC={round(within_s * 1e6)}"
 
 
 def _status_line(tx: Tx) -> str:

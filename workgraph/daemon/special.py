@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -21,6 +21,7 @@ from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.effects import Spawn
 from workgraph.daemon.engine import Engine
+from workgraph.daemon.notify import NotifySocket
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
@@ -33,6 +34,7 @@ from workgraph.graph.model import Actor, AgentStatus, Record, Stop, StopThen, Ta
 from workgraph.graph.replies import DoneData, OutputData, Reply
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
+from workgraph.logs import NoLog
 from workgraph.store import agent_reads, agents, reads, service, views
 
 Answerer = Callable[[Any, Caller], Awaitable[Reply]]
@@ -62,7 +64,7 @@ class Special:
         configuration: The settings as they are loaded.
         identity: What the daemon says of itself.
         shutdown: Ends the process in order.
-        reloading: A block around each reading of the settings on request.
+        notify: The service manager, if one has started the daemon.
     """
 
     def __init__(
@@ -71,13 +73,13 @@ class Special:
         configuration: Configuration,
         identity: Identity,
         shutdown: Callable[[], None],
-        reloading: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        notify: NotifySocket | None = None,
     ) -> None:
         self._engine = engine
         self._configuration = configuration
         self._identity = identity
         self._shutdown = shutdown
-        self._reloading = reloading
+        self._notify = notify or NotifySocket(None, NoLog())
         self._handlers: dict[type, Answerer] = {
             r.GetServiceStatus: self._status,
             r.Shutdown: self._shut_down,
@@ -183,7 +185,7 @@ class Special:
 
     async def _reconfigure(self, request: r.Reconfigure, caller: Caller) -> Reply:
         """Reads the settings again; broken ones are refused and the old ones stay."""
-        async with self._reloading():
+        async with self._notify.reloading():
             await self._load(self._configuration.reload(), caller)
         if request.max_agents is not None:
             if request.max_agents < 0:
@@ -221,9 +223,10 @@ class Special:
                 f"the format {request.format} can't be read yet",
                 hint="convert it to JSON lines, see docs/import.md",
             )
-        return await self._engine.ask(
-            lambda context: transfer.import_graph(context, request.text), caller
-        )
+        async with self._notify.long_job():
+            return await self._engine.ask(
+                lambda context: transfer.import_graph(context, request.text), caller
+            )
 
     async def _back_up(self, request: r.BackUp, caller: Caller) -> Reply:
         del caller
