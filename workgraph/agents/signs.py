@@ -123,16 +123,17 @@ def look(pid: int) -> Trail:
     sessions: set[int] = set()
     named: list[Named] = []
     locked: list[LockedFolder] = []
-    while pid > 0 and len(processes) < _MOST_ANCESTORS:
-        stat = read_stat(pid)
-        if stat is None:
+    stat = read_stat(pid)
+    while stat is not None and len(processes) < _MOST_ANCESTORS:
+        # init adopts everybody's orphans: it says nothing of any of them
+        if pid == 1 and processes:
             break
         processes.append((pid, stat.start_ticks))
         sessions.add(stat.session)
         if (said := read_named(pid)) is not None and said not in named:
             named.append(said)
         locked.extend(one for one in locked_folders(pid) if one not in locked)
-        pid = _living_parent(pid, stat)
+        pid, stat = _parent(pid, stat)
     return Trail(
         processes=tuple(processes),
         sessions=frozenset(sessions),
@@ -160,13 +161,15 @@ def read_proc(path: str) -> bytes:
         os.close(fd)
 
 
-def _living_parent(pid: int, stat: Stat) -> int:
+def _parent(pid: int, stat: Stat) -> tuple[int, Stat | None]:
     """Who the parent is now: one that died since has left its child to another."""
     parent = read_stat(stat.parent)
     if parent is not None and parent.start_ticks <= stat.start_ticks:
-        return stat.parent
+        return stat.parent, parent
     again = read_stat(pid)
-    return again.parent if again is not None else 0
+    if again is None or again.parent == stat.parent:
+        return 0, None
+    return again.parent, read_stat(again.parent)
 
 
 def _is_locked(pid: int, fd: str) -> bool:

@@ -13,7 +13,6 @@ cut short because its client left; a stream is.
 import asyncio
 import select
 import socket
-import struct
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
@@ -23,7 +22,8 @@ import anyio.abc
 import msgspec
 
 from workgraph import __version__, wire
-from workgraph.daemon.call import Call, Handler, Peer, decode_call
+from workgraph.daemon.call import Call, Handler, decode_call
+from workgraph.daemon.peer import Peer, peer_of
 from workgraph.daemon.streams import ClientGone, Streams
 from workgraph.graph.errors import WorkgraphError
 from workgraph.logs import Logger
@@ -37,7 +37,6 @@ CALL_ARRIVAL_S: Final = 30
 #: Above this a handler waits before it writes more to a connection.
 WRITE_BUFFER_BYTES: Final = 256 * 1024
 
-_UCRED: Final = struct.Struct("3i")
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _BAD: Final = "bad_request"
 
@@ -126,12 +125,7 @@ class Connection(asyncio.Protocol):
         """Take the connection, unless it is a stranger's or one too many."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        sock = transport.get_extra_info("socket")
-        credentials = sock.getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size
-        )
-        pid, uid, gid = _UCRED.unpack(credentials)
-        self.peer = Peer(pid=pid, uid=uid, gid=gid)
+        self.peer = peer_of(transport.get_extra_info("socket"))
         if not self.clients.admit(self):
             transport.abort()
             return

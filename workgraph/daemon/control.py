@@ -12,11 +12,10 @@ import msgspec
 
 from workgraph import __version__
 from workgraph.commands import local
-from workgraph.daemon import lock
+from workgraph.daemon import callers, lock
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.detach import start_detached
 from workgraph.graph.errors import (
-    ForbiddenError,
     UserError,
     WorkgraphError,
     system_refusal,
@@ -44,7 +43,7 @@ async def start(
     holder = _daemon(wg_dir)
     if holder is not None and await does_answer(path):
         return Reply(data=DoneData(message=f"it runs already (pid {holder.pid})"))
-    refuse_agent(env, "to start the service")
+    await callers.refuse_agent(wg_dir, env, "to start the service")
     argv = [sys.executable, "-m", "workgraph.daemon", "--dir", os.fspath(wg_dir)]
     for setting in request.settings:
         argv += ["--set", setting]
@@ -115,19 +114,6 @@ async def status(wg_dir: Path, env: Mapping[str, str]) -> Reply:
         answer = await ask(path, {"cmd": "status"}, _ANSWER_S, _daemon(wg_dir))
         return Reply(data=msgspec.convert(answer, ServiceData))
     return Reply(data=await _read_status(wg_dir, path, _max_agents(wg_dir, env)))
-
-
-def refuse_agent(env: Mapping[str, str], what: str) -> None:
-    """Keeps an agent from what is the operator's, where no daemon could.
-
-    Raises:
-        ForbiddenError: The caller carries an agent's token.
-    """
-    if env.get("WG_TOKEN"):
-        raise ForbiddenError(
-            f"an agent may not do that: it is the operator's {what}",
-            hint="an agent speaks for its own attempt alone",
-        )
 
 
 async def _wait_for_daemon(wg_dir: Path, path: str) -> bool:

@@ -20,7 +20,7 @@ from workgraph.agents.process import RealLauncher
 from workgraph.agents.setup import install_child_watcher, raise_open_files
 from workgraph.commands import parse
 from workgraph.commands.render import render_error
-from workgraph.daemon import lock, project
+from workgraph.daemon import callers, lock, project
 from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
 from workgraph.daemon.configuration import Configuration
@@ -145,6 +145,7 @@ async def _serve(
 async def run_daemon(options: Options, env: Mapping[str, str]) -> int:
     """Serves until SIGTERM, SIGINT or a request to shut down."""
     wg_dir = locate(options.directory, env)
+    await callers.refuse_agent(wg_dir, env, "to start the daemon")
     terminal = os.isatty(2)
     async with serving(wg_dir, options, env, terminal=terminal) as daemon:
         parse.warm()

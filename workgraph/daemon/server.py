@@ -9,8 +9,9 @@ from typing import Final
 import anyio
 import anyio.abc
 
-from workgraph.daemon.call import Call, Handler, Peer, decode_call
+from workgraph.daemon.call import Call, Handler, decode_call
 from workgraph.daemon.connection import MAX_CONNECTIONS, Clients, Connection
+from workgraph.daemon.peer import Peer
 from workgraph.daemon.streams import ClientGone, Streams
 from workgraph.logs import Logger
 

@@ -24,8 +24,10 @@ from workgraph.commands.render import (
     render_notes,
 )
 from workgraph.daemon import special
-from workgraph.daemon.call import Call, Peer
+from workgraph.daemon.call import Call
+from workgraph.daemon.callers import Callers
 from workgraph.daemon.engine import Engine
+from workgraph.daemon.peer import Peer
 from workgraph.daemon.special import Special
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
@@ -83,6 +85,7 @@ class Service:
     def __init__(self, engine: Engine, special: Special) -> None:
         self._engine = engine
         self._special = special
+        self._callers = Callers(engine, engine.host.grounds.host.wg_dir)
 
     async def run_call(self, call: Call, streams: ClientStreams) -> int:
         """Carries out a command line; gives its exit status.
@@ -109,7 +112,8 @@ class Service:
                 f"wg {' '.join(call.argv)} is not for the daemon",
                 hint="this wg is of another version than the daemon: restart it",
             )
-        caller = await self._engine.caller_of(request.token, _name(call.env, call.peer))
+        name = _name(call.env, call.peer)
+        caller = await self._callers.identify(request, name, call.peer)
         request = await _filled(request, parsed, streams)
         match request:
             case r.Watch():
@@ -143,7 +147,7 @@ class Service:
         """Answers one line of JSON (CONTRACT §5)."""
         try:
             request = decode_request(line)
-            caller = await self._engine.caller_of(request.token, _name({}, peer))
+            caller = await self._callers.identify(request, _name({}, peer), peer)
             request = _about_a_task(request, caller)
             if isinstance(request, r.Watch):
                 await self._special.check(request, caller)
