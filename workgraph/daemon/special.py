@@ -10,6 +10,7 @@ from typing import Any, Final, cast, get_args
 
 import anyio
 import anyio.to_thread
+from msgspec import structs
 
 from workgraph import __version__
 from workgraph.agents.plan import Flags, plan_spawn, visible
@@ -21,6 +22,7 @@ from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.effects import Spawn
 from workgraph.daemon.engine import Engine
+from workgraph.daemon.hiding import hide_secrets
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
@@ -266,9 +268,10 @@ class Special:
 
         return await self._engine.read(plan, caller)
 
-    async def _output(self, request: r.GetOutput, caller: Caller) -> Reply:
+    async def locate_output(self, agent_id: str, caller: Caller) -> OutputData:
+        """Where an agent's output is, and whether more will come; nothing of it."""
         agent = await self._engine.read(
-            lambda context: agent_reads.by_id(context.tx, request.agent), caller
+            lambda context: agent_reads.by_id(context.tx, agent_id), caller
         )
         if agent.human:
             raise UserError(
@@ -276,17 +279,20 @@ class Special:
                 hint=f"wg log {agent.task} --list",
             )
         folder = self._engine.effects.folder(agent.number)
-        output, errors = await anyio.to_thread.run_sync(_read_output, folder)
-        return Reply(
-            data=OutputData(
-                agent=agent.id,
-                task=agent.task,
-                path=os.path.join(folder, "output.log"),
-                output=output,
-                stderr=errors,
-                ended=agent.status is AgentStatus.ENDED,
-            )
+        return OutputData(
+            agent=agent.id,
+            task=agent.task,
+            path=os.path.join(folder, "output.log"),
+            output="",
+            stderr=None,
+            ended=agent.status is AgentStatus.ENDED,
         )
+
+    async def _output(self, request: r.GetOutput, caller: Caller) -> Reply:
+        found = await self.locate_output(request.agent, caller)
+        hide = str if request.raw else hide_secrets(self._engine.host.grounds)
+        output, errors = await anyio.to_thread.run_sync(_read_output, found.path, hide)
+        return Reply(data=structs.replace(found, output=output, stderr=errors))
 
     async def _artifact(self, request: r.RecordArtifact, caller: Caller) -> Reply:
         path = request.path
@@ -381,9 +387,9 @@ def _hash(named: str) -> records.HashedFile:
     return records.HashedFile(path=path, sha256=digest.hexdigest(), size=size)
 
 
-def _read_output(folder: str) -> tuple[str, str | None]:
-    output = _tail(os.path.join(folder, "output.log"))
-    return output or "", _tail(os.path.join(folder, "stderr.log"))
+def _read_output(path: str, hide: Callable[[str], str]) -> tuple[str, str | None]:
+    errors = _tail(os.path.join(os.path.dirname(path), "stderr.log"))
+    return hide(_tail(path) or ""), None if errors is None else hide(errors)
 
 
 def _tail(path: str) -> str | None:
