@@ -77,23 +77,23 @@ class Witness:
     def _look(self, pidfd: int) -> Look:
         try:
             trail = signs.look(self._pid)
-            is_gone = self._has_ended(pidfd, trail)
+            is_gone = self._has_ended(pidfd)
         finally:
             if pidfd >= 0:
                 os.close(pidfd)
         return Look(is_gone=True) if is_gone else Look(trail=trail)
 
-    def _has_ended(self, pidfd: int, trail: Trail) -> bool:
+    def _has_ended(self, pidfd: int) -> bool:
         if self._pid == 0:
             return False
         if pidfd >= 0:
             state = select.poll()
             state.register(pidfd, select.POLLIN)
             return bool(state.poll(0))
-        if not trail.processes:
+        stat = signs.read_stat(self._pid)
+        if stat is None or not stat.alive:
             return True
-        _, started_at = trail.processes[0]
-        return self._connected_at is not None and started_at > self._connected_at
+        return self._connected_at is not None and stat.start_ticks > self._connected_at
 
 
 class Peer(Struct, frozen=True, kw_only=True):
