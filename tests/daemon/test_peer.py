@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-import subprocess
+import subprocess  # noqa: TID251 - real processes at the other end
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +86,7 @@ async def test_who_has_ended_is_gone(
         if is_reaped:
             child.wait()
         else:
-            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222
 
         found = await (told if has_pidfd else Witness(told.pid)).look()
 
