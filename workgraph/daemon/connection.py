@@ -17,6 +17,7 @@ from typing import Final
 
 import anyio
 import anyio.abc
+from msgspec import Struct
 
 from workgraph import wire
 from workgraph.daemon import json_lines, wg_calls
@@ -27,19 +28,29 @@ from workgraph.daemon.streams import ClientGone, Streams
 from workgraph.graph.errors import EXIT_TRY_LATER
 from workgraph.logs import Logger
 
-#: How long the rest of a line, or of a call, may take to arrive.
-ARRIVAL_S: Final = 30.0
-MAX_CONNECTIONS: Final = 1000
-#: Beyond the limit this many may connect to be told so; more are closed at once.
-SPARE_CONNECTIONS: Final = 100
-#: Where all are taken, one that has asked for nothing for so long makes room.
-IDLE_S: Final = 10.0
-#: What all connections together may have sent and not had answered.
-MAX_UNREAD_BYTES: Final = 64 * 1024 * 1024
 #: Below this a connection is not counted in that.
 _FEW_BYTES: Final = 64 * 1024
 #: Above this a handler waits before it writes more to a connection.
 WRITE_BUFFER_BYTES: Final = 32 * 1024
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """How much clients may take."""
+
+    #: How many connections are served.
+    connections: int = 1000
+    #: Beyond that this many may connect to be told so; more are closed at once.
+    spare: int = 100
+    #: Where all are taken, one that has said nothing for so long makes room.
+    idle_s: float = 10.0
+    #: How long the rest of a line, or of a call, may take to arrive.
+    arrival_s: float = 30.0
+    #: What all connections together may have sent and not had answered.
+    unread_bytes: int = 64 * 1024 * 1024
+
+
+#: What a daemon allows.
+BOUNDS: Final = Bounds()
 
 
 class Clients:
@@ -48,24 +59,17 @@ class Clients:
     Args:
         handler: What is served.
         owner_uid: Who may connect, besides root.
-        most: How many connections are served.
         log: The daemon's log.
-        arrival_s: How long the rest of a line, or of a call, may take to arrive.
+        bounds: How much they may take.
     """
 
     def __init__(
-        self,
-        handler: Handler,
-        owner_uid: int,
-        most: int,
-        log: Logger,
-        arrival_s: float = ARRIVAL_S,
+        self, handler: Handler, owner_uid: int, log: Logger, bounds: Bounds
     ) -> None:
         self.handler = handler
         self.log = log
         self.owner_uid = owner_uid
-        self.most = most
-        self.arrival_s = arrival_s
+        self.bounds = bounds
         self.is_closing = False
         self._connections: set[Connection] = set()
         self._emptied = anyio.Event()
@@ -74,9 +78,10 @@ class Clients:
         """Count a connection; whether it is to be kept, if only to be refused."""
         if connection.peer.uid not in {0, self.owner_uid} or self.is_closing:
             return False
-        if len(self._connections) >= self.most:
+        bounds = self.bounds
+        if len(self._connections) >= bounds.connections:
             self._make_room()
-        if len(self._connections) >= self.most + SPARE_CONNECTIONS:
+        if len(self._connections) >= bounds.connections + bounds.spare:
             return False
         self._connections.add(connection)
         return True
@@ -84,12 +89,17 @@ class Clients:
     @property
     def is_full(self) -> bool:
         """Whether there are more than may be served."""
-        return len(self._connections) > self.most
+        return len(self._connections) > self.bounds.connections
+
+    @property
+    def arrival_s(self) -> float:
+        """How long the rest of a line, or of a call, may take to arrive."""
+        return self.bounds.arrival_s
 
     @property
     def refusal(self) -> str:
         """What one connection too many is told."""
-        return f"the daemon has {self.most} connections already"
+        return f"the daemon has {self.bounds.connections} connections already"
 
     def leave(self, connection: "Connection") -> None:
         """Forget a connection that was lost."""
@@ -101,7 +111,7 @@ class Clients:
         """Turn away who has sent most, while all together have sent too much."""
         sizes = {one: len(one.received.data) for one in self._connections}
         held = sum(size for size in sizes.values() if size > _FEW_BYTES)
-        if held > MAX_UNREAD_BYTES:
+        if held > self.bounds.unread_bytes:
             largest = max(sizes, key=sizes.__getitem__)
             largest.turn_away("the daemon holds too much that has not arrived whole")
 
@@ -126,10 +136,8 @@ class Clients:
         """Hang up on whoever has been idle longest, and long enough."""
         idle = [one for one in self._connections if one.is_idle]
         oldest = min(idle, key=lambda one: one.active_at, default=None)
-        if (
-            oldest is not None
-            and oldest.active_at < asyncio.get_running_loop().time() - IDLE_S
-        ):
+        since = asyncio.get_running_loop().time() - self.bounds.idle_s
+        if oldest is not None and oldest.active_at <= since:
             self.leave(oldest)
             oldest.transport.abort()
 

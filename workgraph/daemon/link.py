@@ -13,8 +13,11 @@ class Around(Protocol):
 
     handler: Handler
     log: Logger
-    #: How long the rest of a line, or of a call, may take to arrive.
-    arrival_s: float
+
+    @property
+    def arrival_s(self) -> float:
+        """How long the rest of a line, or of a call, may take to arrive."""
+        ...
 
     @property
     def refusal(self) -> str:

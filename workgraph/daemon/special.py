@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -374,16 +375,18 @@ def _hash(named: str) -> records.HashedFile:
     path = os.path.normpath(named)
     digest = hashlib.sha256()
     size = 0
+    hint = "an artifact is a file that exists"
     try:
-        with open(path, "rb") as file:
+        # not to wait for the other end of a pipe
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise UserError(f"{path} is not a plain file", hint=hint)
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
                 size += len(chunk)
     except OSError as error:
-        raise UserError(
-            f"{path} can't be read: {error.strerror}",
-            hint="an artifact is a file that exists",
-        ) from error
+        raise UserError(f"{path} can't be read: {error.strerror}", hint=hint) from error
     return records.HashedFile(path=path, sha256=digest.hexdigest(), size=size)
 
 
