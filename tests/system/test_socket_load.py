@@ -15,8 +15,10 @@ from tests.system.project import Project, a_project
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
 
-#: What `wg task-status` may take, the start of Python with it.
+#: What `wg task-status` may take, the start of Python with it; on a machine that has
+#: much else to do, so many times what it took before.
 MOST_S = 0.1
+MOST_TIMES = 3
 #: What may be held on behalf of clients that behave as these do.
 MOST_MB = 40
 IDLE = 500
@@ -29,8 +31,7 @@ class Daemon:
         self.project = project
         self.pid = project.start_daemon().pid
         self.path = str(project.folder / ".wg" / "wgd.sock")
-        for _ in range(5):
-            project.wg("task-status", "t")
+        self.usual_s = self.status_s()
         self.usual_mb = self.resident_mb()
 
     def connect(self) -> socket.socket:
@@ -45,14 +46,18 @@ class Daemon:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-    def check(self) -> None:
-        """Asserts that it answers as quickly and is as small as before."""
+    def status_s(self) -> float:
+        """How long `wg task-status` takes, the middle one of nine."""
         taken = []
         for _ in range(9):
             began = time.monotonic()
             assert self.project.wg("task-status", "t") == "open\n"
             taken.append(time.monotonic() - began)
-        assert statistics.median(taken) < MOST_S, taken
+        return statistics.median(taken)
+
+    def check(self) -> None:
+        """Asserts that it answers as quickly and is as small as before."""
+        assert self.status_s() < max(MOST_S, self.usual_s * MOST_TIMES)
         assert self.resident_mb() < self.usual_mb + MOST_MB
 
 
@@ -61,6 +66,7 @@ def a_daemon(tmp_path: Path) -> Iterator[Daemon]:
     """A daemon with one task, which nobody works on."""
     with a_project(tmp_path / "p") as project:
         project.wg("add", "t", "--paused")
+        project.wg("add", "big", "--paused", "-d", "-", stdin="x" * 20_000)
         yield Daemon(project)
 
 
@@ -106,7 +112,7 @@ def test_nesting_of_100000_levels_gets_an_error(tmp_path: Path) -> None:
 
 def test_500_clients_that_do_nothing_are_in_nobodys_way(tmp_path: Path) -> None:
     """Idle, half a request, half a call, a byte now and then, answers never read."""
-    request = b'{"cmd":"list"}\n'
+    request = b'{"cmd":"show","task":"big"}\n'
     with a_daemon(tmp_path) as daemon, ExitStack() as open_sockets:
         clients = [open_sockets.enter_context(daemon.connect()) for _ in range(IDLE)]
         daemon.check()
@@ -117,19 +123,14 @@ def test_500_clients_that_do_nothing_are_in_nobodys_way(tmp_path: Path) -> None:
                 case 1:
                     client.sendall(b"wg1 1000\n" + b"x" * 500)
                 case 2:
-                    # as many as the buffers of both sides take
-                    client.setblocking(False)
-                    try:
-                        while True:
-                            client.send(request * 100)
-                    except BlockingIOError:
-                        pass
+                    # some 600 kB of answers: more than the buffers take
+                    client.sendall(request * 30)
                 case _:
                     pass
         is_over = threading.Event()
 
         def drip() -> None:
-            while not is_over.wait(0.05):
+            while not is_over.wait(0.5):
                 for client in clients[3::5]:
                     client.send(b" ")
 
