@@ -127,6 +127,23 @@ def test_who_was_left_by_its_parent_is_looked_at_all_the_same(start: Start) -> N
     assert trail.named[0] == Named(agent="agent-3", gate="", wg_dir="/p")
 
 
+def test_ancestors_are_remembered_and_callers_are_not(start: Start) -> None:
+    """A number that is used again is another process: its start time differs."""
+    memory = signs.Memory()
+    pid = start(env={"WG_AGENT_ID": "agent-3", "WG_DIR": "/p"})
+    stat = signs.read_stat(pid)
+    assert stat is not None
+
+    first = signs.look(pid, memory)
+
+    assert signs.look(pid, memory) == first == signs.look(pid)
+    assert memory.signs_of(pid, stat.start_ticks).named == first.named[0]
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert memory.signs_of(pid, stat.start_ticks).named == first.named[0]
+    assert memory.signs_of(pid, stat.start_ticks + 1).named is None
+
+
 def test_nobody_shows_nothing() -> None:
     """A number that is no process's."""
     assert signs.look(2**22 - 1) == signs.Trail()

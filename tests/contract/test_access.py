@@ -16,7 +16,7 @@ import pytest
 
 from tests.core import OPERATOR, Core, running_core
 from tests.invariants import Rows, dump
-from workgraph.agents.signs import Named, Trail
+from workgraph.agents.signs import Memory, Named, Trail
 from workgraph.commands.access import REACH, Reach
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.peer import Look, Peer, Witness
@@ -87,8 +87,9 @@ class Seen(Witness):
         super().__init__(0)
         self._look_found = look
 
-    async def look(self) -> Look:
+    async def look(self, memory: Memory | None = None) -> Look:
         """What the test says."""
+        del memory
         return self._look_found
 
 

@@ -20,6 +20,8 @@ _DEAD: Final = frozenset({"Z", "X", "x"})
 #: More ancestors than any caller has, and more open files than need be looked at.
 _MOST_ANCESTORS: Final = 64
 _MOST_FILES: Final = 1024
+#: How many ancestors of callers are remembered.
+_MOST_KNOWN: Final = 1000
 _FOLDER: Final = re.compile(r"/agent-(\d{1,18})(?: \(deleted\))?")
 
 
@@ -48,6 +50,13 @@ class LockedFolder(Struct, frozen=True, kw_only=True):
     path: str
     device: int
     inode: int
+
+
+class Signs(Struct, frozen=True, kw_only=True):
+    """What one process has of an agent."""
+
+    named: Named | None
+    locked: tuple[LockedFolder, ...]
 
 
 class Trail(Struct, frozen=True, kw_only=True):
@@ -114,31 +123,57 @@ def locked_folders(pid: int) -> Iterator[LockedFolder]:
                 )
 
 
-def look(pid: int) -> Trail:
+class Memory:
+    """What earlier looks have found at processes that were ancestors of callers.
+
+    Shells, terminals and the like are met again with each call. What an ancestor of a
+    caller has inherited by then stays as it is: nobody becomes an agent's later. Safe
+    to be used by several threads.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, int], Signs] = {}
+
+    def signs_of(self, pid: int, start_ticks: int) -> Signs:
+        """The signs of a process, looked for unless they are known."""
+        found = self._found.get((pid, start_ticks))
+        if found is None:
+            if len(self._found) >= _MOST_KNOWN:
+                self._found.clear()
+            found = self._found[pid, start_ticks] = read_signs(pid)
+        return found
+
+
+def read_signs(pid: int) -> Signs:
+    """Looks at one process."""
+    return Signs(named=read_named(pid), locked=tuple(locked_folders(pid)))
+
+
+def look(pid: int, memory: Memory | None = None) -> Trail:
     """Looks at a process and at its ancestors. Blocks for some tenths of a millisecond.
 
     Ancestors that are gone, and what of others can't be looked into, are passed over.
     """
+    memory = memory or Memory()
     processes: list[tuple[int, int]] = []
     sessions: set[int] = set()
-    named: list[Named] = []
-    locked: list[LockedFolder] = []
+    found: list[Signs] = []
     stat = read_stat(pid)
     while stat is not None and len(processes) < _MOST_ANCESTORS:
         # init adopts everybody's orphans: it says nothing of any of them
         if pid == 1 and processes:
             break
+        # the caller itself is met once
+        known = memory.signs_of(pid, stat.start_ticks) if processes else read_signs(pid)
+        found.append(known)
         processes.append((pid, stat.start_ticks))
         sessions.add(stat.session)
-        if (said := read_named(pid)) is not None and said not in named:
-            named.append(said)
-        locked.extend(one for one in locked_folders(pid) if one not in locked)
         pid, stat = _parent(pid, stat)
     return Trail(
         processes=tuple(processes),
         sessions=frozenset(sessions),
-        named=tuple(named),
-        locked=tuple(locked),
+        named=tuple({one.named: None for one in found if one.named is not None}),
+        locked=tuple({lock: None for one in found for lock in one.locked}),
     )
 
 

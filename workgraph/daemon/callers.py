@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import anyio.to_thread
 
 from workgraph.agents import kill, signs
-from workgraph.agents.signs import LockedFolder, Named, Trail
+from workgraph.agents.signs import LockedFolder, Memory, Named, Trail
 from workgraph.commands.access import Origin, Reach, check_origin, reach_of
 from workgraph.commands.context import Caller
 from workgraph.daemon.engine import Engine
@@ -46,6 +46,7 @@ class Callers:
         self._wg_dir = wg_dir
         #: Whose children are the machinery's.
         self._daemon = os.getpid() if engine.mode.is_daemon else None
+        self._memory = Memory()
         self._seen: WeakKeyDictionary[Witness, Origin] = WeakKeyDictionary()
 
     async def identify(self, request: r.AnyRequest, name: str, peer: Peer) -> Caller:
@@ -78,7 +79,7 @@ class Callers:
             return self._seen[witness]
         clock = self._engine.clock
         origin = await find_origin(
-            await peer.look(),
+            await peer.look(self._memory),
             self._wg_dir,
             self._daemon,
             lambda job: self._engine.store.read(job, clock.now()),

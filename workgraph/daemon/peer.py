@@ -19,7 +19,7 @@ import anyio.to_thread
 from msgspec import Struct
 
 from workgraph.agents import signs
-from workgraph.agents.signs import Trail
+from workgraph.agents.signs import Memory, Trail
 
 #: `SO_PEERPIDFD` of asm-generic/socket.h; `socket` has no name for it.
 _SO_PEERPIDFD: Final = 77
@@ -62,21 +62,25 @@ class Witness:
         self._connected_at = connected_at
         self._found: Look | None = None
 
-    async def look(self) -> Look:
-        """What tells whose it is; blocks nobody."""
+    async def look(self, memory: Memory | None = None) -> Look:
+        """What tells whose it is; blocks nobody.
+
+        Args:
+            memory: What is known of the ancestors of other callers.
+        """
         if self._found is None:
             pidfd = self._open_pidfd() if self._open_pidfd is not None else -1
             self._found = Look(is_gone=True)
             if pidfd is not None:
                 with anyio.move_on_after(_LOOK_S):
                     self._found = await anyio.to_thread.run_sync(
-                        self._look, pidfd, abandon_on_cancel=True
+                        self._look, pidfd, memory, abandon_on_cancel=True
                     )
         return self._found
 
-    def _look(self, pidfd: int) -> Look:
+    def _look(self, pidfd: int, memory: Memory | None) -> Look:
         try:
-            trail = signs.look(self._pid)
+            trail = signs.look(self._pid, memory)
             is_gone = self._has_ended(pidfd)
         finally:
             if pidfd >= 0:
@@ -104,9 +108,9 @@ class Peer(Struct, frozen=True, kw_only=True):
     gid: int
     witness: Witness | None = None
 
-    async def look(self) -> Look:
+    async def look(self, memory: Memory | None = None) -> Look:
         """What tells whose process it is."""
-        return await (self.witness or Witness(self.pid)).look()
+        return await (self.witness or Witness(self.pid)).look(memory)
 
 
 def peer_of(sock: socket.socket) -> Peer:
