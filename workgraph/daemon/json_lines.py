@@ -4,7 +4,6 @@ A line that is too long, that takes too long to arrive or that is not understood
 error; after all but the second the connection goes on.
 """
 
-import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
@@ -51,24 +50,32 @@ def error_line(code: str, message: str, hint: str = "") -> bytes:
 async def _receive_line(link: Link) -> bytes | None:
     """The next line, its last one without its end; null when there is none."""
     data = link.received.data
-    until = math.inf
+    until: float | None = None
     while (line := _next_line(link)) is None:
         link.is_idle = True
-        if data and until == math.inf:
+        if data and until is None:
             until = anyio.current_time() + link.clients.arrival_s
-        with anyio.CancelScope(deadline=until) as limit:
-            if await link.wait_received():
-                continue
-        if limit.cancelled_caught:
+        has_more = await _wait_received(link, until)
+        if has_more is None:
             allowed = f"{link.clients.arrival_s:g} s"
             message = f"a request has to arrive within {allowed} of its first byte"
             link.write(error_line(_BAD, message))
             return None
-        line = bytes(data)
-        data.clear()
-        # Cut off, unless its sender still waits for the answer.
-        return None if link.gone.is_set() or not line else line
+        if not has_more:
+            line = bytes(data)
+            data.clear()
+            # Cut off, unless its sender still waits for the answer.
+            return None if link.gone.is_set() or not line else line
     return line
+
+
+async def _wait_received(link: Link, until: float | None) -> bool | None:
+    """Whether more has come; null when it took too long."""
+    if until is None:
+        return await link.wait_received()
+    with anyio.CancelScope(deadline=until):
+        return await link.wait_received()
+    return None
 
 
 def _next_line(link: Link) -> bytes | None:
