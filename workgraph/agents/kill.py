@@ -25,15 +25,13 @@ import anyio
 import anyio.to_thread
 from msgspec import Struct
 
+from workgraph.agents.signs import Stat, locked_folders, read_named, read_stat
 from workgraph.graph.model import ProcessId
 
 #: How long the search goes on before what is left is called a leftover.
 LIMIT_S: Final = 30.0
 #: Between two passes, at most; it ends early when what was killed is gone.
 _PASS_MS: Final = 100
-#: Of what follows the name: state, ppid, group, session, and 15 more.
-_START_FIELD: Final = 19
-_DEAD: Final = frozenset({"Z", "X", "x"})
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -53,34 +51,10 @@ class Target(Struct, frozen=True, kw_only=True):
     own_session: bool = True
 
 
-class Stat(Struct, frozen=True, kw_only=True):
-    """What is used of `/proc/PID/stat`."""
-
-    alive: bool
-    group: int
-    session: int
-    start_ticks: int
-
-
 def read_boot_id() -> str:
     """The id of this boot."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
-
-
-def read_stat(pid: int) -> Stat | None:
-    """Reads a process, or null when there is none of that number."""
-    line = _read(f"/proc/{pid}/stat")
-    # the name in parentheses may hold anything, parentheses included
-    fields = line[line.rfind(b")") + 2 :].split()
-    if len(fields) <= _START_FIELD:
-        return None
-    return Stat(
-        alive=fields[0].decode() not in _DEAD,
-        group=int(fields[2]),
-        session=int(fields[3]),
-        start_ticks=int(fields[_START_FIELD]),
-    )
 
 
 def is_alive(process: ProcessId, boot_id: str) -> bool:
@@ -230,7 +204,7 @@ class _Marks:
             if (wrapper := wrappers.get(t.agent))
             and _is_session_ours(wrapper, gone_too=t.own_session)
         }
-        self._ids = {f"agent-{t.agent}".encode(): t for t in targets}
+        self._ids = {f"agent-{t.agent}": t for t in targets}
         self._folders = {key: t.agent for t in targets if (key := _folder_key(t))}
 
     def owner(self, pid: int, stat: Stat) -> int | None:
@@ -244,31 +218,20 @@ class _Marks:
         return agent
 
     def _by_environment(self, pid: int) -> int | None:
-        environ = _read(f"/proc/{pid}/environ")
-        if b"WG_AGENT_ID=" not in environ:
-            return None
-        pairs = (entry.partition(b"=") for entry in environ.split(b"\0"))
-        entries = {name: value for name, _, value in pairs}
-        target = self._ids.get(entries.get(b"WG_AGENT_ID", b""))
-        if target is None or not (where := entries.get(b"WG_DIR")):
+        said = read_named(pid)
+        target = self._ids.get(said.agent) if said is not None else None
+        if said is None or target is None or not said.wg_dir:
             return None
         # the `.wg` folder, or the one that contains it
         project = os.path.dirname(os.path.dirname(os.path.realpath(target.folder)))
-        named = os.path.realpath(os.fsdecode(where))
+        named = os.path.realpath(said.wg_dir)
         return target.agent if named in (project, os.path.dirname(project)) else None
 
     def _by_lock(self, pid: int) -> int | None:
-        with suppress(OSError):
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                with suppress(OSError):
-                    path = f"/proc/{pid}/fd/{fd}"
-                    # by name first: a stat could hang on a dead network file system
-                    if "/agent-" not in os.readlink(path):
-                        continue
-                    stat = os.stat(path)
-                    agent = self._folders.get((stat.st_dev, stat.st_ino))
-                    if agent is not None and _is_locked(pid, fd):
-                        return agent
+        for folder in locked_folders(pid):
+            agent = self._folders.get((folder.device, folder.inode))
+            if agent is not None:
+                return agent
         return None
 
 
@@ -338,28 +301,3 @@ def _folder_key(target: Target) -> tuple[int, int] | None:
         return os.stat(os.path.dirname(target.folder)).st_dev, target.inode
     except OSError:
         return None
-
-
-def _is_locked(pid: int, fd: str) -> bool:
-    """The kernel names the locks of a descriptor, the inherited ones, too."""
-    info = _read(f"/proc/{pid}/fdinfo/{fd}")
-    return any(b"FLOCK" in x and b"WRITE" in x for x in info.split(b"\n"))
-
-
-def _read(path: str) -> bytes:
-    """A file of `/proc`, or nothing when it is gone or not ours to read."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return b""
-    try:
-        parts = []
-        while part := os.read(fd, 65536):
-            parts.append(part)
-            if path.endswith("/stat"):  # one line, one read
-                break
-        return b"".join(parts)
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)

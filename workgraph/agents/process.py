@@ -27,7 +27,7 @@ import anyio
 import anyio.to_thread
 from msgspec import structs
 
-from workgraph.agents import kill, wrapper
+from workgraph.agents import kill, signs, wrapper
 from workgraph.agents.kill import Target
 from workgraph.agents.wrapper import (
     Adopted,
@@ -256,7 +256,7 @@ class RealLauncher:
 
     def _identify(self, child: Process) -> ProcessId:
         # reaped already: its number may be another's
-        found = kill.read_stat(child.pid) if child.returncode is None else None
+        found = signs.read_stat(child.pid) if child.returncode is None else None
         return ProcessId(
             pid=child.pid,
             boot_id=self._boot_id,

@@ -12,7 +12,7 @@ from workgraph.graph.replies import Reply, TaskData
 from workgraph.graph.status import Cause, Status
 from workgraph.graph.views import RetryPolicy
 from workgraph.settings import Settings
-from workgraph.store import agent_reads, agents, reads
+from workgraph.store import agent_reads, agents, history, reads
 from workgraph.store.database import Tx
 
 
@@ -99,7 +99,9 @@ def task_data(context: Context, task_id: str) -> TaskData:
 def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
     """Tasks as `--json` gives them, with their surroundings."""
     tx = context.tx
-    near = reads.Neighbours(tx, [task.id for task in tasks])
+    ids = [task.id for task in tasks]
+    near = reads.Neighbours(tx, ids)
+    late = history.late_results(tx, ids)
     return tuple(
         shapes.task_data(
             task,
@@ -110,6 +112,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
             max_attempts_default=context.settings.retry.max_attempts,
             retry_on_default=context.settings.retry.on,
             holder=_person_holding(tx, task),
+            late=late.get(task.id, ()),
         )
         for task in tasks
     )

@@ -29,6 +29,13 @@ def task_page(task: TaskData, style: Style) -> str:
         *section("Description", block(task.description)),
         *section("Prompt", block(task.prompt or "")),
         *section("Summary", block(task.summary or "")),
+        *section(
+            "Said after its end",
+            [
+                escape_line(f"{one.agent} ({style.moment(one.at)}): {one.message}")
+                for one in task.late
+            ],
+        ),
         *section("After", [_edge(edge.id, edge.on) for edge in task.after]),
         *section("Before", [escape_line(one) for one in task.before]),
         *section("Inputs", _texts(task.inputs)),

@@ -156,6 +156,13 @@ def _check_limits(context: Context, agent: Agent | None) -> int:
             f"{agent.id} has added {limits.max_new_tasks} tasks, the most it may",
             hint="do it within the task, or raise [agents].max_new_tasks",
         )
+    root = reads.root_of(context.tx, agent.task)
+    most = limits.max_descendants
+    if reads.count_below(context.tx, root, most) >= most:
+        raise ForbiddenError(
+            f"agents have added {most} tasks below {root}, the most they may",
+            hint="do it within the task, or raise [agents].max_descendants",
+        )
     return depth
 
 

@@ -21,6 +21,7 @@ from workgraph.agents.plan import (
     visible,
 )
 from workgraph.agents.process import LaunchOrder
+from workgraph.agents.redact import redact, secrets_in
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
 from workgraph.daemon.effects import Effect, RunGate, Spawn, StopProcess
@@ -106,7 +107,9 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
                     exit_code=fact.exit_code,
                     signal=fact.signal,
                     outcome=fact.outcome,
-                    reason=fact.reason,
+                    # it may have the last words of the agent in it
+                    reason=fact.reason
+                    and redact(fact.reason, secrets_in(host.grounds.host.env)),
                     counted=not fact.never_started,
                 ),
             )

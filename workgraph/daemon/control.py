@@ -12,11 +12,10 @@ import msgspec
 
 from workgraph import __version__
 from workgraph.commands import local
-from workgraph.daemon import lock
+from workgraph.daemon import callers, lock
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.detach import start_detached
 from workgraph.graph.errors import (
-    ForbiddenError,
     UserError,
     WorkgraphError,
     system_refusal,
@@ -44,7 +43,7 @@ async def start(
     holder = daemon_of(wg_dir)
     if holder is not None and await does_answer(path):
         return Reply(data=DoneData(message=f"it runs already (pid {holder.pid})"))
-    refuse_agent(env, "to start the service")
+    await callers.refuse_agent(wg_dir, env, "to start the service")
     # -P: what lies in the project's folder is not to be imported.
     argv = [sys.executable, "-P", "-m", "workgraph.daemon"]
     argv += ["--dir", os.fspath(wg_dir), *daemon_options(request)]
@@ -121,19 +120,6 @@ def daemon_options(request: local.StartOptions) -> list[str]:
     if request.max_agents is not None:
         options += ["--max-agents", str(request.max_agents)]
     return options
-
-
-def refuse_agent(env: Mapping[str, str], what: str) -> None:
-    """Keeps an agent from what is the operator's, where no daemon could.
-
-    Raises:
-        ForbiddenError: The caller carries an agent's token.
-    """
-    if env.get("WG_TOKEN"):
-        raise ForbiddenError(
-            f"an agent may not do that: it is the operator's {what}",
-            hint="an agent speaks for its own attempt alone",
-        )
 
 
 async def _wait_for_daemon(wg_dir: Path, path: str) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import anyio
 import anyio.to_thread
 
+from workgraph.agents.redact import redact, secrets_in
 from workgraph.graph.model import Record
 from workgraph.graph.times import format_duration
 
@@ -88,7 +89,8 @@ async def _run_command(command: str, order: RunGate) -> str | None:
         if how is None:
             return None
         tail = await anyio.to_thread.run_sync(_tail, output)
-    return f"--verify {command!r} {how}" + (f":\n{tail}" if tail else "")
+    said = redact(tail, secrets_in(order.env))
+    return f"--verify {command!r} {how}" + (f":\n{said}" if said else "")
 
 
 def _tail(output: BinaryIO) -> str:

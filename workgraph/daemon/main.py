@@ -21,7 +21,7 @@ from workgraph.agents.setup import install_child_watcher, raise_open_files
 from workgraph.commands import parse
 from workgraph.commands.context import Caller
 from workgraph.commands.render import render_error
-from workgraph.daemon import lock, project
+from workgraph.daemon import callers, lock, project
 from workgraph.daemon.activation import find_place
 from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
@@ -163,6 +163,7 @@ async def serving(
 async def run_daemon(options: Options, handover: Handover) -> int:
     """Serves until SIGTERM, SIGINT or a request to shut down."""
     wg_dir = locate(options.directory, handover.env)
+    await callers.refuse_agent(wg_dir, handover.env, "to start the daemon")
     async with serving(wg_dir, options, handover, terminal=os.isatty(2)) as daemon:
         parse.warm()
         notify = daemon.notify

@@ -17,7 +17,7 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from workgraph.commands import local
-from workgraph.daemon import control, lock
+from workgraph.daemon import callers, control, lock
 from workgraph.daemon.systemctl import Systemctl
 from workgraph.daemon.unit_files import (
     forget_options,
@@ -68,7 +68,7 @@ async def install(wg_dir: Path, env: Mapping[str, str]) -> Reply:
     Raises:
         UserError: There is no systemd, or a file that is not ours is in the way.
     """
-    control.refuse_agent(env, "to install the service")
+    await callers.refuse_agent(wg_dir, env, "to install the service")
     systemctl = Systemctl.find(env)
     if systemctl is None:
         raise UserError(
@@ -115,7 +115,7 @@ async def uninstall(wg_dir: Path, env: Mapping[str, str]) -> Reply:
     Raises:
         UserError: systemctl could not.
     """
-    control.refuse_agent(env, "to uninstall the service")
+    await callers.refuse_agent(wg_dir, env, "to uninstall the service")
     units = units_of(wg_dir, env)
     folder = unit_folder(env)
     there = await anyio.to_thread.run_sync(units_there, folder, units)
@@ -165,7 +165,7 @@ async def start(
         reply = await control.start(wg_dir, request, env)
         note = _BY_HAND.format(pid=by_hand.pid)
         return replace(reply, notes=(*reply.notes, note))
-    control.refuse_agent(env, "to start the service")
+    await callers.refuse_agent(wg_dir, env, "to start the service")
     systemctl, units = managed.systemctl, managed.units
     runs = await systemctl.property_of(units.service, "ActiveState") == "active"
     if not runs:
@@ -197,7 +197,7 @@ async def stop(
     managed = await _find(wg_dir, env)
     if managed is None:
         return await control.stop(wg_dir, request, env)
-    control.refuse_agent(env, "to stop the service")
+    await callers.refuse_agent(wg_dir, env, "to stop the service")
     systemctl, units = managed.systemctl, managed.units
     holder = control.daemon_of(wg_dir)
     forget_options(systemctl.runtime_dir, units)
@@ -218,7 +218,7 @@ async def restart(
     managed = await _find(wg_dir, env)
     if managed is None:
         return await control.restart(wg_dir, request, env)
-    control.refuse_agent(env, "to restart the service")
+    await callers.refuse_agent(wg_dir, env, "to restart the service")
     how = local.StopService(kill_agents=request.kill_agents)
     await _end(managed, how, env)
     return await start(wg_dir, request, env)

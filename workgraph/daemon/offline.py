@@ -25,11 +25,12 @@ from workgraph.daemon import (
 )
 from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
-from workgraph.daemon.call import Call, Peer
+from workgraph.daemon.call import Call
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Mode
 from workgraph.daemon.main import carry_out, leave, locate
 from workgraph.daemon.notify import without_handover
+from workgraph.daemon.peer import Peer
 from workgraph.daemon.service import Service, style_of
 from workgraph.daemon.special import Identity, Special
 from workgraph.daemon.streams_local import LocalStreams

@@ -19,7 +19,7 @@ import msgspec
 from workgraph.commands import local
 from workgraph.commands.escape import escape_line
 from workgraph.commands.render import Style
-from workgraph.daemon import control, lock
+from workgraph.daemon import callers, control, lock
 from workgraph.daemon.call import Call
 from workgraph.daemon.main import Daemon, Options, serving
 from workgraph.daemon.notify import Handover
@@ -104,7 +104,7 @@ async def run_dispatcher(
     path = lock.socket_path(os.fspath(wg_dir), env)
     if await control.does_answer(path):
         return await _follow(path, request, progress)
-    control.refuse_agent(env, "to run the dispatcher")
+    await callers.refuse_agent(wg_dir, env, "to run the dispatcher")
     options = Options(
         directory=os.fspath(wg_dir),
         settings=request.settings,

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any, Final, cast, get_args
 
 import anyio
 import anyio.to_thread
+from msgspec import structs
 
 from workgraph import __version__
 from workgraph.agents.plan import Flags, plan_spawn, visible
@@ -21,6 +23,7 @@ from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.effects import Spawn
 from workgraph.daemon.engine import Engine
+from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
@@ -273,9 +276,10 @@ class Special:
 
         return await self._engine.read(plan, caller)
 
-    async def _output(self, request: r.GetOutput, caller: Caller) -> Reply:
+    async def locate_output(self, agent_id: str, caller: Caller) -> OutputData:
+        """Where an agent's output is, and whether more will come; nothing of it."""
         agent = await self._engine.read(
-            lambda context: agent_reads.by_id(context.tx, request.agent), caller
+            lambda context: agent_reads.by_id(context.tx, agent_id), caller
         )
         if agent.human:
             raise UserError(
@@ -283,17 +287,20 @@ class Special:
                 hint=f"wg log {agent.task} --list",
             )
         folder = self._engine.effects.folder(agent.number)
-        output, errors = await anyio.to_thread.run_sync(_read_output, folder)
-        return Reply(
-            data=OutputData(
-                agent=agent.id,
-                task=agent.task,
-                path=os.path.join(folder, "output.log"),
-                output=output,
-                stderr=errors,
-                ended=agent.status is AgentStatus.ENDED,
-            )
+        return OutputData(
+            agent=agent.id,
+            task=agent.task,
+            path=os.path.join(folder, "output.log"),
+            output="",
+            stderr=None,
+            ended=agent.status is AgentStatus.ENDED,
         )
+
+    async def _output(self, request: r.GetOutput, caller: Caller) -> Reply:
+        found = await self.locate_output(request.agent, caller)
+        hide = str if request.raw else hide_secrets(self._engine.host.grounds)
+        output, errors = await anyio.to_thread.run_sync(_read_output, found.path, hide)
+        return Reply(data=structs.replace(found, output=output, stderr=errors))
 
     async def _artifact(self, request: r.RecordArtifact, caller: Caller) -> Reply:
         path = request.path
@@ -375,22 +382,24 @@ def _hash(named: str) -> records.HashedFile:
     path = os.path.normpath(named)
     digest = hashlib.sha256()
     size = 0
+    hint = "an artifact is a file that exists"
     try:
-        with open(path, "rb") as file:
+        # not to wait for the other end of a pipe
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise UserError(f"{path} is not a plain file", hint=hint)
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
                 size += len(chunk)
     except OSError as error:
-        raise UserError(
-            f"{path} can't be read: {error.strerror}",
-            hint="an artifact is a file that exists",
-        ) from error
+        raise UserError(f"{path} can't be read: {error.strerror}", hint=hint) from error
     return records.HashedFile(path=path, sha256=digest.hexdigest(), size=size)
 
 
-def _read_output(folder: str) -> tuple[str, str | None]:
-    output = _tail(os.path.join(folder, "output.log"))
-    return output or "", _tail(os.path.join(folder, "stderr.log"))
+def _read_output(path: str, hide: Callable[[str], str]) -> tuple[str, str | None]:
+    errors = _tail(os.path.join(os.path.dirname(path), "stderr.log"))
+    return hide(_tail(path) or ""), None if errors is None else hide(errors)
 
 
 def _tail(path: str) -> str | None:

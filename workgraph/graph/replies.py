@@ -19,6 +19,18 @@ class ProgressData(Record, frozen=True, kw_only=True):
     at: str
 
 
+class LogData(Record, frozen=True, kw_only=True):
+    """An entry of a task's log, a worker's or the machinery's."""
+
+    at: str
+    by: str
+    agent: str | None
+    attempt: int | None
+    kind: str
+    message: str
+    percent: float | None
+
+
 class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     """A task as the world sees it: what was set, and what has come of it."""
 
@@ -44,6 +56,8 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     superseded_by: str | None
     reserved_for: str | None
     added_by: str | None
+    #: What attempts have said after their end; it changed nothing.
+    late: tuple[LogData, ...] = ()
     claimed_by: str | None
     claimed_at: str | None
     created_at: str
@@ -108,18 +122,6 @@ class WhyData(Record, frozen=True, kw_only=True):
     running: bool
     run: RunningData | None
     reasons: tuple[ReasonData, ...]
-
-
-class LogData(Record, frozen=True, kw_only=True):
-    """An entry of a task's log, a worker's or the machinery's."""
-
-    at: str
-    by: str
-    agent: str | None
-    attempt: int | None
-    kind: str
-    message: str
-    percent: float | None
 
 
 class ChangeData(Record, frozen=True, kw_only=True):

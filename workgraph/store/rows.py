@@ -45,7 +45,7 @@ _parked: Final = msgspec.json.Decoder(Parked).decode
 _failure: Final = msgspec.json.Decoder(Failure).decode
 _progress: Final = msgspec.json.Decoder(Progress).decode
 _usage: Final = msgspec.json.Decoder(Usage).decode
-_process: Final = msgspec.json.Decoder(ProcessId).decode
+decode_process: Final = msgspec.json.Decoder(ProcessId).decode
 _stop: Final = msgspec.json.Decoder(Stop).decode
 _pids: Final = msgspec.json.Decoder(tuple[int, ...]).decode
 _NO_USAGE: Final = Usage()
@@ -109,7 +109,7 @@ def decode_agent(row: Row) -> Agent:
         outcome=Outcome(row[9]) if row[9] else None,
         exit_code=row[10],
         signal=row[11],
-        process=_process(row[12]) if row[12] else None,
+        process=decode_process(row[12]) if row[12] else None,
         folder_inode=row[13],
         verdict=Outcome(row[14]) if row[14] else None,
         reason=row[15],

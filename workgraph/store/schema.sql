@@ -157,6 +157,8 @@ create table changes (
 
 -- reads.task_log
 create index changes_task on changes (task, seq) where task is not null;
+-- history.late_results: what attempts have said after their end
+create index changes_late on changes (task, seq) where kind = 'late_result';
 
 create table identities (
     id text primary key check (length(id) = 64),
