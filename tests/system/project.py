@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 BIN = Path(sys.executable).parent
 #: How long anything that is waited for may take before the test fails.
-PATIENCE_S = 30.0
+PATIENCE_S = 8.0
 
 
 class Project:
@@ -33,12 +33,16 @@ class Project:
         self.env |= dict(env or {})
         self._daemons: list[subprocess.Popen[bytes]] = []
 
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """What is really run for a command."""
+        return list(argv)
+
     def run(
         self, *argv: str, stdin: str | None = None, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs `wg` and gives its end, whatever it is."""
         return subprocess.run(
-            [str(BIN / "wg"), *argv],
+            self.command([str(BIN / "wg"), *argv]),
             cwd=self.folder,
             env=self.env | dict(env or {}),
             input=stdin,
