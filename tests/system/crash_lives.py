@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -109,9 +109,12 @@ class Lives:
         folder: An empty one.
         shell: What runs the wrappers of agents.
         kinds: More kinds of agents, as branches of shell code.
+        plant: The name of a defect that its daemons have (`crash_plants`).
     """
 
-    def __init__(self, folder: Path, shell: str = "", kinds: str = "") -> None:
+    def __init__(
+        self, folder: Path, shell: str = "", kinds: str = "", plant: str = ""
+    ) -> None:
         folder.mkdir(parents=True)
         self.den = Den()
         self.project = DenProject(folder / "p", self.den)
@@ -120,6 +123,7 @@ class Lives:
         #: Pids of agents, in the den, that the test has killed.
         self.killed: set[int] = set()
         self._shell = shell
+        self._plant = plant
         self._armed = folder / "armed"
         self._reached = folder / "reached"
         self._log = folder / "wgd.log"
@@ -128,7 +132,7 @@ class Lives:
         self.project.wg("init")
         config = self.project.folder / ".wg" / "config.toml"
         config.write_text(
-            "[dispatcher]\nmax_agents = 8\n[agents]\nkill_grace = '300ms'\n"
+            "[dispatcher]\nmax_agents = 8\n[agents]\nkill_grace = '150ms'\n"
             "[retry]\nbackoff = '20ms'\nmax_attempts = 3\n"
         )
 
@@ -156,6 +160,7 @@ class Lives:
             cwd=str(self.project.folder),
             env=self.project.env,
             shell=self._shell,
+            plant=self._plant,
         )
 
     def answers(self) -> bool:
@@ -259,6 +264,14 @@ class Lives:
             ) from error
         return self.task(task)
 
+    def wait_said_end(self, *tasks: str) -> None:
+        """Waits until agents have announced their ends."""
+        for task in tasks:
+            wait_for(
+                lambda task=task: bool(self.evidence.of_task(task, "ended")),  # type: ignore[misc]
+                f"{task} to end",
+            )
+
     def wait_started(self, task: str, times: int = 1) -> int:
         """Waits until an agent of a task has spoken; gives its pid in the den."""
         wait_for(
@@ -319,9 +332,11 @@ class Lives:
 
 
 @contextmanager
-def some_lives(folder: Path, shell: str = "", kinds: str = "") -> Iterator[Lives]:
+def some_lives(
+    folder: Path, shell: str = "", kinds: str = "", plant: str = ""
+) -> Iterator[Lives]:
     """A project in a den; nothing of it is left after the block."""
-    lives = Lives(folder, shell, kinds)
+    lives = Lives(folder, shell, kinds, plant)
     try:
         yield lives
     finally:
@@ -335,5 +350,3 @@ async def _check_database(path: Path) -> None:
     finally:
         await store.close()
 
-
-assert Callable

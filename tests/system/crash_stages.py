@@ -5,7 +5,7 @@ lives, and when the stage hands over it is on its way to fall. After the `yield`
 daemon lives, and the stage holds it to what must be true.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -36,27 +36,26 @@ esac
 """
 
 
-def run_stages(lives: Lives, points: list[Point], round_: int = 0) -> None:
+def run_stages(lives: Lives, points: Sequence[Point], round_: int = 0) -> None:
     """Kills a daemon at each point in turn; each next one settles what was left."""
-    pending: Iterator[None] | None = None
-    for number, point in enumerate(points):
-        lives.start(point.name, point.nth + round_ % point.times)
-        _finish(pending)
-        pending = STAGES[point.stage](lives, f"{point.name}-{round_}", point)
-        next(pending)
-        if lives.pid is not None:
-            lives.wait_fall(point.name)
-        assert number < len(points)
-    lives.start()
-    _finish(pending)
+    name, pending = "", iter(())
+    for point in (*points, None):
+        try:
+            nth = point.nth + round_ % point.times if point else 1
+            lives.start(point.name if point else "-", nth)
+            assert next(pending, "over") == "over", "a stage hands over once"
+            if point is None:
+                break
+            name = f"{point.name}-{round_}"
+            pending = STAGES[point.stage](lives, name, point)
+            next(pending)
+            if lives.pid is not None:
+                lives.wait_fall(point.name)
+        except AssertionError as error:
+            raise AssertionError(f"killed at {name}: {error}") from error
     lives.check()
     lives.wait_alone()
     assert lives.end() == 0
-
-
-def _finish(stage: Iterator[None] | None) -> None:
-    if stage is not None and next(stage, "over") != "over":
-        raise AssertionError("a stage hands over once")
 
 
 def _add(lives: Lives, task: str, point: Point) -> Iterator[None]:
@@ -246,11 +245,7 @@ def _boot(lives: Lives, task: str, point: Point) -> Iterator[None]:
     lives.kill()
     lives.tell(names[1], 7)
     lives.tell(names[2])
-    for name in names[1:]:
-        wait_for(
-            lambda name=name: bool(lives.evidence.of_task(name, "ended")),  # type: ignore[misc]
-            f"{name} to end",
-        )
+    lives.wait_said_end(*names[1:])
     lives.arm()
     lives.start(point.name, wait=False)
     yield

@@ -4,7 +4,7 @@
 
 sets the trap of a named point, or none for `-`, and runs the ordinary `wgd` or `wg`.
 Without arguments it does so again and again, as lines of JSON on its stdin ask, in
-children of its own, which spares each of them the imports; it says on stdout which pid
+children of its own, which spares each the imports and the making of the parser; it says on stdout which pid
 each has, and how it ended.
 """
 
@@ -16,8 +16,12 @@ import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from tests.system.crash_plants import PLANTS
 from tests.system.crash_points import BY_NAME, Trap
+import structlog
+
 from workgraph.agents.process import RealLauncher
+from workgraph.commands import parse
 from workgraph.daemon import main, offline
 
 PROGRAMS: Final = ("wgd", "wg")
@@ -47,6 +51,7 @@ def serve() -> None:
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     unread = b""
+    parse.warm()
     _tell(pid=os.getpid())
     while True:
         ready, _, _ = select.select([0, read], [], [])
@@ -85,6 +90,8 @@ def _become(order: dict[str, Any]) -> NoReturn:
     os.environ.update(order["env"])
     if order["shell"]:
         _use_shell(order["shell"])
+    if order["plant"]:
+        PLANTS[order["plant"]]()
     run(
         order["point"],
         order["nth"],

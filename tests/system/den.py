@@ -117,10 +117,12 @@ class Den:
         except AssertionError as error:
             raise AssertionError(f"{error}: {seen}") from error
 
-    def kill(self, pid: int, number: int) -> None:
-        """Signals a process by the number that it has in the den."""
+    def kill(self, *pids: int) -> None:
+        """Kills processes, or groups by negative numbers, all in one go."""
+        words = " ".join(map(str, pids))
         subprocess.run(
-            self.command(["/bin/kill", f"-{number}", str(pid)], Path("/")), check=True
+            self.command(["/bin/sh", "-c", f"kill -9 {words}"], Path("/")),
+            check=True,
         )
 
     def close(self) -> None:

@@ -17,6 +17,9 @@ from typing import Any, Final, NamedTuple
 #: Ends that the daemon itself brought about: the agent may have been cut short.
 _ENDED_BY_US: Final = frozenset({"killed", "timed-out", "stalled", "budget"})
 
+#: 128 + INT and 128 + PIPE.
+_CODES_LIKE_SIGNALS: Final = frozenset({130, 141})
+
 SCRIPT: Final = r"""#!/bin/sh
 # agent.sh KIND [ARG]: what an agent of the tests does; says so in the file of evidence.
 say() { printf '%s\n' "$WG_AGENT_ID $WG_ATTEMPT $$ $WG_TASK_ID $*" >>@EVIDENCE@; }
@@ -167,6 +170,9 @@ def _wrong_end(
         # It was cut short, by us, by the test, or by the fault that is tested.
         cut = outcome in _ENDED_BY_US or was_killed or signal is not None
         return None if cut else told
+    if signal is not None and (end.how, end.number) == ("exit", 128 + signal):
+        # of these two no shell says whether they are codes
+        return None if end.number in _CODES_LIKE_SIGNALS else told
     if end.how == "signal":
         # null where the shell did not say which one it was
         return None if signal in {end.number, None} and outcome != "lost" else told

@@ -13,7 +13,7 @@ from typing import Any
 
 BIN = Path(sys.executable).parent
 #: How long anything that is waited for may take before the test fails.
-PATIENCE_S = 8.0
+PATIENCE_S = 30.0
 
 
 class Project:
