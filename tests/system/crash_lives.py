@@ -183,6 +183,13 @@ class Lives:
         self._nursery.send(self.pid, number)
         return self.wait_end()
 
+    def outlive_massacre(self) -> None:
+        """Waits until everybody in the den is dead, and makes a new nursery."""
+        self.den.wait_empty("after a massacre")
+        self.pid = None
+        self._nursery.close()
+        self._nursery = Nursery(self.den)
+
     def send(self, number: int) -> None:
         """Signals the daemon."""
         assert self.pid is not None
@@ -240,13 +247,17 @@ class Lives:
         found = self.read("agents")
         return [agent for agent in found if task in {None, agent["task"]}]
 
-    def import_tasks(self, *tasks: Mapping[str, object]) -> int:
+    def import_tasks(
+        self, *tasks: Mapping[str, object], status: int | None = None
+    ) -> int:
         """Imports tasks in one request; gives the exit status of `wg`."""
         lines = [
             json.dumps({"kind": "task", "title": str(task["id"])} | dict(task))
             for task in tasks
         ]
-        return self.project.run("import", "-", stdin="\n".join(lines)).returncode
+        done = self.project.run("import", "-", stdin="\n".join(lines))
+        assert status in {None, done.returncode}, done.stderr
+        return done.returncode
 
     def add(self, task: str, *words: object, options: Sequence[str] = ()) -> None:
         """Adds a task whose agent does that."""
