@@ -1,4 +1,4 @@
-"""Defects that are planted into a daemon, to see that the matrix of crashes finds them."""
+"""Defects that are planted into a daemon, to see that the matrix finds them."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -12,12 +12,12 @@ from workgraph.daemon.engine import Engine
 
 
 def _ignore_locks() -> None:
-    """What the last daemon had not recorded as started is said never to have started."""
+    """What an earlier daemon left is said never to have started."""
 
     async def settle(*args: Any) -> Ended:
         return Ended(agent=args[1], fate=Fate.NEVER_STARTED)
 
-    RealLauncher.settle = settle  # type: ignore[method-assign]
+    RealLauncher.settle = settle  # type: ignore[method-assign, assignment]
 
 
 def _ignore_records() -> None:
@@ -32,12 +32,12 @@ def _ignore_records() -> None:
 
 
 def _forget_stops() -> None:
-    """Orders to end an agent that an earlier daemon has committed are not carried out."""
+    """Orders to end agents that an earlier daemon has committed are forgotten."""
 
     async def perform_stops(*_: Any) -> None:
         return
 
-    Engine.perform_stops = perform_stops  # type: ignore[method-assign]
+    Engine.perform_stops = perform_stops  # type: ignore[method-assign, assignment]
 
 
 def _leave_the_rest() -> None:

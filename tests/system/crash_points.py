@@ -1,28 +1,21 @@
 """The named points at which a daemon is killed: one table, with a sentence each.
 
-A point is a function of workgraph that is wrapped from outside, before or after what it
-does, in a process that then runs as ever (`crash_wgd`). The program knows nothing of it.
-Nothing happens until the point is armed, by a file; then the process sends itself KILL
-when the point is reached for the nth time, and has left a line that says so before.
+A point is a function of workgraph, before or after what it does. It is wrapped from
+outside (`crash_trap`) in a process that otherwise runs as ever (`crash_wgd`): the
+program knows nothing of it.
 """
+# ruff: noqa: E501 - the table has a row for each point
 
-import asyncio
-import functools
 import importlib
 import os
 import signal
-import threading
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, NoReturn
+from typing import Any, Final, Literal, NamedTuple
 
 from workgraph.agents import wrapper
-from workgraph.daemon.engine import Engine
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.status import Verb
-from workgraph.store.database import Store
 
 When = Literal["before", "after", "inside"]
 
@@ -196,131 +189,6 @@ POINTS: Final = tuple(
 )  # fmt: skip
 BY_NAME: Final = {point.name: point for point in POINTS}
 
-_current: Final[ContextVar[Transaction]] = ContextVar("transaction", default=Transaction())
-
-
-class Trap:
-    """Kills this process at a point, once it is armed.
-
-    Args:
-        armed: The file that arms it.
-        reached: The file that is told when it was reached.
-    """
-
-    def __init__(self, point: Point, nth: int, armed: Path, reached: Path) -> None:
-        self._point = point
-        self._left = nth
-        self._armed = armed
-        self._reached = reached
-        self._lock = threading.Lock()
-        self._transaction = Transaction()
-
-    def set(self) -> None:
-        """Wraps what has to be wrapped, in this process, for good."""
-        _wrap("workgraph.store.database:Store.transaction", self._watch_transaction)
-        _wrap("workgraph.daemon.engine:Engine.submit", _note_request)
-        _wrap("workgraph.daemon.service:Service.answer", _note_request)
-        _wrap(self._point.target, self._around)
-
-    def _around(self, function: Any) -> Any:
-        if self._point.when == "inside":
-            return self._inside_script(function)
-        if asyncio.iscoroutinefunction(function):
-
-            async def wrapped_async(*args: Any, **kwargs: Any) -> Any:
-                if self._point.when == "before":
-                    self._look(args, kwargs, None)
-                    return await function(*args, **kwargs)
-                result = await function(*args, **kwargs)
-                self._look(args, kwargs, result)
-                return result
-
-            return functools.wraps(function)(wrapped_async)
-
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            if self._point.when == "before":
-                self._look(args, kwargs, None)
-                return function(*args, **kwargs)
-            result = function(*args, **kwargs)
-            self._look(args, kwargs, result)
-            return result
-
-        return functools.wraps(function)(wrapped)
-
-    def _inside_script(self, function: Any) -> Any:
-        """Runs a script of SQL up to its COMMIT."""
-
-        def wrapped(connection: Any, script: str) -> Any:
-            if self._is_armed():
-                function(connection, script.rpartition("commit;")[0])
-            self._look((connection, script), {}, None)
-            return function(connection, script)
-
-        return wrapped
-
-    def _look(self, args: Any, kwargs: Any, result: Any) -> None:
-        if not self._is_armed():
-            return
-        if not self._point.only(Seen(args, kwargs, result, self._transaction)):
-            return
-        with self._lock:
-            self._left -= 1
-            if self._left:
-                return
-            self._fall()
-
-    def _fall(self) -> NoReturn:
-        line = f"{self._point.name} {os.getpid()}\n".encode()
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        os.write(os.open(self._reached, flags, 0o600), line)
-        os.kill(os.getpid(), signal.SIGKILL)
-        while True:
-            signal.pause()
-
-    def _is_armed(self) -> bool:
-        return self._armed.exists()
-
-    def _watch_transaction(self, function: Any) -> Any:
-        """Knows, in the database's thread, what the transaction there has done."""
-
-        async def wrapped(store: Store, job: Any, now: int) -> Any:
-            mine = _current.get()
-
-            def watched(tx: Any) -> Any:
-                result = job(tx)
-                self._transaction = mine._replace(
-                    kinds=frozenset(change.kind for change in tx.changes),
-                    verbs=frozenset(x.verb for x in tx.changes if x.verb),
-                )
-                return result
-
-            return await function(store, watched, now)
-
-        return wrapped
-
-
-def _note_request(function: Any) -> Any:
-    async def wrapped(owner: Any, request: Any, caller: Any) -> Any:
-        told = Transaction(request=request, from_agent=caller.agent is not None)
-        token = _current.set(told)
-        try:
-            return await function(owner, request, caller)
-        finally:
-            _current.reset(token)
-
-    return wrapped
-
-
-def _wrap(target: str, around: Callable[[Any], Any]) -> None:
-    """Puts something around a function where its callers look it up."""
-    owner, name, found = find(target)
-    if isinstance(found, classmethod):
-        setattr(owner, name, classmethod(around(found.__func__)))
-    elif isinstance(found, staticmethod):
-        setattr(owner, name, staticmethod(around(found.__func__)))
-    else:
-        setattr(owner, name, around(found))
-
 
 def find(target: str) -> tuple[Any, str, Any]:
     """The owner of a function, its name there, and the function.
@@ -335,6 +203,3 @@ def find(target: str) -> tuple[Any, str, Any]:
         owner = getattr(owner, one)
     found = vars(owner).get(name) if isinstance(owner, type) else None
     return owner, name, found if found is not None else getattr(owner, name)
-
-
-assert Engine  # wrapped by its name

@@ -1,8 +1,8 @@
-"""The work that leads a daemon to its end at a point, and what must be so afterwards.
+"""The work that leads a daemon to a point, and what must be so afterwards.
 
 A stage is a generator. Up to its `yield` it provokes: a daemon with an unarmed trap
-lives, and when the stage hands over it is on its way to fall. After the `yield` the next
-daemon lives, and the stage holds it to what must be true.
+lives, and when the stage hands over it is on its way to fall. After the `yield` the
+next daemon lives, and the stage holds it to what must be true.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +38,8 @@ esac
 
 def run_stages(lives: Lives, points: Sequence[Point], round_: int = 0) -> None:
     """Kills a daemon at each point in turn; each next one settles what was left."""
-    name, pending = "", iter(())
+    name = ""
+    pending: Iterator[None] = iter(())
     for point in (*points, None):
         try:
             nth = point.nth + round_ % point.times if point else 1
@@ -230,7 +231,9 @@ def _gate(lives: Lives, task: str, point: Point) -> Iterator[None]:
         lives.tell(task)
     _expect_done_once(lives, task)
     lives.wait_alone()
-    assert ran.read_text().count("ended") == (2 if point.name == "gate-before-commit" else 1)
+    assert ran.read_text().count("ended") == (
+        2 if point.name == "gate-before-commit" else 1
+    )
 
 
 def _boot(lives: Lives, task: str, point: Point) -> Iterator[None]:

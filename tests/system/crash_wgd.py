@@ -1,13 +1,14 @@
-"""`wgd`, or `wg` without a daemon, with a trap set: the entry of the crash-point matrix.
+"""`wgd`, or `wg` without a daemon, with a trap set: the entry of the matrix.
 
     python -m tests.system.crash_wgd POINT NTH ARMED REACHED PROGRAM [ARGUMENT...]
 
 sets the trap of a named point, or none for `-`, and runs the ordinary `wgd` or `wg`.
 Without arguments it does so again and again, as lines of JSON on its stdin ask, in
-children of its own, which spares each the imports and the making of the parser; it says on stdout which pid
-each has, and how it ended.
+children of its own, which spares each the imports and the making of the parser; it
+says on stdout which pid each has, and how it ended.
 """
 
+import importlib
 import json
 import os
 import select
@@ -17,9 +18,8 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from tests.system.crash_plants import PLANTS
-from tests.system.crash_points import BY_NAME, Trap
-import structlog
-
+from tests.system.crash_points import BY_NAME
+from tests.system.crash_trap import Trap
 from workgraph.agents.process import RealLauncher
 from workgraph.commands import parse
 from workgraph.daemon import main, offline
@@ -27,21 +27,21 @@ from workgraph.daemon import main, offline
 PROGRAMS: Final = ("wgd", "wg")
 
 
-def run(  # noqa: PLR0913 - what it is told
-    point: str,
-    nth: int,
-    armed: str,
-    reached: str,
-    program: str,
-    argv: list[str],
-) -> NoReturn:
+def run(trap: Trap | None, program: str, argv: list[str]) -> NoReturn:
     """Sets the trap and becomes the program."""
-    if point != "-":
-        Trap(BY_NAME[point], nth, Path(armed), Path(reached)).set()
+    if trap is not None:
+        trap.set()
     if program == "wg":
         offline.main(argv)
     sys.argv = [program, *argv]
     main.main()
+
+
+def make_trap(point: str, nth: int, armed: str, reached: str) -> Trap | None:
+    """The trap of a point by its name; none for `-`."""
+    if point == "-":
+        return None
+    return Trap(BY_NAME[point], nth, Path(armed), Path(reached))
 
 
 def serve() -> None:
@@ -52,6 +52,7 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     unread = b""
     parse.warm()
+    importlib.import_module("structlog")  # each daemon would load it when it starts
     _tell(pid=os.getpid())
     while True:
         ready, _, _ = select.select([0, read], [], [])
@@ -92,14 +93,8 @@ def _become(order: dict[str, Any]) -> NoReturn:
         _use_shell(order["shell"])
     if order["plant"]:
         PLANTS[order["plant"]]()
-    run(
-        order["point"],
-        order["nth"],
-        order["armed"],
-        order["reached"],
-        order["program"],
-        order["argv"],
-    )
+    trap = make_trap(order["point"], order["nth"], order["armed"], order["reached"])
+    run(trap, order["program"], order["argv"])
 
 
 def _use_shell(shell: str) -> None:
@@ -132,4 +127,4 @@ if __name__ == "__main__":
         serve()
     else:
         point, nth, armed, reached, program, *rest = sys.argv[1:]
-        run(point, int(nth), armed, reached, program, rest)
+        run(make_trap(point, int(nth), armed, reached), program, rest)

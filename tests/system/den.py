@@ -1,8 +1,9 @@
-"""A PID namespace for tests that let processes loose: it shows who is left, and is emptied.
+"""A PID namespace for tests that let processes loose: it shows who is left.
 
 What is started in a den can fork away, clear its environment, close its files and kill
 all that it sees: it can't leave. The namespace's first process reaps orphans, as init
-does; when it ends, by `close` or because this process is gone, the kernel kills the rest.
+does; when it ends, by `close` or because this process is gone, the kernel kills the
+rest.
 """
 
 import os
@@ -117,12 +118,22 @@ class Den:
         except AssertionError as error:
             raise AssertionError(f"{error}: {seen}") from error
 
-    def kill(self, *pids: int) -> None:
+    def resident_bytes(self, pid: int) -> int:
+        """The memory of a process; 0 when it is gone."""
+        try:
+            status = Path(f"/proc/{self.init}/root/proc/{pid}/status").read_text()
+        except OSError:
+            return 0
+        found = [x for x in status.splitlines() if x.startswith("VmRSS:")]
+        return int(found[0].split()[1]) * 1024 if found else 0
+
+    def kill(self, *pids: int, check: bool = True) -> None:
         """Kills processes, or groups by negative numbers, all in one go."""
         words = " ".join(map(str, pids))
         subprocess.run(
             self.command(["/bin/sh", "-c", f"kill -9 {words}"], Path("/")),
-            check=True,
+            check=check,
+            stderr=None if check else subprocess.DEVNULL,
         )
 
     def close(self) -> None:

@@ -28,6 +28,8 @@ die() { say ended signal "$1"; kill -"$1" $$; }
 # whether no agent of this task has come here before: not all attempts are started
 first() { mkdir "@FIFOS@/first-$WG_TASK_ID" 2>/dev/null; }
 wait_word() { read -r word <"@FIFOS@/$1"; }
+# what this agent does to its own record leaves nobody to tell its end
+attack() { say attacks; }
 say started
 kind=$1
 [ "$#" -eq 0 ] || shift
@@ -137,13 +139,15 @@ def compare(
         starts = [line for line in mine if line.what == "started"]
         if len(starts) > 1:
             doubled.append(f"{agent} started {len(starts)} times")
-        for line in mine:
-            if (line.task, line.attempt) != (row["task"], row["attempt"]):
-                misreported.append(f"{agent} said {line}, its row {row}")
+        misreported += [
+            f"{agent} said {line}, its row {row}"
+            for line in mine
+            if (line.task, line.attempt) != (row["task"], row["attempt"])
+        ]
         if row["status"] != "ended":
             continue
         end = next((line for line in mine if line.what == "ended"), None)
-        was_killed = any(line.pid in killed for line in mine)
+        was_killed = any(x.pid in killed or x.what == "attacks" for x in mine)
         wrong = _wrong_end(row, end, started=bool(starts), was_killed=was_killed)
         if wrong:
             misreported.append(f"{agent}: {wrong}")
@@ -189,8 +193,12 @@ def _run_again(
     """
     whole: dict[str, list[str]] = {}
     for agent, lines in said.items():
-        if any((line.what, line.how, line.number) == ("ended", "exit", 0) for line in lines):
+        if any(
+            (line.what, line.how, line.number) == ("ended", "exit", 0) for line in lines
+        ):
             task = lines[0].task
             if agent in rows and rows[agent]["outcome"] in {"done", "submitted"}:
                 whole.setdefault(task, []).append(agent)
-    return [f"{task} was done by {agents}" for task, agents in whole.items() if agents[1:]]
+    return [
+        f"{task} was done by {agents}" for task, agents in whole.items() if agents[1:]
+    ]

@@ -76,25 +76,26 @@ NASTY: Final = {
         "eval exec $(seq -s ' ' -f '%g>&-' 0 9); exec 3</dev/null; leave 0"
     ),
     "removes its folder": Nasty(
-        'rm -rf "$WG_DIR/agents/$WG_AGENT_ID"; leave 7', "failed", "failed", 7
+        'attack; rm -rf "$WG_DIR/agents/$WG_AGENT_ID"; leave 7', "failed", "failed", 7
     ),
     "replaces its folder": Nasty(
-        'cd "$WG_DIR/agents"; mv $WG_AGENT_ID .old-$WG_AGENT_ID; mkdir $WG_AGENT_ID;'
-        " echo 1 >$WG_AGENT_ID/run; echo 0 >>$WG_AGENT_ID/run; echo 0 >$WG_AGENT_ID/exit;"
+        'attack; cd "$WG_DIR/agents"; mv $WG_AGENT_ID .$WG_AGENT_ID;'
+        " mkdir $WG_AGENT_ID; cd $WG_AGENT_ID; echo 1 >run; echo 0 >>run; echo 0 >exit;"
         " leave 7",
         *("failed", "failed", 7),
     ),
     "makes its folder a file": Nasty(
-        'cd "$WG_DIR/agents"; rm -rf $WG_AGENT_ID; echo x >$WG_AGENT_ID; leave 7',
+        'attack; cd "$WG_DIR/agents"; rm -rf $WG_AGENT_ID; echo x >$WG_AGENT_ID;'
+        " leave 7",
         *("failed", "failed", 7),
     ),
     "writes nonsense into its record": Nasty(
-        'cd "$WG_DIR/agents/$WG_AGENT_ID"; head -c 100000 /dev/urandom >run;'
+        'attack; cd "$WG_DIR/agents/$WG_AGENT_ID"; head -c 100000 /dev/urandom >run;'
         " printf 'nothing\\n0\\n' >exit; leave 7",
         *("failed", "failed", 7),
     ),
     "makes its record a pipe": Nasty(
-        'cd "$WG_DIR/agents/$WG_AGENT_ID"; rm run; mkfifo run exit; leave 7',
+        'attack; cd "$WG_DIR/agents/$WG_AGENT_ID"; rm run; mkfifo run exit; leave 7',
         *("failed", "failed", 7),
     ),
     "floods with escapes": _done(
@@ -113,9 +114,7 @@ NASTY: Final = {
     ),
     "says done and exits with 7": Nasty("wg done; leave 7", "done", "done", 7),
     "reads its stdin": _done("cat >/dev/null; leave 0"),
-    "deletes the lock": _done(
-        'rm -f "$WG_DIR/wgd.lock"; leave 0'
-    ),
+    "deletes the lock": _done('rm -f "$WG_DIR/wgd.lock"; leave 0'),
     "leaves a session behind": _done(
         "setsid sleep 600 </dev/null >/dev/null 2>&1 & leave 0"
     ),
@@ -136,7 +135,9 @@ NASTY: Final = {
         ' setsid sh -c "$2" x $(($1 - 1)) "$2" & }; sleep 600\';'
         ' setsid sh -c "$bomb" x 4 "$bomb" </dev/null >/dev/null 2>&1 & leave 0'
     ),
-    "starts a daemon of its own": _done('wgd && leave 9; wgd --dir "$WG_DIR" || leave 0'),
+    "starts a daemon of its own": _done(
+        'wgd && leave 9; wgd --dir "$WG_DIR" || leave 0'
+    ),
     "stops the service": _done("wg service stop || leave 0; leave 9"),
 }
 
@@ -149,8 +150,6 @@ def name_of(kind: str) -> str:
 #: All of them as branches of `agent.sh`.
 KINDS: Final = "\n".join(
     (
-        # what this agent does to its own record leaves nobody to tell its end
-        "attack() { say attacks; }",
         "case $kind in",
         *(f"{name_of(kind)}) {nasty.does} ;;" for kind, nasty in NASTY.items()),
         "esac",

@@ -141,9 +141,11 @@ def a_project(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Pr
         project.close()
 
 
-def wait_for(fact: Callable[[], bool], what: str) -> None:
+def wait_for(
+    fact: Callable[[], bool], what: str, patience_s: float = PATIENCE_S
+) -> None:
     """Returns when a fact is so; asks ever more rarely, up to ten times a second."""
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + patience_s
     pause = 0.002
     while not fact():
         assert time.monotonic() < until, f"waited in vain for {what}"

@@ -1,4 +1,4 @@
-"""Agents whose end no daemon has seen: the next one says what it was, and nothing is left.
+"""Agents whose end no daemon has seen: the next one says what it was.
 
 For every shell that is /bin/sh somewhere: what it writes of an end differs.
 """
@@ -33,10 +33,10 @@ late-setsid) wait_word "$1"
 late-orphan) wait_word "$1"
     (env -i setsid sh -c 'sleep 600 & exit 0' </dev/null >/dev/null 2>&1 &)
     leave 0 ;;
-late-closed) wait_word "$1"
-    (env -i setsid sh -c 'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; sleep 600 & exit 0' \\
-        </dev/null >/dev/null 2>&1 &)
-    leave 0 ;;
+# both have attacked their own record before they leave with 7
+late-removal) wait_word "$1"; attack; rm -rf "$WG_DIR/agents/$WG_AGENT_ID"; leave 7 ;;
+late-forgery) wait_word "$1"; attack; cd "$WG_DIR/agents"; mv $WG_AGENT_ID .moved
+    mkdir $WG_AGENT_ID; echo 1 >$WG_AGENT_ID/run; echo 0 >>$WG_AGENT_ID/run; leave 7 ;;
 late-stubborn) trap '' TERM; wait_word "$1"; leave 0 ;;
 esac
 """
@@ -76,7 +76,10 @@ def _hold(lives: Lives, kind: str, *names: str) -> None:
     lives.start()
     command = lives.evidence.agent
     lives.import_tasks(
-        *({"id": x, "exec": command(kind, lives.fifo(x)), "max_attempts": 1} for x in names)
+        *(
+            {"id": x, "exec": command(kind, lives.fifo(x)), "max_attempts": 1}
+            for x in names
+        )
     )
     for name in names:
         lives.wait_started(name)
@@ -124,6 +127,21 @@ def test_what_an_agent_leaves_behind_is_ended(tmp_path: Path, kind: str) -> None
         lives.wait_task("t", "done")
 
         lives.wait_alone()
+        lives.finish()
+
+
+def test_a_folder_that_is_another_one_tells_nothing(tmp_path: Path) -> None:
+    """Removed, or made anew with a better end in it: lost, and said so."""
+    with some_lives(tmp_path / "x", kinds=KINDS) as lives:
+        for kind in ("late-removal", "late-forgery"):
+            _hold(lives, kind, kind)
+            lives.start()
+            lives.tell(kind)
+            found = lives.wait_task(kind, "failed")
+            assert found["failure"]["class"] == "lost"
+            assert "its folder was removed or made anew" in found["failure"]["reason"]
+            lives.kill()
+        lives.start()
         lives.finish()
 
 
