@@ -76,7 +76,8 @@ class Chaos:
         status = self._lives.end(signal.SIGTERM)
         self._tally.count("daemon ended")
         if status:
-            self._tally.note_miss("defects", f"wgd ended with {status} after TERM")
+            said = f"wgd ended with {status} after TERM: {self._lives.last_words()}"
+            self._tally.note_miss("defects", said)
         self._again()
 
     def _stop_with_agents(self) -> None:

@@ -167,7 +167,7 @@ class Lives:
         """Whether the daemon answers."""
         assert self.pid is not None
         status = self._nursery.status(self.pid)
-        assert status is None, f"wgd ended with {status}:\n{self._log.read_text()}"
+        assert status is None, f"wgd ended with {status}:\n{self.last_words()}"
         try:
             return bool(self.read("status")["pid"] == self.pid)
         except (OSError, EOFError):
@@ -202,6 +202,10 @@ class Lives:
             pid, self.pid = self.pid, None
         return self._nursery.wait(pid)
 
+    def last_words(self) -> str:
+        """What daemons have said on stderr, the end of it."""
+        return self._log.read_text()[-2000:] if self._log.exists() else ""
+
     # The trap.
 
     def arm(self) -> None:
@@ -214,8 +218,8 @@ class Lives:
             status = self.wait_end(pid)
         except AssertionError as error:
             raise AssertionError(f"{point} was never reached: {error}") from error
-        said = self._log.read_text() if self._log.exists() else ""
-        assert status == -signal.SIGKILL, f"{point}: it ended with {status}\n{said}"
+        said = f"{point}: it ended with {status}\n{self.last_words()}"
+        assert status == -signal.SIGKILL, said
         reached = self._reached.read_text().splitlines()[-1].split()[0]
         assert reached == point
         self._armed.unlink()
