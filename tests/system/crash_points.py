@@ -109,7 +109,7 @@ def _sends(number: int) -> Callable[[Seen], bool]:
 
 
 def _makes_folder(seen: Seen) -> bool:
-    return "/agents/agent-" in os.fspath(seen.args[0])
+    return os.path.basename(str(seen.args[0])).startswith("agent-")
 
 
 _CLAIM: Final = _tick(verb=Verb.CLAIM)
@@ -141,7 +141,7 @@ POINTS: Final = tuple(
         ("claim-before-commit", "a tick has claimed tasks, not committed", "work", _COMMIT, "before", _CLAIM),
         ("claim-after-commit", "a tick has committed claims, nothing is started", "work", _COMMIT, "after", _CLAIM),
         ("folder-before-made", "agents are to be started, no folder is there", "work", "workgraph.agents.wrapper:prepare", "before"),
-        ("folder-half-made", "an agent's folder is there, its files are not", "work", "os:chmod", "after", _makes_folder, 1, 3),
+        ("folder-half-made", "an agent's folder is there, its files are not", "work", "os:mkdir", "after", _makes_folder, 1, 3),
         ("folder-made", "folders and files are there, nothing is started", "work", "workgraph.agents.wrapper:prepare", "after"),
         ("folder-locked", "an agent's folder is locked, nothing is forked", "work", "workgraph.agents.wrapper:take_lock", "after", _always, 1, 3),
         ("wrapper-forked", "the wrapper is forked, nobody has noted its pid", "work", _FORK, "after", _forks_agent, 1, 3),
