@@ -32,7 +32,7 @@ DATABASE: Final = "graph.db"
 #: What a folder is called while it is made; one that is left over is nobody's.
 TEMPORARY_PREFIX: Final = ".wg.init-"
 #: Folders in `.wg` that hold a backup until its reader has it.
-COPY_PREFIX: Final = "backup-"
+COPY_PREFIX: Final = "wg-backup-"
 FOLDERS: Final = ("agents", "bin", "log")
 DEFAULT_ACTOR: Final = Actor(id=actor_id(name="default"), name="default", skills=("*",))
 
