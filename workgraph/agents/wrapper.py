@@ -6,7 +6,8 @@ folder until it has written the end, and leaves with the agent's status:
 - lock held: not over. Lock free: the wrapper is gone and its record is final; that says
   nothing of what the agent has left behind, which may hold the lock, too, or not.
 - `run` is the pid, a line; then whatever the shell says of a signal; then the status.
-  No complete first line: the agent was never started. `exit` is the status again.
+  No complete first line: the agent was never started. `exit` is the status again; what
+  an agent has put in its place is let alone: opening a pipe would never end.
 - First the lock, then the record: the other way round loses ends.
 
 All reads are of a few bytes in the page cache, some 10 µs each, and so are done on the
@@ -36,7 +37,7 @@ trap : HUP INT QUIT ABRT PIPE ALRM TERM USR1 USR2
 exec 2>"$1/run" || exit 75
 echo $$ >&2 || exit 75
 ({apart}ulimit -S -n "$2" 2>&1; shift 2; exec "$@"{joined})
-s=$?; echo "$s" >&2; echo "$s" >"$1/exit"; exit "$s"
+s=$?; echo "$s" >&2; [ -e "$1/exit" ] || echo "$s" >"$1/exit"; exit "$s"
 """
 #: $1 the folder, $2 the limit of open files, then the program and its arguments.
 JOINED: Final = _WRAPPER.format(apart="", joined=" 2>&1")

@@ -98,6 +98,8 @@ class Effects:
         self._stopping: dict[int, StopProcess] = {}
         self._starting = 0
         self._awaited = 0
+        #: The daemon ends: what is not started yet is left to the next one.
+        self.closing = False
 
     def folder(self, agent: int) -> str:
         """Where an agent's prompt, plan, output and exit are kept."""
@@ -179,6 +181,8 @@ class Effects:
         failed = await self._launcher.prepare([spawn.order for spawn in spawns])
         for spawn in spawns:
             agent = spawn.order.agent
+            if self.closing:
+                return
             if agent in failed:
                 self._starting -= 1
                 self._post_failure(agent, failed[agent])

@@ -280,6 +280,7 @@ class Engine:
     async def flush(self) -> None:
         """Writes down what has been posted; nothing more is started."""
         self.draining = True
+        self.effects.closing = True
         await self.effects.sweep()
         while self._facts:
             await self.tick()

@@ -111,6 +111,7 @@ async def serving(
         install_child_watcher()
         launcher = RealLauncher(nofile_soft=raise_open_files())
         project.ensure_folders(wg_dir, env)
+        project.remove_copies(wg_dir)
         log = logs.open_log(
             wg_dir / "log" / "wgd.jsonl", terminal=terminal, stderr=not quiet
         )

@@ -7,6 +7,7 @@ its end; what never started gives its claim back. One bad row can't stop the oth
 import anyio.abc
 
 from workgraph.agents.process import Adopted
+from workgraph.daemon import gates
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine
 from workgraph.graph.facts import AgentStarted
@@ -43,6 +44,8 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
     stopping = [a.number for a in live if a.status is AgentStatus.STOPPING]
     if stopping:
         await engine.perform_stops(stopping)
+    if engine.mode.may_start:
+        await gates.end_earlier(engine.host.grounds.host.wg_dir)
     engine.begin()
     return adopted
 

@@ -25,6 +25,7 @@ from workgraph.daemon.effects import Spawn
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
+from workgraph.daemon.project import COPY_PREFIX
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
@@ -118,7 +119,7 @@ class Special:
     async def backup_copy(self) -> AsyncGenerator[str]:
         """A consistent copy of the database, gone after the block."""
         folder = await anyio.to_thread.run_sync(
-            lambda: tempfile.mkdtemp(prefix="backup-", dir=self._identity.wg_dir)
+            lambda: tempfile.mkdtemp(prefix=COPY_PREFIX, dir=self._identity.wg_dir)
         )
         copy = os.path.join(folder, "graph.db")
         try:
