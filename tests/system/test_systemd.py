@@ -14,7 +14,7 @@ from tests.system.user_manager import (
     require_systemd,
 )
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
 
 SLEEP = "sleep 1000"
 
@@ -143,14 +143,14 @@ def test_the_watchdog_restarts_a_daemon_that_hangs(project: ManagedProject) -> N
     """Agents are adopted, whose ends are then known."""
     said = project.folder / "said"
     errors = f"StandardError=append:{said}"
-    install(project, "WatchdogSec=1", "RestartSec=10ms", errors)
+    install(project, "WatchdogSec=2", "RestartSec=10ms", errors)
     agent = add_agent(project)
     hung = project.show("MainPID")
     project.kill(hung, "STOP")
 
     wait_for(lambda: project.show("MainPID") not in {hung, "0"}, "another daemon")
 
-    assert project.show("NRestarts") == "1"
+    assert int(project.show("NRestarts")) >= 1
     assert "Fatal Python error: Aborted" in said.read_text()
     wait_for(lambda: agent_of(project) == agent, "the agent to be adopted")
     project.kill(f"$(cat /proc/{agent}/task/{agent}/children)", "KILL")
@@ -262,14 +262,14 @@ def test_options_hold_for_one_start(project: ManagedProject) -> None:
 @pytest.mark.long
 def test_an_import_that_takes_long_is_no_hang(project: ManagedProject) -> None:
     """One transaction may keep the engine for longer than the watchdog waits."""
-    install(project, "WatchdogSec=400ms")
+    install(project, "WatchdogSec=2")
     project.wg("list")
     daemon = project.show("MainPID")
-    lines = "".join(f'{{"kind": "task", "title": "t{n}"}}\n' for n in range(60_000))
+    lines = "".join(f'{{"kind": "task", "title": "t{n}"}}\n' for n in range(100_000))
 
     project.wg("import", "-", stdin=lines)
 
-    assert project.json("service", "status")["counts"]["open"] >= 59_000
+    assert project.json("service", "status")["counts"]["open"] == 100_000
     assert project.show("MainPID") == daemon
 
 

@@ -31,7 +31,7 @@ HANDED_OVER: Final = frozenset(
 )
 _FIRST_FD: Final = 3
 #: How long a manager that does not read may keep us.
-_SEND_S: Final = 1.0
+_SEND_S: Final = 10.0
 #: What one transaction may take: ten million tasks are imported in less.
 _LONG_JOB_S: Final = 600.0
 #: How often the status line may change: a person reads it.
@@ -106,7 +106,7 @@ class NotifySocket:
             await anyio.to_thread.run_sync(self.tell_now, *lines)
 
     def tell_now(self, *lines: str) -> None:
-        """The same, for where no loop runs. It may block for a second."""
+        """The same, for where no loop runs. It may block for seconds."""
         if not self._address:
             return
         data = "\n".join(line.replace("\n", " ") for line in lines).encode()
