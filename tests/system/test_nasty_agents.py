@@ -146,7 +146,6 @@ def test_a_deleted_database_is_noticed(victims: Lives) -> None:
     assert any("sleep 600" in one.command for one in victims.den.inmates())
 
 
-@pytest.mark.xfail(reason="a caller's process tree is not looked at yet", strict=True)
 def test_an_agent_without_its_token_is_no_operator(lives: Lives) -> None:
     """It is told by its process tree, its session, its environment (CONTRACT §4)."""
     lives.project.wg("add", "other", "--id", "other", "--paused")
