@@ -314,7 +314,7 @@ class Lives:
             findings: What `wg check` may find.
         """
         misses = self.misses()
-        assert not misses, misses
+        assert not any(misses), misses
         found = json.loads(self.project.run("--json", "check").stdout)["data"]
         wrong = [one for one in found if one["code"] not in findings]
         assert not wrong, f"wg check: {wrong}"

@@ -110,10 +110,6 @@ class Misses(NamedTuple):
     doubled: tuple[str, ...] = ()
     misreported: tuple[str, ...] = ()
 
-    def __bool__(self) -> bool:
-        """Whether there is any."""
-        return any(self)
-
 
 def compare(
     lines: Iterable[Line],

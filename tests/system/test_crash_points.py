@@ -21,9 +21,8 @@ CHAINS = (
     ("leave-behind",),
     ("kill", "kill-tree"),
     ("boot", "gate"),
-    tuple(
-        STAGES.keys() - {"work", "leave-behind", "kill", "kill-tree", "boot", "gate"}
-    ),
+    ("verdict", "spawn", "stop", "stop-agents", "offline-add", "offline-tick"),
+    ("add", "add-line", "import", "export", "backup", "migrate"),
 )
 #: What is known to fail.
 LATER = {

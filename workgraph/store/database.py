@@ -233,9 +233,15 @@ class Store:
         """Opens a database that is there, for reading alone.
 
         Raises:
-            UserError: It is not there, or can't be read.
+            UserError: It is not there, can't be read, or holds no graph yet.
         """
         reader = await _connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+        try:
+            await _call(reader, _check_made)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await reader.close()
+            raise
         return cls(str(path), reader, reader)
 
     async def transaction(
@@ -355,6 +361,15 @@ def _prepare(connection: sqlite3.Connection) -> None:
 def _prepare_reader(connection: sqlite3.Connection) -> None:
     connection.execute("pragma query_only = on")
     connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
+
+
+def _check_made(connection: sqlite3.Connection) -> None:
+    """Refuses a file whose maker was killed before the first migration."""
+    if connection.execute("pragma user_version").fetchone()[0] == 0:
+        raise UserError(
+            "there is no graph in the database yet",
+            hint="wg service start, or any other command that writes, makes it",
+        )
 
 
 def migrate(connection: sqlite3.Connection) -> None:
