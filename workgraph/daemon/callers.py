@@ -131,12 +131,12 @@ async def refuse_agent(wg_dir: Path, env: Mapping[str, str], what: str) -> None:
     async def read(job: Callable[[Tx], Wrappers]) -> Wrappers:
         try:
             store = await Store.open_to_read(wg_dir / "graph.db")
+            try:
+                return await store.read(job, 0)
+            finally:
+                await store.close()
         except WorkgraphError:
             return []
-        try:
-            return await store.read(job, 0)
-        finally:
-            await store.close()
 
     origin = await find_origin(look, os.fspath(wg_dir), None, read)
     if env.get("WG_TOKEN") or origin.agents or origin.is_machinery:

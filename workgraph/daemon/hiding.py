@@ -22,11 +22,13 @@ def hide_secrets(grounds: Grounds) -> Callable[[str], str]:
 
 def without_secrets(grounds: Grounds, request: r.AnyRequest) -> r.AnyRequest:
     """What an agent says for people and other agents, without secrets in it."""
-    hide = hide_secrets(grounds)
-    said = {name: getattr(request, name, None) for name in _PROSE}
-    hidden = {
-        name: clean
-        for name, text in said.items()
-        if isinstance(text, str) and (clean := hide(text)) != text
+    said = {
+        name: text
+        for name in _PROSE
+        if isinstance(text := getattr(request, name, None), str)
     }
-    return structs.replace(request, **hidden) if hidden else request
+    if not said:
+        return request
+    hide = hide_secrets(grounds)
+    hidden = {name: hide(text) for name, text in said.items()}
+    return request if hidden == said else structs.replace(request, **hidden)

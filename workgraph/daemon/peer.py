@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from workgraph.agents import signs
 from workgraph.agents.signs import Memory, Trail
+from workgraph.graph.errors import TryLaterError
 
 #: `SO_PEERPIDFD` of asm-generic/socket.h; `socket` has no name for it.
 _SO_PEERPIDFD: Final = 77
@@ -27,8 +28,8 @@ _SO_PEERPIDFD: Final = 77
 _OTHER_NUMBERS: Final = ("sparc", "parisc", "alpha")
 _UCRED: Final = struct.Struct("3i")
 _INT: Final = struct.Struct("i")
-#: A look takes some tenths of a millisecond.
-_LOOK_S: Final = 2.0
+#: A look takes some tenths of a millisecond; this long, if something hangs.
+_LOOK_S: Final = 10.0
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -36,7 +37,7 @@ class Look(Struct, frozen=True, kw_only=True):
     """What a look at the process has found."""
 
     trail: Trail = Trail()
-    #: It had ended by then, or could not be looked at in time: the trail says nothing.
+    #: It had ended by then: the trail says nothing.
     is_gone: bool = False
 
 
@@ -67,16 +68,28 @@ class Witness:
 
         Args:
             memory: What is known of the ancestors of other callers.
+
+        Raises:
+            TryLaterError: It could not be looked at in time.
         """
         if self._found is None:
             pidfd = self._open_pidfd() if self._open_pidfd is not None else -1
-            self._found = Look(is_gone=True)
-            if pidfd is not None:
-                with anyio.move_on_after(_LOOK_S):
-                    self._found = await anyio.to_thread.run_sync(
-                        self._look, pidfd, memory, abandon_on_cancel=True
-                    )
+            if pidfd is None:
+                self._found = Look(is_gone=True)
+            else:
+                self._found = await self._look_in_time(pidfd, memory)
         return self._found
+
+    async def _look_in_time(self, pidfd: int, memory: Memory | None) -> Look:
+        with anyio.move_on_after(_LOOK_S):
+            # a thread: what is read can be held up by whoever is looked at
+            return await anyio.to_thread.run_sync(
+                self._look, pidfd, memory, abandon_on_cancel=True
+            )
+        raise TryLaterError(
+            f"whose process {self._pid} is could not be seen within {_LOOK_S:g} s",
+            hint="try again",
+        )
 
     def _look(self, pidfd: int, memory: Memory | None) -> Look:
         try:
