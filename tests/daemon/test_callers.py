@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workgraph.agents import kill, signs
+from workgraph.agents import cgroups, kill, signs
 from workgraph.agents.signs import LockedFolder, Named, Trail
 from workgraph.commands.access import Origin
 from workgraph.daemon.callers import Read, Wrappers, find_origin
@@ -76,6 +76,20 @@ async def test_a_locked_folder_is_told_by_device_and_inode(tmp_path: Path) -> No
     other = await origin_of(a_lock(1, "/other/.wg/agents/agent-1", 1), wg=str(wg))
 
     assert [sorted(one.agents) for one in (moved, gone, other)] == [[1], [2], []]
+
+
+@pytest.mark.parametrize(("where", "agents"), [("here", {3}), ("there", set())])
+async def test_the_cgroup_names_an_agent_of_this_project(
+    tmp_path: Path, where: str, agents: set[int]
+) -> None:
+    """It can't be shed: by it alone an agent is told that has shed all else."""
+    wg = str(tmp_path / "here" / ".wg")
+    name = cgroups.project_name(str(tmp_path / where / ".wg"))
+    trail = Trail(cgroup=f"0::/a/{name}/agent-3/below\n".encode())
+
+    origin = await origin_of(trail, wg=wg)
+
+    assert origin.agents == agents
 
 
 async def test_a_wrapper_that_is_an_ancestor_tells(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from workgraph.agents import wrapper
+from workgraph.agents import shell
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.status import Verb
@@ -97,7 +97,7 @@ def _tick(*, kind: str = "", verb: str = "") -> Callable[[Seen], bool]:
 
 
 def _forks_agent(seen: Seen) -> bool:
-    return wrapper.NAME in seen.args
+    return shell.NAME in seen.args
 
 
 def _forks_gate(seen: Seen) -> bool:

@@ -22,6 +22,8 @@ _MOST_ANCESTORS: Final = 64
 _MOST_FILES: Final = 1024
 #: How many ancestors of callers are remembered.
 _MOST_KNOWN: Final = 1000
+#: In the name of every cgroup that is made for agents (`cgroups`).
+CGROUP_MARK: Final = b"/workgraph-"
 _FOLDER: Final = re.compile(r"/agent-(\d{1,18})(?: \(deleted\))?")
 
 
@@ -67,6 +69,8 @@ class Trail(Struct, frozen=True, kw_only=True):
     sessions: frozenset[int] = frozenset()
     named: tuple[Named, ...] = ()
     locked: tuple[LockedFolder, ...] = ()
+    #: The process's own, as `/proc` tells it; empty where none of it is an agent's.
+    cgroup: bytes = b""
 
 
 def read_stat(pid: int) -> Stat | None:
@@ -159,6 +163,7 @@ def look(pid: int, memory: Memory | None = None) -> Trail:
     sessions: set[int] = set()
     found: list[Signs] = []
     stat = read_stat(pid)
+    cgroup = read_proc(f"/proc/{pid}/cgroup")
     while stat is not None and len(processes) < _MOST_ANCESTORS:
         # init adopts everybody's orphans: it says nothing of any of them
         if pid == 1 and processes:
@@ -174,6 +179,7 @@ def look(pid: int, memory: Memory | None = None) -> Trail:
         sessions=frozenset(sessions),
         named=tuple({one.named: None for one in found if one.named is not None}),
         locked=tuple({lock: None for one in found for lock in one.locked}),
+        cgroup=cgroup if CGROUP_MARK in cgroup else b"",
     )
 
 

@@ -37,6 +37,7 @@ def task_data(
     retry_on_default: RetryOn,
     holder: str | None = None,
     late: Sequence[Change] = (),
+    leftover: tuple[int, ...] = (),
 ) -> TaskData:
     """A task as the world sees it.
 
@@ -47,6 +48,7 @@ def task_data(
         retry_on_default: As above.
         holder: The name of the person whose claim it is, while a person holds it.
         late: What attempts have said after their end.
+        leftover: What its attempts have left behind.
     """
     spec = {name: getattr(task.spec, name) for name in _SPEC_FIELDS}
     if task.spec.max_attempts is None:
@@ -83,6 +85,7 @@ def task_data(
         started_at=_moment(task.started_at),
         completed_at=_moment(task.completed_at),
         updated_at=to_rfc3339(task.updated_at),
+        leftover=leftover,
     )
 
 
@@ -107,7 +110,7 @@ def agent_data(agent: Agent) -> AgentData:
         usage=agent.usage,
         workspace=agent.workspace,
         reason=agent.reason,
-        leftover=agent.leftover,
+        leftover=tuple(process.pid for process in agent.leftover),
     )
 
 

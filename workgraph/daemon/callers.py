@@ -3,7 +3,7 @@
 A token alone could be left out, and an agent would be an operator. So the process that
 asks for more than reading is looked at (`peer`, `signs`), and what is found is compared
 with this project's attempts: its ancestors and their sessions with the wrappers that
-live, their environments, the locked folders that they have inherited. This catches
+live, their environments, the locked folders that they have inherited, its cgroup. This catches
 mistakes, not malice: without a sandbox it can be evaded (docs/security.md).
 """
 
@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import anyio.to_thread
 
-from workgraph.agents import kill, signs
+from workgraph.agents import cgroups, kill, signs
 from workgraph.agents.signs import LockedFolder, Memory, Named, Trail
 from workgraph.commands.access import Origin, Reach, check_origin, reach_of
 from workgraph.commands.context import Caller
@@ -105,7 +105,7 @@ async def find_origin(
     trail = look.trail
     pids = [pid for pid, _ in trail.processes]
     agents, gates = set[int](), False
-    if trail.named or trail.locked:
+    if trail.named or trail.locked or trail.cgroup:
         agents, gates = await anyio.to_thread.run_sync(_told_here, trail, wg_dir)
     numbers = {*pids, *trail.sessions}
     if numbers:
@@ -152,6 +152,9 @@ def _told_here(trail: Trail, wg_dir: str) -> tuple[set[int], bool]:
     numbers = {parse_agent_id(named.agent) for named in here}
     agents = {number for number in numbers if number is not None}
     agents |= {lock.agent for lock in trail.locked if _is_folder_of(lock, wg_dir)}
+    number = cgroups.agent_named_in(trail.cgroup, wg_dir)
+    if number is not None:
+        agents.add(number)
     return agents, any(named.gate for named in here)
 
 

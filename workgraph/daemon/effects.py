@@ -54,6 +54,13 @@ class StopProcess(Record, frozen=True, kw_only=True):
     force: bool
 
 
+class EndLeftover(Record, frozen=True, kw_only=True):
+    """What an ended agent has left behind is to be ended, or seen to be gone."""
+
+    target: SweepTarget
+    limit_s: float
+
+
 class RunGate(Record, frozen=True, kw_only=True):
     """A gate of a task that was handed in is to be run."""
 
@@ -63,11 +70,13 @@ class RunGate(Record, frozen=True, kw_only=True):
     working_dir: str
     outputs: tuple[str, ...]
     commands: tuple[str, ...]
+    #: What goes before the commands' argv.
+    sandbox: tuple[str, ...] = ()
     env: Mapping[str, str]
     timeout_s: float
 
 
-Effect = Spawn | StopProcess | RunGate
+Effect = Spawn | StopProcess | EndLeftover | RunGate
 
 
 class Effects:
@@ -127,6 +136,8 @@ class Effects:
                     if effect.agent not in self._stopping:
                         self._stopping[effect.agent] = effect
                         group.start_soon(self._stop, effect)
+                case EndLeftover():
+                    group.start_soon(self.end_leftover, effect)
                 case RunGate():
                     self.judging.add(effect.task)
                     group.start_soon(self._judge, effect)
@@ -172,10 +183,23 @@ class Effects:
         targets, self._ended = self._ended, []
         if not targets:
             return
-        for agent, pids in (await self._launcher.sweep(targets)).items():
-            if pids:
-                self._log.warning("leftover_found", agent=f"agent-{agent}", pids=pids)
-                self._post(LeftoverFound(agent=agent, pids=pids))
+        for agent, left in (await self._launcher.sweep(targets)).items():
+            self._post_leftover(agent, left)
+
+    async def end_leftover(self, effect: EndLeftover) -> None:
+        """Posts what is left of an agent in any case: nothing is news, too."""
+        agent = effect.target.agent
+        left = await self._launcher.sweep([effect.target], effect.limit_s)
+        self._post(LeftoverFound(agent=agent, processes=left.get(agent, ())))
+
+    async def agents_seen(self) -> frozenset[int]:
+        """The agents of which anything runs, as far as that can be told."""
+        return await self._launcher.agents_seen(self._agents_dir)
+
+    def sweep_soon(self, agent: Agent) -> None:
+        """Has what an agent left behind looked for that ended some time ago."""
+        self._ended.append(target_of(agent, self.folder(agent.number)))
+        self._sweep_wanted.set()
 
     async def _spawn(self, spawns: Sequence[Spawn], group: anyio.abc.TaskGroup) -> None:
         failed = await self._launcher.prepare([spawn.order for spawn in spawns])
@@ -218,8 +242,13 @@ class Effects:
         left = await self._launcher.stop(
             effect.agent, effect.folder, effect.process, effect.grace_s, effect.force
         )
+        self._post_leftover(effect.agent, left)
+
+    def _post_leftover(self, agent: int, left: tuple[ProcessId, ...]) -> None:
         if left:
-            self._post(LeftoverFound(agent=effect.agent, pids=left))
+            pids = [process.pid for process in left]
+            self._log.warning("leftover_found", agent=f"agent-{agent}", pids=pids)
+            self._post(LeftoverFound(agent=agent, processes=left))
 
     async def _judge(self, effect: RunGate) -> None:
         verdict: Verdict = await run_gate(effect)
@@ -238,6 +267,17 @@ class Effects:
         self._post(AgentEnded(agent=agent, outcome=Outcome.SPAWN_FAILED, reason=reason))
 
 
+def target_of(agent: Agent, folder: str) -> SweepTarget:
+    """An ended agent, for a search after what it has left behind."""
+    return SweepTarget(
+        agent=agent.number,
+        folder=folder,
+        inode=agent.folder_inode,
+        process=agent.process,
+        known=agent.leftover,
+    )
+
+
 def _fact_of(ended: Ended) -> AgentEnded:
     match ended.fate:
         case Fate.EXITED:
@@ -254,6 +294,10 @@ def _fact_of(ended: Ended) -> AgentEnded:
                 agent=ended.agent,
                 outcome=Outcome.LOST,
                 reason=ended.detail or "its process is gone, and nobody saw how",
+            )
+        case Fate.SHUT_OUT:
+            return AgentEnded(
+                agent=ended.agent, outcome=Outcome.SPAWN_FAILED, reason=ended.detail
             )
         case Fate.NEVER_STARTED:
             return AgentEnded(

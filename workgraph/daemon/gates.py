@@ -126,6 +126,7 @@ async def _run_command(command: str, order: RunGate) -> str | None:
     with tempfile.TemporaryFile() as output:
         try:
             process = await asyncio.create_subprocess_exec(
+                *order.sandbox,
                 "/bin/sh",
                 "-c",
                 command,

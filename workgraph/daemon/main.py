@@ -139,9 +139,11 @@ async def serving(
             notify = NotifySocket(handover.notify_path, log, handover.watchdog_s)
             special = Special(engine, configuration, identity, stopping.set, notify)
             service = Service(engine, special)
+            listener = place.open()
+            lock.share_socket(place.path, os.fspath(wg_dir))
             server = Server(service, owner_uid=os.geteuid(), log=log)
             async with anyio.create_task_group() as group:
-                await group.start(server.serve, place.open())
+                await group.start(server.serve, listener)
                 log.info("daemon_started", pid=os.getpid(), socket=place.path)
                 try:
                     yield Daemon(

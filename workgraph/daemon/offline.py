@@ -8,6 +8,9 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final, NoReturn
+
+import anyio
 
 from workgraph import __version__, logs, wire
 from workgraph.agents.process import RealLauncher
@@ -35,8 +38,12 @@ from workgraph.daemon.service import Service, style_of
 from workgraph.daemon.special import Identity, Special
 from workgraph.daemon.streams_local import LocalStreams
 from workgraph.graph import requests as r
-from workgraph.graph.errors import NotFoundError, UserError
+from workgraph.graph.errors import NeedsDaemonError, NotFoundError, UserError
 from workgraph.graph.replies import Reply
+
+#: As long as `wg` elsewhere waits for a daemon that is starting or stopping.
+_DAEMON_COMES_S: Final = 10.0
+_ASK_AGAIN_S: Final = 0.05
 
 
 def main(argv: list[str]) -> int:
@@ -115,6 +122,9 @@ async def _serve(
 async def _answer(
     wg_dir: Path, call: Call, request: r.AnyRequest, env: Mapping[str, str]
 ) -> int:
+    if env.get("WG_SANDBOX"):
+        await _wait_for_daemon(env.get("WG_SOCKET", ""))
+        _ask_again(call)
     guard = lock.ProjectLock(os.fspath(wg_dir))
     path = lock.socket_path(os.fspath(wg_dir), env)
 
@@ -123,8 +133,7 @@ async def _answer(
 
     if not await guard.acquire("wg", on_retry=answers):
         # A daemon has come up meanwhile: the call is its.
-        again = [sys.executable, "-P", "-m", "workgraph", *call.argv]
-        os.execv(sys.executable, again)  # noqa: S606 - ourselves
+        _ask_again(call)
     try:
         _check_database(wg_dir)
         install_child_watcher()
@@ -152,6 +161,28 @@ async def _answer(
             return status
     finally:
         guard.release()
+
+
+async def _wait_for_daemon(path: str) -> None:
+    """Waits while a daemon is being restarted: a sandbox holds no graph to work on.
+
+    Raises:
+        NeedsDaemonError: None came.
+    """
+    with anyio.move_on_after(_DAEMON_COMES_S):
+        while True:
+            if await control.does_answer(path):
+                return
+            await anyio.sleep(_ASK_AGAIN_S)
+    raise NeedsDaemonError(
+        "no daemon answers, and the graph can't be reached from inside a sandbox",
+        hint="try again, or leave: an exit without a word is judged by its status",
+    )
+
+
+def _ask_again(call: Call) -> NoReturn:
+    again = [sys.executable, "-P", "-m", "workgraph", *call.argv]
+    os.execv(sys.executable, again)  # noqa: S606 - ourselves
 
 
 async def _show(

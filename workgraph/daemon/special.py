@@ -1,8 +1,6 @@
 """Requests that need more than the graph: files, settings, the daemon itself."""
 
-import hashlib
 import os
-import stat
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +17,7 @@ from workgraph.commands import queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
 from workgraph.daemon import apply
+from workgraph.daemon.artifacts import hash_file
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.effects import Spawn
@@ -309,7 +308,10 @@ class Special:
             project = self._engine.host.grounds.host.project_dir
             workspace = caller.agent.workspace if caller.agent else None
             path = os.path.join(workspace or project, path)
-        file = await anyio.to_thread.run_sync(_hash, path)
+        within = None
+        if caller.agent is not None and caller.agent.sandbox is not None:
+            within = caller.agent.workspace
+        file = await anyio.to_thread.run_sync(hash_file, path, within)
 
         def record(context: Context) -> Reply:
             if caller.agent is not None:
@@ -377,25 +379,6 @@ def _check_startable(context: Context, task: Task) -> None:
             f"{live.id}, the last agent of {task.id}, is not gone yet",
             hint="wait a moment, or wg kill it",
         )
-
-
-def _hash(named: str) -> records.HashedFile:
-    path = os.path.normpath(named)
-    digest = hashlib.sha256()
-    size = 0
-    hint = "an artifact is a file that exists"
-    try:
-        # not to wait for the other end of a pipe
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise UserError(f"{path} is not a plain file", hint=hint)
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-                size += len(chunk)
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}", hint=hint) from error
-    return records.HashedFile(path=path, sha256=digest.hexdigest(), size=size)
 
 
 def _read_output(path: str, hide: Callable[[str], str]) -> tuple[str, str | None]:

@@ -64,6 +64,8 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     started_at: str | None
     completed_at: str | None
     updated_at: str
+    #: Processes of its attempts that could not be ended.
+    leftover: tuple[int, ...] = ()
 
 
 class StatusData(Record, frozen=True, kw_only=True):

@@ -52,11 +52,17 @@ def by_id(tx: Tx, agent_id: str) -> Agent:
     return decode_agent(row)
 
 
+def find(tx: Tx, number: int) -> Agent | None:
+    """An agent by its number, if there is one."""
+    row = tx.one(AGENT_BY_NUMBER, (number,))
+    return None if row is None else decode_agent(row)
+
+
 def by_number(tx: Tx, number: int) -> Agent:
     """An agent that is known to exist."""
-    row = tx.one(AGENT_BY_NUMBER, (number,))
-    assert row is not None
-    return decode_agent(row)
+    agent = find(tx, number)
+    assert agent is not None
+    return agent
 
 
 def by_token(tx: Tx, token_sha256: bytes) -> Agent | None:
