@@ -3,8 +3,8 @@
 A token alone could be left out, and an agent would be an operator. So the process that
 asks for more than reading is looked at (`peer`, `signs`), and what is found is compared
 with this project's attempts: its ancestors and their sessions with the wrappers that
-live, their environments, the locked folders that they have inherited, its cgroup. This catches
-mistakes, not malice: without a sandbox it can be evaded (docs/security.md).
+live, their environments, the locked folders that they have inherited, its cgroup. This
+catches mistakes, not malice: without a sandbox it can be evaded (docs/security.md).
 """
 
 import os
