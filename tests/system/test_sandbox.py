@@ -269,6 +269,8 @@ def test_what_an_agent_inside_may_not_say(project: Project) -> None:
         "--working-dir /" "--input /etc/passwd" "--output ../x" "--context-file link"
     do wg add no $words 2>>said; echo "$words: $?" >>codes; done
     wg artifact link 2>>said; echo "artifact: $?" >>codes
+    setsid env -i PATH="$PATH" WG_DIR="$WG_DIR" WG_SOCKET="$WG_SOCKET" \\
+        wg service pause 2>>shed; echo "shed: $?" >>codes
     wg add yes --independent --paused --output made.txt; echo "yes: $?" >>codes
     """
     project.wg("add", "says", "--exec", script)
@@ -276,9 +278,11 @@ def test_what_an_agent_inside_may_not_say(project: Project) -> None:
     wait_end(project, "says")
 
     codes = (project.folder / "codes").read_text().splitlines()
-    assert [line.rsplit(": ")[1] for line in codes] == ["1"] * 10 + ["0"], codes
+    assert [line.rsplit(": ")[1] for line in codes] == ["1"] * 11 + ["0"], codes
     said = (project.folder / "said").read_text()
     assert said.count("is in a sandbox") + said.count("an agent in a sandbox") == 10
+    assert "shows no token" in (project.folder / "shed").read_text()
+    assert not project.json("service", "status")["paused"]
 
 
 def test_the_socket_works_after_a_restart_too(tmp_path: Path) -> None:
