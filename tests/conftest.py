@@ -2,6 +2,11 @@
 
 import pytest
 
+# Their assertions say what they have found, as those of tests do.
+pytest.register_assert_rewrite(
+    "tests.soak.soak", "tests.system.crash_lives", "tests.system.crash_stages"
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long what can go on for ever goes on."""

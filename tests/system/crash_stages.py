@@ -111,6 +111,7 @@ def _verdict(lives: Lives, task: str, point: Point) -> Iterator[None]:
     heard = point.when == "after"
     found = lives.wait_task(task, "done" if heard else "failed")
     assert found["summary"] == ("finished" if heard else None)
+    wait_for(lambda: lives.agents(task)[0]["status"] == "ended", "its agent's end")
     (agent,) = lives.agents(task)
     assert agent["outcome"] == ("done" if heard else "failed")
     assert len(lives.evidence.of_task(task)) == 1
