@@ -190,8 +190,8 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
         (
             Plant(
                 "workgraph/store/writes.py",
-                "if (task.status in met) == (new in met):",
-                'if (task.status in met) == (new in met) or new == "abandoned":',
+                "if (task.status in met) != (new in met):",
+                'if (task.status in met) != (new in met) and new != "abandoned":',
             ),
         ),
     ),
