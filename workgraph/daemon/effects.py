@@ -181,7 +181,7 @@ class Effects:
             agent = spawn.order.agent
             if agent in failed:
                 self._starting -= 1
-                self._post_failure(agent, failed[agent])
+                self._post_failure(agent, failed[agent], never_started=True)
                 continue
             # One after the other: a start holds the loop, and between two of them
             # others are served.
@@ -229,9 +229,18 @@ class Effects:
             )
         )
 
-    def _post_failure(self, agent: int, reason: str) -> None:
+    def _post_failure(
+        self, agent: int, reason: str, *, never_started: bool = False
+    ) -> None:
         self._log.warning("agent_spawn_failed", agent=f"agent-{agent}", reason=reason)
-        self._post(AgentEnded(agent=agent, outcome=Outcome.SPAWN_FAILED, reason=reason))
+        self._post(
+            AgentEnded(
+                agent=agent,
+                outcome=Outcome.SPAWN_FAILED,
+                reason=reason,
+                never_started=never_started,
+            )
+        )
 
 
 def _fact_of(ended: Ended) -> AgentEnded:

@@ -263,6 +263,9 @@ def _keep_details(error: BaseException) -> str:
 
 def leave(status: int) -> NoReturn:
     """Ends the process at once: collecting asyncio's transports would kill agents."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # its disk is full, or its reader is gone
+            status = status or 1
     os._exit(status)

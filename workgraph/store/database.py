@@ -334,6 +334,11 @@ async def _call(
         given: T = await execute(job)
     except sqlite3.Error as error:
         raise _explain(error, "the database") from error
+    except MemoryError as error:
+        raise UserError(
+            "the database can't be used: the system is out of memory",
+            hint="end what needs so much of it; nothing was changed",
+        ) from error
     return given
 
 
@@ -383,6 +388,28 @@ def migrations() -> list[tuple[int, str]]:
     return [
         (int(name.split("_")[0]), (folder / name).read_text("utf-8")) for name in found
     ]
+
+
+#: What a database refuses for reasons that lie in the machine.
+_OF_THE_MACHINE: Final = (
+    "SQLITE_FULL",
+    "SQLITE_IOERR",
+    "SQLITE_READONLY",
+    "SQLITE_CANTOPEN",
+    "SQLITE_PERM",
+    "SQLITE_CORRUPT",
+    "SQLITE_NOTADB",
+    "SQLITE_BUSY",
+    "SQLITE_LOCKED",
+)
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether a transaction failed for what the disk does, not for what was asked."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, sqlite3.Error) and name.startswith(_OF_THE_MACHINE)
+    )
 
 
 def _explain(error: sqlite3.Error, path: str) -> UserError | TryLaterError:
