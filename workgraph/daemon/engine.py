@@ -30,7 +30,8 @@ from workgraph.graph.readiness import ServiceFacts
 from workgraph.graph.replies import ReactorData, Reply
 from workgraph.logs import Logger
 from workgraph.store import agent_reads, service, views
-from workgraph.store.database import Store, Tx, is_of_the_machine
+from workgraph.store.database import Store, Tx
+from workgraph.store.failures import is_of_the_machine
 
 T = TypeVar("T")
 

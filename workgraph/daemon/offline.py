@@ -14,7 +14,7 @@ from workgraph.agents.process import RealLauncher
 from workgraph.agents.setup import install_child_watcher, raise_open_files
 from workgraph.commands import local, parse
 from workgraph.commands.render import Style, render, render_json
-from workgraph.daemon import completion, control, doctor, lock, project, run
+from workgraph.daemon import completion, control, doctor, lock, project, reading, run
 from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
 from workgraph.daemon.call import Call, Peer
@@ -25,7 +25,7 @@ from workgraph.daemon.service import Service, style_of
 from workgraph.daemon.special import Identity, Special
 from workgraph.daemon.streams_local import LocalStreams
 from workgraph.graph import requests as r
-from workgraph.graph.errors import NotFoundError, UserError
+from workgraph.graph.errors import MachineError, NotFoundError, UserError
 from workgraph.graph.replies import Reply
 
 
@@ -93,6 +93,26 @@ async def _carry_out(
 async def _answer(
     wg_dir: Path, call: Call, request: r.AnyRequest, env: Mapping[str, str]
 ) -> int:
+    """Answers by an engine of its own; what only reads, where it must, without one."""
+    try:
+        configuration = Configuration.load(wg_dir, env, ())
+    except UserError as error:
+        if not reading.is_of_the_graph(request):
+            raise
+        defaults = Configuration.defaults(wg_dir, env)
+        return await reading.answer(wg_dir, call, defaults, error)
+    try:
+        return await _run_engine(wg_dir, call, request, configuration)
+    except MachineError as error:
+        if not reading.changes_nothing(request):
+            raise
+        return await reading.answer(wg_dir, call, configuration, error)
+
+
+async def _run_engine(
+    wg_dir: Path, call: Call, request: r.AnyRequest, configuration: Configuration
+) -> int:
+    env = call.env
     guard = lock.ProjectLock(os.fspath(wg_dir))
     path = lock.socket_path(os.fspath(wg_dir), env)
 
@@ -106,7 +126,6 @@ async def _answer(
     try:
         _check_database(wg_dir)
         install_child_watcher()
-        configuration = Configuration.load(wg_dir, env, ())
         clock = SystemClock()
         parts = Parts(
             wg_dir=wg_dir,

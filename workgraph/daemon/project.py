@@ -19,6 +19,7 @@ from workgraph.daemon import agents_md as guide
 from workgraph.daemon.configuration import CONFIG_NAME
 from workgraph.daemon.installed import find_wg
 from workgraph.daemon.lock import ProjectLock, check_filesystem
+from workgraph.daemon.writing import sync_folder
 from workgraph.graph.errors import TryLaterError, UserError
 from workgraph.graph.identity import actor_id
 from workgraph.graph.model import Actor
@@ -192,20 +193,12 @@ def _move(draft: Path, wg_dir: Path) -> bool:
     """Puts a finished folder in its place; whether nobody else was first."""
     try:
         draft.rename(wg_dir)
-        _sync(wg_dir.parent)
+        sync_folder(wg_dir.parent)
     except OSError as error:
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
             return False
         raise _explain(error, wg_dir.parent) from error
     return True
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _link(wg_dir: Path, env: Mapping[str, str]) -> None:

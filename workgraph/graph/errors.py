@@ -81,6 +81,10 @@ class UsageError(UserError):
     default_code = "usage"
 
 
+class MachineError(UserError):
+    """The machine refuses: no room, no rights, no more files or processes."""
+
+
 class NotFoundError(UserError):
     """An id that names nothing."""
 
@@ -119,7 +123,7 @@ class WorkgraphBug(Exception):  # noqa: N818 - it is a bug, not an error of anyb
     """Ours. Never caught except at the top."""
 
 
-def system_refusal(error: OSError, what: str = "") -> UserError | None:
+def system_refusal(error: OSError, what: str = "") -> MachineError | None:
     """What the machine refuses, as an error of nobody's; null for any other error.
 
     Args:
@@ -131,4 +135,4 @@ def system_refusal(error: OSError, what: str = "") -> UserError | None:
         return None
     subject = what or (str(error.filename) if error.filename else "")
     reason = error.strerror or str(error)
-    return UserError(f"{subject}: {reason}" if subject else reason, hint=hint)
+    return MachineError(f"{subject}: {reason}" if subject else reason, hint=hint)
