@@ -13,6 +13,7 @@ Only the wrapper's own group is ever signalled as a group, and only while the wr
 lives; everything else one by one, through a pidfd, checked by its start time.
 """
 
+import errno
 import os
 import select
 import signal
@@ -53,6 +54,10 @@ class Target(Struct, frozen=True, kw_only=True):
     own_session: bool = True
 
 
+#: There is no room for one more file or for what the kernel needs to tell.
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
 class Stat(Struct, frozen=True, kw_only=True):
     """What is used of `/proc/PID/stat`."""
 
@@ -60,6 +65,16 @@ class Stat(Struct, frozen=True, kw_only=True):
     group: int
     session: int
     start_ticks: int
+
+
+def raise_if_exhausted(error: OSError) -> None:
+    """Raises an error that says nothing of what was looked for.
+
+    Where this process may open no more files nothing can be found, and what can't be
+    found must not be taken for gone.
+    """
+    if error.errno in _EXHAUSTED:
+        raise error
 
 
 def read_boot_id() -> str:
@@ -258,17 +273,24 @@ class _Marks:
         return target.agent if named in (project, os.path.dirname(project)) else None
 
     def _by_lock(self, pid: int) -> int | None:
-        with suppress(OSError):
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                with suppress(OSError):
-                    path = f"/proc/{pid}/fd/{fd}"
-                    # by name first: a stat could hang on a dead network file system
-                    if "/agent-" not in os.readlink(path):
-                        continue
-                    stat = os.stat(path)
-                    agent = self._folders.get((stat.st_dev, stat.st_ino))
-                    if agent is not None and _is_locked(pid, fd):
-                        return agent
+        try:
+            fds = os.listdir(f"/proc/{pid}/fd")
+        except OSError as error:
+            raise_if_exhausted(error)
+            return None
+        for fd in fds:
+            path = f"/proc/{pid}/fd/{fd}"
+            try:
+                # by name first: a stat could hang on a dead network file system
+                if "/agent-" not in os.readlink(path):
+                    continue
+                stat = os.stat(path)
+            except OSError as error:
+                raise_if_exhausted(error)
+                continue
+            agent = self._folders.get((stat.st_dev, stat.st_ino))
+            if agent is not None and _is_locked(pid, fd):
+                return agent
         return None
 
 
@@ -286,9 +308,12 @@ def _end_all(
 def _kill(processes: Iterable[ProcessId]) -> None:
     """Kills and waits a moment; those that stay are met again in the next pass."""
     poll = select.poll()
-    fds = [fd for process in processes if (fd := _open_process(process)) is not None]
+    fds: list[int] = []
     try:
-        for fd in fds:
+        for process in processes:
+            if (fd := _open_process(process)) is None:
+                continue
+            fds.append(fd)
             with suppress(ProcessLookupError, PermissionError):
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
             poll.register(fd, select.POLLIN)
@@ -350,7 +375,8 @@ def _read(path: str) -> bytes:
     """A file of `/proc`, or nothing when it is gone or not ours to read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+    except OSError as error:
+        raise_if_exhausted(error)
         return b""
     try:
         parts = []
@@ -359,7 +385,8 @@ def _read(path: str) -> bytes:
             if path.endswith("/stat"):  # one line, one read
                 break
         return b"".join(parts)
-    except OSError:
+    except OSError as error:
+        raise_if_exhausted(error)
         return b""
     finally:
         os.close(fd)

@@ -24,7 +24,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from workgraph.agents.kill import Target
+from workgraph.agents.kill import Target, raise_if_exhausted
 from workgraph.graph.errors import AgentError
 from workgraph.graph.model import ProcessId
 
@@ -413,7 +413,8 @@ def _read(folder: int, name: str) -> bytes:
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
         fd = os.open(name, flags, dir_fd=folder)
-    except OSError:
+    except OSError as error:
+        raise_if_exhausted(error)
         return b""
     try:
         return os.read(fd, _RECORD_BYTES)

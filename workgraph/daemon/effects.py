@@ -5,8 +5,8 @@ is a fact, too: nothing here raises into the engine.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 import anyio.abc
@@ -23,6 +23,7 @@ from workgraph.agents.process import (
     SweepTarget,
 )
 from workgraph.daemon.gates import Verdict, run_gate
+from workgraph.graph.errors import may_pass
 from workgraph.graph.facts import (
     AgentEnded,
     AgentStarted,
@@ -35,6 +36,12 @@ from workgraph.logs import Logger
 
 #: The least time between two searches of `/proc` for what ended agents left behind.
 _SWEEP_GAP_S: Final = 0.5
+#: What the machine refuses is asked again after this, doubling to the second one.
+_ASK_AGAIN_S: Final = 0.5
+_ASK_AGAIN_MAX_S: Final = 10.0
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 
 class Spawn(Record, frozen=True, kw_only=True):
@@ -133,15 +140,19 @@ class Effects:
 
     async def settle(self, agent: Agent) -> Adopted | Ended:
         """What has become of an agent that an earlier daemon started."""
-        return await self._launcher.settle(
-            agent.number, self.folder(agent.number), agent.folder_inode, agent.process
+        return await self._patiently(
+            self._launcher.settle,
+            agent.number,
+            self.folder(agent.number),
+            agent.folder_inode,
+            agent.process,
         )
 
     async def wait_ended(self, agent: int, process: ProcessId | None) -> None:
         """Waits for an agent's end and posts it."""
         self._awaited += 1
         try:
-            ended = await self._launcher.wait_ended(agent)
+            ended = await self._patiently(self._launcher.wait_ended, agent)
         finally:
             self._awaited -= 1
         self.note_end(ended, process)
@@ -170,7 +181,8 @@ class Effects:
         targets, self._ended = self._ended, []
         if not targets:
             return
-        for agent, pids in (await self._launcher.sweep(targets)).items():
+        left = await self._patiently(self._launcher.sweep, targets)
+        for agent, pids in left.items():
             if pids:
                 self._log.warning("leftover_found", agent=f"agent-{agent}", pids=pids)
                 self._post(LeftoverFound(agent=agent, pids=pids))
@@ -211,14 +223,19 @@ class Effects:
         await self.wait_ended(agent, started.process)
 
     async def _stop(self, effect: StopProcess) -> None:
-        left = await self._launcher.stop(
-            effect.agent, effect.folder, effect.process, effect.grace_s, effect.force
+        left = await self._patiently(
+            self._launcher.stop,
+            effect.agent,
+            effect.folder,
+            effect.process,
+            effect.grace_s,
+            effect.force,
         )
         if left:
             self._post(LeftoverFound(agent=effect.agent, pids=left))
 
     async def _judge(self, effect: RunGate) -> None:
-        verdict: Verdict = await run_gate(effect)
+        verdict: Verdict = await self._patiently(run_gate, effect)
         self.judging.discard(effect.task)
         self._post(
             GatesJudged(
@@ -228,6 +245,24 @@ class Effects:
                 evidence=verdict.evidence,
             )
         )
+
+    async def _patiently(
+        self, job: Callable[[Unpack[Args]], Awaitable[T]], *args: *Args
+    ) -> T:
+        """Does what the machine may refuse for a while: no more files, no more memory.
+
+        Nothing is known then of what was asked, so it is asked again, ever more rarely.
+        """
+        gap_s = _ASK_AGAIN_S
+        while True:
+            try:
+                return await job(*args)
+            except OSError as error:
+                if not may_pass(error):
+                    raise
+                self._log.warning("machine_refused", job=job.__name__, error=str(error))
+                await anyio.sleep(gap_s)
+                gap_s = min(gap_s * 2, _ASK_AGAIN_MAX_S)
 
     def _post_failure(
         self, agent: int, reason: str, *, never_started: bool = False

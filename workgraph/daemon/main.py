@@ -1,5 +1,6 @@
 """`wgd`: the daemon in the foreground, from the lock to the last commit."""
 
+import asyncio
 import os
 import signal
 import socket as sockets
@@ -25,6 +26,7 @@ from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Engine, Mode
+from workgraph.daemon.limits import Complaints, most_connections
 from workgraph.daemon.server import Server
 from workgraph.daemon.service import Service
 from workgraph.daemon.special import Identity, Special
@@ -94,6 +96,7 @@ async def serving(
         log = logs.open_log(
             wg_dir / "log" / "wgd.jsonl", terminal=terminal, stderr=not quiet
         )
+        asyncio.get_running_loop().set_exception_handler(Complaints(log))
         for warning in configuration.layered.warnings:
             log.warning("settings_warned", warning=warning)
         path = lock.socket_path(os.fspath(wg_dir), env)
@@ -115,7 +118,12 @@ async def serving(
             special = Special(engine, configuration, identity, stopping.set)
             service = Service(engine, special)
             listener = lock.bind_socket(path)
-            server = Server(service, owner_uid=os.geteuid(), log=log)
+            server = Server(
+                service,
+                owner_uid=os.geteuid(),
+                log=log,
+                max_connections=most_connections(),
+            )
             async with anyio.create_task_group() as group:
                 await _serve(group, server, listener)
                 log.info("daemon_started", pid=os.getpid(), socket=path)

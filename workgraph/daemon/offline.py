@@ -8,6 +8,9 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final, NoReturn
+
+import anyio
 
 from workgraph import __version__, logs, wire
 from workgraph.agents.process import RealLauncher
@@ -25,8 +28,13 @@ from workgraph.daemon.service import Service, style_of
 from workgraph.daemon.special import Identity, Special
 from workgraph.daemon.streams_local import LocalStreams
 from workgraph.graph import requests as r
-from workgraph.graph.errors import MachineError, NotFoundError, UserError
+from workgraph.graph.errors import MachineError, NotFoundError, TryLaterError, UserError
 from workgraph.graph.replies import Reply
+
+#: How often this call has met a daemon that came up and did not take it.
+_TRIES: Final = "WG_TRIES"
+_MOST_TRIES: Final = 8
+_TRY_AGAIN_S: Final = 0.1
 
 
 def main(argv: list[str]) -> int:
@@ -120,9 +128,7 @@ async def _run_engine(
         return await control.does_answer(path)
 
     if not await guard.acquire("wg", on_retry=answers):
-        # A daemon has come up meanwhile: the call is its.
-        again = [sys.executable, "-m", "workgraph", *call.argv]
-        os.execv(sys.executable, again)  # noqa: S606 - ourselves
+        await _call_again(call)
     try:
         _check_database(wg_dir)
         install_child_watcher()
@@ -149,6 +155,22 @@ async def _run_engine(
             return status
     finally:
         guard.release()
+
+
+async def _call_again(call: Call) -> NoReturn:
+    """A daemon has come up meanwhile: the call is its.
+
+    Raises:
+        TryLaterError: It hangs up again and again: it has too many connections.
+    """
+    tries = int(call.env.get(_TRIES, "0"))
+    if tries >= _MOST_TRIES:
+        message = "the daemon hangs up at once: it has too many connections"
+        raise TryLaterError(message, hint="try again")
+    await anyio.sleep(tries * _TRY_AGAIN_S)
+    again = [sys.executable, "-m", "workgraph", *call.argv]
+    env = dict(call.env) | {_TRIES: str(tries + 1)}
+    os.execve(sys.executable, again, env)  # noqa: S606 - ourselves
 
 
 async def _show(

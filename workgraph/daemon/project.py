@@ -19,7 +19,7 @@ from workgraph.daemon import agents_md as guide
 from workgraph.daemon.configuration import CONFIG_NAME
 from workgraph.daemon.installed import find_wg
 from workgraph.daemon.lock import ProjectLock, check_filesystem
-from workgraph.daemon.writing import sync_folder
+from workgraph.daemon.writing import replace_file, sync_folder
 from workgraph.graph.errors import TryLaterError, UserError
 from workgraph.graph.identity import actor_id
 from workgraph.graph.model import Actor
@@ -174,8 +174,8 @@ def _fill(wg_dir: Path, env: Mapping[str, str]) -> None:
 def _write_config(wg_dir: Path) -> None:
     file = wg_dir / CONFIG_NAME
     if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(default_config_text(), encoding="utf-8")
+        # Durable before the project is: a torn one would keep all commands from it.
+        replace_file(file, default_config_text().encode(), mode=0o600)
 
 
 async def _make_database(wg_dir: Path, now: int) -> None:

@@ -46,6 +46,19 @@ _SYSTEM_HINTS: Final[Mapping[int, str]] = MappingProxyType(
 )
 
 
+#: Of these, what passes without anybody mending the project: there is no room just now.
+_PASSING: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EAGAIN,
+    }
+)
+
+
 class WorkgraphError(Exception):
     """An error with a code for programs, one line for people, and a remedy.
 
@@ -136,3 +149,8 @@ def system_refusal(error: OSError, what: str = "") -> MachineError | None:
     subject = what or (str(error.filename) if error.filename else "")
     reason = error.strerror or str(error)
     return MachineError(f"{subject}: {reason}" if subject else reason, hint=hint)
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether the machine refuses something just now, and may not in a while."""
+    return error.errno in _PASSING
