@@ -76,9 +76,10 @@ async def answer(
         service = Service(
             engine, Special(engine, configuration, identity, lambda: None)
         )
+        status = await service.run_call(call, LocalStreams())
         sys.stderr.write(
             f"wg: this is what was last recorded: {escape_line(reason.message)}\n"
         )
-        return await service.run_call(call, LocalStreams())
+        return status
     finally:
         await store.close()
