@@ -34,3 +34,8 @@ def fill_up(folder: Path, leaving: int = 0) -> Path:
                 continue
         os.truncate(file.fileno(), file.tell() - leaving)
     return filler
+
+
+def make_read_only(folder: Path) -> None:
+    """Lets nothing be written any more."""
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
