@@ -1,11 +1,17 @@
 """What the machine refuses: a disk that is full, files that can't be made."""
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import anyio
+import pytest
+
 from tests.core import running_core
+from tests.fakes import FakeLauncher
 from tests.faulty import FULL, FaultyTx
 from tests.invariants import check_invariants
+from workgraph.agents.process import Ended, LaunchOrder, Started, SweepTarget
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
 from workgraph.graph.model import Outcome
@@ -124,3 +130,61 @@ async def test_why_does_not_promise_a_start_on_a_full_disk() -> None:
             assert any("the disk is full" in message for message in messages), messages
     finally:
         await store.close()
+
+
+class NoFiles(FakeLauncher):
+    """A launcher that may open no more files, once for each thing that it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: set[str] = set()
+        self.launched = anyio.Event()
+        self.has_swept = anyio.Event()
+
+    def _refuse_once(self, what: str) -> None:
+        if what not in self.refused:
+            self.refused.add(what)
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
+        """Fails once: no thread can be started."""
+        if "prepare" not in self.refused:
+            self.refused.add("prepare")
+            message = "can't start new thread"
+            raise RuntimeError(message)
+        return await super().prepare(orders)
+
+    async def launch(self, order: LaunchOrder) -> Started:
+        """Says that it has been asked."""
+        self.launched.set()
+        return await super().launch(order)
+
+    async def wait_ended(self, agent: int) -> Ended:
+        """Fails once."""
+        self._refuse_once("wait")
+        return await super().wait_ended(agent)
+
+    async def sweep(self, agents: Sequence[SweepTarget]) -> dict[int, tuple[int, ...]]:
+        """Fails once."""
+        self._refuse_once("sweep")
+        self.has_swept.set()
+        return await super().sweep(agents)
+
+
+@pytest.mark.slow
+async def test_a_machine_without_room_is_asked_again() -> None:
+    """No thread, no file: the engine lives, and the end is what it was."""
+    launcher = NoFiles()
+    async with running_core(launcher=launcher) as core:
+        task = (await core.do(r.AddTask(title="t", exec="true"))).data.id
+        with anyio.fail_after(10):
+            await launcher.launched.wait()
+        await core.exit(task, code=3)
+        with anyio.fail_after(10):
+            while await core.status(task) != "failed":
+                ticked = core.engine.ticked
+                await ticked.wait()
+            await launcher.has_swept.wait()
+
+        assert launcher.refused == {"prepare", "wait", "sweep"}
+        assert [agent.exit_code for agent in await core.agents(task)] == [3]

@@ -303,7 +303,7 @@ class RealLauncher:
         while True:
             try:
                 return await anyio.to_thread.run_sync(wrapper.look, folder)
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 if not may_pass(error):
                     raise
             await anyio.sleep(_NO_FILES_S)

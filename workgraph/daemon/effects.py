@@ -188,7 +188,9 @@ class Effects:
                 self._post(LeftoverFound(agent=agent, pids=pids))
 
     async def _spawn(self, spawns: Sequence[Spawn], group: anyio.abc.TaskGroup) -> None:
-        failed = await self._launcher.prepare([spawn.order for spawn in spawns])
+        failed = await self._patiently(
+            self._launcher.prepare, [spawn.order for spawn in spawns]
+        )
         for spawn in spawns:
             agent = spawn.order.agent
             if agent in failed:
@@ -202,20 +204,24 @@ class Effects:
             except SpawnError as error:
                 self._post_failure(agent, error.message)
             else:
+                self._post_start(spawn, started)
                 group.start_soon(self._follow, spawn, started)
             finally:
                 self._starting -= 1
 
-    async def _follow(self, spawn: Spawn, started: Started) -> None:
-        agent = spawn.order.agent
+    def _post_start(self, spawn: Spawn, started: Started) -> None:
+        """Said while it is still on its way: who waits for quiet waits for this."""
         self._log.info("agent_started", line=spawn.line, pid=started.process.pid)
         self._post(
             AgentStarted(
-                agent=agent,
+                agent=spawn.order.agent,
                 process=started.process,
                 folder_inode=started.folder_inode,
             )
         )
+
+    async def _follow(self, spawn: Spawn, started: Started) -> None:
+        agent = spawn.order.agent
         early = self._stopping.get(agent)
         if early is not None:
             # The order to end it came when there was nothing to be ended yet.
@@ -257,7 +263,7 @@ class Effects:
         while True:
             try:
                 return await job(*args)
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 if not may_pass(error):
                     raise
                 self._log.warning("machine_refused", job=job.__name__, error=str(error))

@@ -151,6 +151,9 @@ def system_refusal(error: OSError, what: str = "") -> MachineError | None:
     return MachineError(f"{subject}: {reason}" if subject else reason, hint=hint)
 
 
-def may_pass(error: OSError) -> bool:
+def may_pass(error: OSError | RuntimeError) -> bool:
     """Whether the machine refuses something just now, and may not in a while."""
-    return error.errno in _PASSING
+    if isinstance(error, OSError):
+        return error.errno in _PASSING
+    # what Python makes of EAGAIN for a thread
+    return str(error) == "can't start new thread"
