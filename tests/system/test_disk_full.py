@@ -156,7 +156,10 @@ def test_starting_up_on_a_full_disk(tmp_path: Path) -> None:
         assert p.run("doctor").returncode == 1
 
         (disk / "filler").unlink()
+        left = disk / "p" / ".wg" / "wg-backup-left"
+        left.mkdir()
         p.start_daemon()
+        assert not left.exists()
         gate.touch()
         wait_for(lambda: p.wg("task-status", "work") == "done\n", "the end")
         assert (tmp_path / "ran").read_text().split() == ["work"]

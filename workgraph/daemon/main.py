@@ -21,7 +21,7 @@ from workgraph.agents.process import RealLauncher
 from workgraph.agents.setup import install_child_watcher, raise_open_files
 from workgraph.commands import parse
 from workgraph.commands.render import render_error
-from workgraph.daemon import lock, project
+from workgraph.daemon import backup, lock, project
 from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
 from workgraph.daemon.configuration import Configuration
@@ -93,6 +93,7 @@ async def serving(
         install_child_watcher()
         launcher = RealLauncher(nofile_soft=raise_open_files())
         project.ensure_folders(wg_dir, env)
+        backup.remove_left(wg_dir)
         log = logs.open_log(
             wg_dir / "log" / "wgd.jsonl", terminal=terminal, stderr=not quiet
         )

@@ -33,7 +33,7 @@ from workgraph.graph.replies import Reply
 
 #: How often this call has met a daemon that came up and did not take it.
 _TRIES: Final = "WG_TRIES"
-_MOST_TRIES: Final = 8
+_MOST_TRIES: Final = 5
 _TRY_AGAIN_S: Final = 0.1
 
 
