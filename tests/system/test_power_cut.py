@@ -148,19 +148,19 @@ def work_of(client: int, rounds: int, text: str = "") -> list[Asked]:
     return asked
 
 
-def ask_all(project: Project, asked: list[Asked]) -> int:
-    """Asks one thing after the other; gives the inode of the client's socket."""
+def ask_all(project: Project, asked: list[Asked]) -> tuple[int, list[bool]]:
+    """Asks one thing after the other: the client's inode, and what was acknowledged."""
     path = project.json("service", "status")["socket"]
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(60)
         client.connect(path)
-        lines = client.makefile("rb")
-        for request, _ in asked:
-            client.sendall(json.dumps(request).encode() + b"\n")
-            answer = json.loads(lines.readline())
-            assert answer["ok"], (request, answer)
-        lines.close()
-        return os.fstat(client.fileno()).st_ino
+        told = []
+        with client.makefile("rb") as lines:
+            for request, _ in asked:
+                client.sendall(json.dumps(request).encode() + b"\n")
+                # an edit is refused when an agent was quicker
+                told.append(json.loads(lines.readline())["ok"])
+        return os.fstat(client.fileno()).st_ino, told
 
 
 def answers_in(file: Path) -> dict[str, list[int]]:
@@ -179,19 +179,20 @@ def record_work(folder: Path, rounds: int, text: str = "") -> Recording:
     recording = Recording(folder)
     recording.project.wg("init")
     (recording.project.folder / "evidence.txt").write_text("evidence\n")
-    clients: dict[int, tuple[int, list[Asked]]] = {}
+    clients: dict[int, list[Asked]] = {}
+    told: dict[int, tuple[int, list[bool]]] = {}
 
     def work(project: Project) -> None:
         def speak(client: int) -> None:
-            asked = work_of(client, rounds, text)
-            clients[client] = ask_all(project, asked), asked
+            clients[client] = work_of(client, rounds, text)
+            told[client] = ask_all(project, clients[client])
 
         threads = [threading.Thread(target=speak, args=(n,)) for n in range(CLIENTS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(clients) == CLIENTS
+        assert len(told) == CLIENTS
 
         def all_ended() -> bool:
             counts = project.json("service", "status")["counts"]
@@ -201,12 +202,16 @@ def record_work(folder: Path, rounds: int, text: str = "") -> Recording:
 
     recording.serve(work)
     answers = answers_in(recording.file)
-    for inode, asked in clients.values():
+    for client, (inode, oks) in told.items():
         moments = answers[str(inode)]
-        assert len(moments) == len(asked)
         recording.acknowledged += [
-            (moment, *proof) for moment, (_, proof) in zip(moments, asked, strict=True)
+            (moment, *proof)
+            for moment, (_, proof), ok in zip(
+                moments, clients[client], oks, strict=True
+            )
+            if ok
         ]
+        assert sum(oks) > len(oks) * 3 // 4
     return recording
 
 
@@ -223,7 +228,7 @@ def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path) -> None:
 @pytest.mark.timeout(3600)
 def test_many_power_cuts(tmp_path: Path) -> None:
     """Thousands of cuts, through checkpoints of a full log, too."""
-    recording = record_work(tmp_path, rounds=30, text="x" * 200_000)
+    recording = record_work(tmp_path, rounds=30, text="x" * 50_000)
 
     assert recording.judge(range(LONG_CUTS)) == []
 
