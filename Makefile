@@ -1,9 +1,14 @@
 # `make install` makes .venv from nothing but python3; `make check` before each commit.
-# Variables: PYTHON (3.11 or later), VENV, ARGS (more arguments for pytest and the benchmarks), REPO (for the demo).
+# Variables: PYTHON (3.11 or later), VENV, ARGS (more arguments for pytest and the benchmarks), REPO (for the demo),
+# MINUTES and SEED (of the soak; without a seed it makes one up and prints it), SEEDS and FIRST (of the simulation).
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 REPO ?= .
+MINUTES ?= 1
+SEED ?=
+SEEDS ?= 20000
+FIRST ?= 0
 
 STAMP := $(VENV)/.installed
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
@@ -13,7 +18,7 @@ LOCK_TOOL = uv==0.13.9
 LOCK = .venvs/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-emit-index-url
 
-.PHONY: install demo test check format lint types contracts quick fix bench check-long lock clean
+.PHONY: install demo test check format lint types contracts quick fix bench soak simulate check-long lock clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -76,8 +81,20 @@ fix: $(STAMP)
 bench: $(STAMP)
 	$(VENV)/bin/python -m tests.bench $(ARGS)
 
+soak: $(STAMP)
+	$(VENV)/bin/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# A hundred seeds at a time, as many at once as there are processors; the first that fails is printed, and ends it.
+simulate: $(STAMP)
+	seq $(FIRST) 100 $$(($(FIRST) + $(SEEDS) - 1)) | xargs -P "$$(nproc)" -I@ sh -c \
+		'$(VENV)/bin/python -m tests.engine.simulation 100 @ || exit 255'
+	@echo "$(SEEDS) seeds from $(FIRST) on: every invariant held"
+
+# Hours on a busy machine; docs/testing.md says how long each part takes.
 check-long: check
-	$(PYTEST) -m "slow or system or agents or long" $(ARGS)
+	$(PYTEST) -m "slow or system or agents or long" --rounds 5 $(ARGS)
+	$(MAKE) simulate
+	$(MAKE) soak MINUTES=5
 
 # Newest versions that pyproject.toml allows, for every platform and Python from 3.11 on.
 lock:

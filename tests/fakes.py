@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import anyio
 
+from workgraph.agents.kill import LIMIT_S
 from workgraph.agents.process import (
     Adopted,
     Ended,
@@ -49,7 +50,9 @@ class FakeLauncher:
         #: Agents that go on after any signal: tests end them with `exit`.
         self.unmoved: set[int] = set()
         #: What `stop` and `sweep` can't end, by agent.
-        self.leftovers: dict[int, tuple[int, ...]] = {}
+        self.leftovers: dict[int, tuple[ProcessId, ...]] = {}
+        #: Agents of which something is seen to run when a daemon starts.
+        self.strays: set[int] = set()
         self._agents: dict[int, _Agent] = {}
         self._failures: list[str] = []
         self._prepare_failures: list[str] = []
@@ -168,7 +171,7 @@ class FakeLauncher:
         process: ProcessId | None,
         grace_s: float,
         force: bool,
-    ) -> tuple[int, ...]:
+    ) -> tuple[ProcessId, ...]:
         """Ends it by TERM, or by KILL if it is stubborn or that is asked."""
         del folder, process, grace_s
         self.stops.append((agent, force))
@@ -176,11 +179,19 @@ class FakeLauncher:
             self.exit(agent, signal=9 if force or agent in self.stubborn else 15)
         return self.leftovers.get(agent, ())
 
-    async def sweep(self, agents: Sequence[SweepTarget]) -> dict[int, tuple[int, ...]]:
+    async def sweep(
+        self, agents: Sequence[SweepTarget], limit_s: float = LIMIT_S
+    ) -> dict[int, tuple[ProcessId, ...]]:
         """Notes who was swept."""
+        del limit_s
         numbers = [target.agent for target in agents]
         self.swept.extend(numbers)
         return {n: self.leftovers[n] for n in numbers if self.leftovers.get(n)}
+
+    async def agents_seen(self, agents_dir: str) -> frozenset[int]:
+        """Those that run, and `strays`."""
+        del agents_dir
+        return frozenset(self.strays) | {n for n in self._agents if self._runs(n)}
 
     def freeze(self, agent: int) -> bool:
         """Notes it in `frozen`."""

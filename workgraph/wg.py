@@ -8,10 +8,14 @@ is none, is handed to `daemon.offline`, which is as heavy as it needs to be.
 # `_socket` is the C half of `socket`, undocumented but in every CPython: 7 ms of 20.
 import _socket
 import os
-import stat
 import sys
 
 from workgraph import __version__, wire
+
+#: As `typing` has it, which takes longer to import than all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from workgraph import transfers
 
 #: Commands that are about the daemon or the installation: they run in this process.
 LOCAL_COMMANDS = ("init", "run", "doctor", "help", "completion")
@@ -28,9 +32,13 @@ COMPLETION_VARIABLES = ("_WG_COMPLETE", "_TYPER_COMPLETE")
 
 #: Within this a daemon must have said that it took the call (CONTRACT §2).
 ANSWER_S = 5
+#: ... or within this, if systemd starts it because of this connection.
+START_S = 30
 #: How often a daemon with a full queue of connections is tried again.
 CONNECT_RETRY_S = 0.01
 
+#: What SO_PEERCRED gives: pid, uid, gid.
+_PEERCRED_BYTES = 12
 _NO_ONE_LISTENS = (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)
 
 
@@ -51,7 +59,7 @@ def main() -> None:
 def run(argv: list[str]) -> int:
     """The exit status of a call; what has to run in this process ends it itself."""
     if argv == ["--version"]:
-        _write_all(1, f"wg {__version__}\n".encode())
+        wire.write_all(1, f"wg {__version__}\n".encode())
         return 0
     named, rest = wire.named_dir(argv)
     if not is_local(rest, os.environ):
@@ -67,7 +75,7 @@ def run(argv: list[str]) -> int:
             text = wire.error_text(
                 error.message, error.hint, "failed", as_json=wire.wants_json(argv)
             )
-            _write_all(2, os.fsencode(text))
+            wire.write_all(2, os.fsencode(text))
             return 1
     from workgraph.daemon.offline import main as offline_main
 
@@ -214,17 +222,15 @@ class Conversation:
         self.sock = sock
         self.project = project
         self.frames = wire.FrameBuffer()
-        self.source = Source()
-        self.target = Target()
+        #: What of this process's files is on its way; few calls have any.
+        self.source: transfers.Source | None = None
+        self.target: transfers.Target | None = None
         self.pending = b""
 
     def hold(self, call: bytes) -> int | None:
         """The exit status; None if the daemon hung up before it took the call."""
         try:
-            self.sock.sendall(call, _socket.MSG_NOSIGNAL)
-            data = self.sock.recv(wire.CHUNK_BYTES)
-        except TimeoutError:
-            raise self.project.no_answer() from None
+            data = self._begin(call)
         except (BrokenPipeError, ConnectionResetError):
             return None
         if not data:
@@ -233,7 +239,21 @@ class Conversation:
         try:
             return self._follow(data)
         finally:
-            self.target.abandon()
+            if self.target is not None:
+                self.target.abandon()
+
+    def _begin(self, call: bytes) -> bytes:
+        """Send the call; the first that the daemon says to it."""
+        waited = 0
+        while True:
+            try:
+                while call:
+                    call = call[self.sock.send(call, _socket.MSG_NOSIGNAL) :]
+                return self.sock.recv(wire.CHUNK_BYTES)
+            except TimeoutError:
+                waited += ANSWER_S
+                if waited >= START_S or not is_coming_up(self.sock):
+                    raise self.project.no_answer() from None
 
     def _follow(self, data: bytes) -> int:
         buffer = self.frames.data
@@ -242,9 +262,9 @@ class Conversation:
             while frame := self.frames.take():
                 kind, body = frame
                 if kind == wire.OUT:
-                    _write_all(1, body)
+                    wire.write_all(1, body)
                 elif kind == wire.ERR:
-                    _write_all(2, body)
+                    wire.write_all(2, body)
                 elif kind == wire.EXIT:
                     return int(body)
                 elif kind != wire.ACK:
@@ -255,18 +275,22 @@ class Conversation:
         raise ClientError(message, hint)
 
     def _serve(self, kind: bytes, body: bytes) -> None:
+        from workgraph import transfers
+
+        source = self.source = self.source or transfers.Source()
+        target = self.target = self.target or transfers.Target()
         if kind == wire.ASK_STDIN:
-            self.source.open_stdin(int(body))
+            source.open_stdin(int(body))
         elif kind == wire.READ_FILE:
-            self.source.open_file(body)
+            source.open_file(body)
         elif kind == wire.WRITE_FILE:
-            self._answer(self.target.open(body))
+            self._answer(target.open(body))
         elif kind == wire.WRITE_CHUNK:
-            self.target.write(body)
+            target.write(body)
         elif kind == wire.WRITE_END:
-            self._answer(self.target.finish())
+            self._answer(target.finish())
         elif kind == wire.WRITE_ABANDON:
-            self.target.abandon()
+            target.abandon()
         else:
             message = f"the daemon said something that wg {__version__} does not know"
             raise ClientError(message, "restart it: `wg service restart`")
@@ -281,15 +305,16 @@ class Conversation:
         Both directions go on at once: a daemon that waits for its output to be taken
         does not take input.
         """
-        if not self.pending and not self.source.is_open:
+        source = self.source
+        if not self.pending and (source is None or not source.is_open):
             return self._receive_now()
         from select import POLLIN, POLLOUT, poll
 
         while True:
             waiting = poll()
             waiting.register(self.sock, POLLIN | (POLLOUT if self.pending else 0))
-            fd = self.source.fd
-            reads = self.source.is_open and not self.pending
+            reads = source is not None and source.is_open and not self.pending
+            fd = source.fd if source is not None else -1
             if reads and fd >= 0:
                 waiting.register(fd, POLLIN)
             ready = dict(waiting.poll(None if fd >= 0 or not reads else 0))
@@ -298,9 +323,9 @@ class Conversation:
                 return self._receive_now()
             if state:
                 self._send_pending()
-            elif reads:
-                self.pending = self.source.next_frame()
-            if not self.pending and not self.source.is_open:
+            elif reads and source is not None:
+                self.pending = source.next_frame()
+            if not self.pending and (source is None or not source.is_open):
                 return self._receive_now()
 
     def _receive_now(self) -> bytes:
@@ -317,150 +342,33 @@ class Conversation:
             return
         except (BrokenPipeError, ConnectionResetError):
             # Its last words, an exit status among them, may still be there to be read.
-            self.source.close()
+            if self.source is not None:
+                self.source.close()
             sent = len(self.pending)
         self.pending = self.pending[sent:]
 
 
-class Source:
-    """Standard input or a file on its way to the daemon."""
+def is_coming_up(sock: "_socket.socket") -> bool:
+    """Whether it was not a daemon that runs that we have connected to.
 
-    def __init__(self) -> None:
-        self.fd = -1
-        self.is_open = False
-        self._left: int | None = None
-        self._failure = ""
-
-    def open_stdin(self, limit: int) -> None:
-        """Send standard input, at most `limit` bytes; 0: all of it."""
-        self.fd = 0
-        self.is_open = True
-        self._left = limit or None
-
-    def open_file(self, path: bytes) -> None:
-        """Send the file of that path, or why it can't be read."""
-        self.is_open = True
-        self._left = None
-        try:
-            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            self._failure = error.strerror or str(error)
-
-    def next_frame(self) -> bytes:
-        """The next frame to send; the last one closes the source."""
-        data = b""
-        if not self._failure:
-            size = wire.CHUNK_BYTES
-            try:
-                data = os.read(
-                    self.fd, min(size, size if self._left is None else self._left)
-                )
-            except OSError as error:
-                self._failure = error.strerror or str(error)
-        if self._failure:
-            frame = wire.encode_frame(wire.FAILED, os.fsencode(self._failure))
-            self.close()
-            return frame
-        if not data:
-            self.close()
-            return wire.encode_frame(wire.END)
-        if self._left is not None:
-            self._left -= len(data)
-        return wire.encode_frame(wire.DATA, data)
-
-    def close(self) -> None:
-        """Stop sending."""
-        if self.fd > 0:
-            os.close(self.fd)
-        self.fd = -1
-        self.is_open = False
-        self._failure = ""
-
-
-class Target:
-    """A file that the daemon writes through this process: whole, or not at all."""
-
-    def __init__(self) -> None:
-        self._fd = -1
-        self._path = b""
-        self._temporary = b""
-        self._failure = ""
-
-    def open(self, path: bytes) -> str:
-        """Begin a file beside the one of that path; what went wrong, or nothing."""
-        self.abandon()
-        self._failure = ""
-        # A link stays a link: what it names is replaced.
-        self._path = os.path.realpath(path)
-        create = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-        try:
-            mode = self._mode_of_existing()
-            if mode is not None and not stat.S_ISREG(mode):
-                # A terminal, a pipe, /dev/null: nothing to put in its place.
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-                return ""
-            folder = os.path.dirname(self._path)
-            self._temporary = os.path.join(folder, b".wg-%d.tmp" % os.getpid())
-            self._fd = os.open(self._temporary, create | os.O_EXCL, 0o666)
-            if mode is not None:
-                os.fchmod(self._fd, mode & 0o777)
-        except OSError as error:
-            if self._fd < 0:
-                self._temporary = b""
-            self._fail(error)
-        return self._failure
-
-    def write(self, data: bytes) -> None:
-        """Add to it; what goes wrong is said by `finish`."""
-        if self._fd >= 0:
-            try:
-                _write_all(self._fd, data)
-            except OSError as error:
-                self._fail(error)
-
-    def finish(self) -> str:
-        """Make it durable and put it in place; what went wrong, or nothing."""
-        if self._fd >= 0:
-            try:
-                if self._temporary:
-                    os.fsync(self._fd)
-                    os.rename(self._temporary, self._path)
-                    self._temporary = b""
-                    _sync_folder(os.path.dirname(self._path))
-            except OSError as error:
-                self._fail(error)
-            self.abandon()
-        return self._failure
-
-    def abandon(self) -> None:
-        """Forget it, and leave nothing behind."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        if self._temporary:
-            try:  # noqa: SIM105 - contextlib takes a millisecond to import
-                os.unlink(self._temporary)
-            except OSError:
-                pass
-            self._temporary = b""
-
-    def _mode_of_existing(self) -> int | None:
-        try:
-            return os.stat(self._path).st_mode
-        except FileNotFoundError:
-            return None
-
-    def _fail(self, error: OSError) -> None:
-        self._failure = error.strerror or str(error)
-        self.abandon()
-
-
-def _sync_folder(folder: bytes) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    The kernel says who listened last when we came: systemd, which starts the daemon
+    then, or a daemon that is gone, whose socket systemd has kept.
+    """
+    credentials = sock.getsockopt(
+        _socket.SOL_SOCKET, _socket.SO_PEERCRED, _PEERCRED_BYTES
+    )
+    pid = int.from_bytes(credentials[:4], sys.byteorder)
+    if not pid:  # it is in another namespace of pids
+        return False
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        fd = os.open(f"/proc/{pid}/comm", os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    name = os.read(fd, 16)
+    os.close(fd)
+    return name == b"systemd\n"
 
 
 def _current_dir() -> str:
@@ -469,18 +377,6 @@ def _current_dir() -> str:
     except FileNotFoundError:
         # An agent may outlive its folder and still has something to say.
         return os.environ.get("PWD") or "/"
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        try:
-            data = data[os.write(fd, data) :]
-        except BlockingIOError:  # somebody made the terminal non-blocking
-            from select import POLLOUT, poll
-
-            waiting = poll()
-            waiting.register(fd, POLLOUT)
-            waiting.poll()
 
 
 def _die_of(name: str) -> None:

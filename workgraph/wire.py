@@ -264,6 +264,19 @@ def is_private(folder: str, owner_uid: int) -> bool:
     )
 
 
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of it, however slowly it is taken."""
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:  # somebody made the terminal non-blocking
+            from select import POLLOUT, poll  # noqa: PLC0415 - seldom needed
+
+            waiting = poll()
+            waiting.register(fd, POLLOUT)
+            waiting.poll()
+
+
 def _length(digits: bytes, most: int) -> int:
     """A decimal length of 0 to `most`."""
     if digits.isdigit() and len(digits) <= _LENGTH_DIGITS and int(digits) <= most:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from workgraph.agents import kill, wrapper
+from workgraph.agents import kill, signs, wrapper
 from workgraph.agents.kill import Target
 from workgraph.graph.model import ProcessId
 
@@ -36,7 +36,7 @@ class _Children:
         self.started.append(child)
         assert child.stdout is not None
         child.stdout.readline()
-        stat = kill.read_stat(child.pid)
+        stat = signs.read_stat(child.pid)
         assert stat is not None
         return ProcessId(pid=child.pid, boot_id=BOOT, start_ticks=stat.start_ticks)
 
@@ -145,7 +145,7 @@ def test_a_signal_is_not_sent_to_another_process(children: _Children) -> None:
 
 async def test_a_dead_process_is_not_waited_for() -> None:
     """Nobody's number, or somebody else's."""
-    own = kill.read_stat(os.getpid())
+    own = signs.read_stat(os.getpid())
     assert own is not None
 
     await kill.wait_gone(

@@ -261,6 +261,8 @@ def test_the_plan_as_it_is_shown(world: World) -> None:
         "env",
         "stdin",
         "timeout_s",
+        "sandbox",
+        "network",
         "problems",
     ]
     assert shown["executor"] == {"value": "shell", "source": "task.exec"}

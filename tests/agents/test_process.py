@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 from msgspec import structs
 
-from workgraph.agents import kill
+from workgraph.agents import kill, signs
 from workgraph.agents.process import (
     Adopted,
     Ended,
@@ -306,7 +306,7 @@ async def test_what_escapes_is_swept(tmp_path: Path, escape: str) -> None:
     process = await _launch(launcher, order)
     pid = int(await _read(fifo))
     await launcher.wait_ended(1)
-    escaped = kill.read_stat(pid)
+    escaped = signs.read_stat(pid)
 
     target = SweepTarget(agent=1, folder=order.folder, process=process)
     left = await launcher.sweep([target])
@@ -314,7 +314,7 @@ async def test_what_escapes_is_swept(tmp_path: Path, escape: str) -> None:
     assert escaped is not None
     assert escaped.alive
     assert left == {}
-    after = kill.read_stat(pid)
+    after = signs.read_stat(pid)
     assert after is None or not after.alive
 
 
@@ -330,7 +330,7 @@ async def test_a_killed_wrapper_is_lost_and_its_agent_ended(tmp_path: Path) -> N
     ended = await launcher.wait_ended(1)
 
     assert ended.fate is Fate.LOST
-    stat = kill.read_stat(pid)
+    stat = signs.read_stat(pid)
     assert stat is None or not stat.alive
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from workgraph.agents import kill, wrapper
+from workgraph.agents import kill, signs, wrapper
 from workgraph.agents.process import (
     Adopted,
     Ended,
@@ -89,7 +89,7 @@ def _folder(root: Path, agent: int) -> str:
 async def _gone(root: Path, agent: int) -> None:
     """Waits for the wrapper, whose pid is in `run`."""
     pid = wrapper.look(_folder(root, agent)).record.pid
-    stat = kill.read_stat(pid) if pid else None
+    stat = signs.read_stat(pid) if pid else None
     if pid and stat:
         await kill.wait_gone(
             ProcessId(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from workgraph.store import agent_reads, agents, reads, views, writes
+from workgraph.store import agent_reads, agents, history, reads, views, writes
 from workgraph.store.database import SCHEMA_VERSION, migrate, migrations
 
 SCHEMA = (resources.files("workgraph.store") / "schema.sql").read_text("utf-8")
@@ -81,6 +81,10 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "dependencies": (reads.EDGES_WITH_STATUS, ("t",), set()),
     "dependents": (reads.DEPENDENTS_OF, ("t",), {"edges_dep"}),
     "added-by": (reads.ADDED_BY, ("agent-1",), {"tasks_added_by"}),
+    "root-of": (reads.ROOT_OF, {"task": "t"}, set()),
+    "below": (reads.COUNT_BELOW, {"root": "t", "most": 9}, {"tasks_added_by"}),
+    "late": (history.LATE_RESULTS, ('["t"]',), {"changes_late"}),
+    "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 
 

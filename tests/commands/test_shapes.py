@@ -244,7 +244,7 @@ def test_agent_is_shown() -> None:
         ended_at=2_000_000,
         last_activity_at=1_000_000,
         usage=Usage(input_tokens=1),
-        leftover=(7,),
+        leftover=(ProcessId(pid=7, boot_id="b", start_ticks=2),),
     )
 
     assert agent_data(agent) == AgentData(

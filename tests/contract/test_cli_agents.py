@@ -147,7 +147,16 @@ def test_a_token_reaches_its_own_task_and_ends_with_it(tmp_path: Path) -> None:
             done = p.run("--json", *argv.split(), env=ended)
             assert (done.returncode, done.stdout) == (4, ""), argv
         kept = [o for o in p.json("log", "job", "--list") if o["kind"] == "late_result"]
-        assert [one["message"] for one in kept] == ["done", "log: late", "fail: x"]
+        assert [one["message"] for one in kept] == [
+            "done",
+            "log: late",
+            'add_task: {"title":"more"}',
+            "fail: x",
+        ]
+        assert p.json("show", "job")["late"] == kept
+        page = p.wg("show", "job")
+        assert "Said after its end" in page
+        assert "log: late" in page
         assert status_of(p, "job") == "done"
         assert p.run("show", "job", env=ended).returncode == 0
         assert p.run("done", "job", env={"WG_TOKEN": "never"}).returncode == 4

@@ -23,6 +23,7 @@ from workgraph.agents.process import (
 )
 from workgraph.agents.setup import install_child_watcher
 from workgraph.graph.errors import WorkgraphBug
+from workgraph.graph.model import ProcessId
 
 
 class _RealWorld:
@@ -121,7 +122,7 @@ async def _started(world: _World, agent: int = 1, *, stubborn: bool = False) -> 
     return answer
 
 
-async def _stop(world: _World, *, grace_s: float, force: bool) -> tuple[int, ...]:
+async def _stop(world: _World, *, grace_s: float, force: bool) -> tuple[ProcessId, ...]:
     folder = (
         f"{world.folder}/.wg/agents/agent-1" if isinstance(world, _RealWorld) else ""
     )

@@ -84,6 +84,8 @@ async def test_a_new_project_is_sound(world: World) -> None:
         "settings",
         "link to wg",
         "leftovers",
+        "sandbox",
+        "cgroups",
         "daemon",
         *(f"executor {name}" for name in ("claude", "codex", "gemini", "opencode")),
     ]

@@ -11,7 +11,13 @@ import pytest
 from workgraph.daemon.agents_md import BEGIN, BLOCK, END
 from workgraph.daemon.installed import find_wg, is_our_wg
 from workgraph.daemon.lock import ProjectLock
-from workgraph.daemon.project import ensure_folders, find_exclude_file, init_project
+from workgraph.daemon.project import (
+    COPY_PREFIX,
+    ensure_folders,
+    find_exclude_file,
+    init_project,
+    remove_copies,
+)
 from workgraph.graph.errors import TryLaterError, UserError
 from workgraph.graph.identity import actor_id, role_id, tradeoff_id
 from workgraph.graph.model import Actor
@@ -456,3 +462,15 @@ def test_ids_are_of_what_defines_an_identity() -> None:
         actor_id(name="a", tradeoff=role),
     }
     assert len(ids) == 4
+
+
+def test_copies_of_a_backup_that_was_cut_short_are_removed(tmp_path: Path) -> None:
+    """They are as large as the database; nothing else is touched."""
+    copy = tmp_path / f"{COPY_PREFIX}x1"
+    copy.mkdir()
+    (copy / "graph.db").touch()
+    (tmp_path / "graph.db").touch()
+
+    remove_copies(tmp_path)
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["graph.db"]

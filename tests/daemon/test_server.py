@@ -12,7 +12,7 @@ import pytest
 from tests.wire.serving import FakeHandler
 from workgraph.daemon.connection import Clients, Connection
 from workgraph.daemon.lock import bind_socket
-from workgraph.daemon.server import Peer, Server
+from workgraph.daemon.server import BOUNDS, Bounds, Peer, Server
 from workgraph.logs import NoLog
 
 ECHO = b'{"cmd":"echo","text":"hello"}\n'
@@ -47,15 +47,13 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    tmp_path: Path, most: int = 1000, uid: int | None = None
-) -> AsyncGenerator[Running]:
+async def running(tmp_path: Path, bounds: Bounds = BOUNDS) -> AsyncGenerator[Running]:
     """A server in this loop."""
     wg_dir = tmp_path / ".wg"
     wg_dir.mkdir(mode=0o700)
     path = str(wg_dir / "wgd.sock")
     handler = FakeHandler()
-    server = Server(handler, owner_uid=os.getuid(), log=NoLog(), max_connections=most)
+    server = Server(handler, owner_uid=os.getuid(), log=NoLog(), bounds=bounds)
     async with anyio.create_task_group() as group:
         await group.start(server.serve, bind_socket(path))
         wg = Running(path, handler, server)
@@ -179,7 +177,7 @@ async def test_a_call_of_another_version_is_told_to_restart(tmp_path: Path) -> N
 
 async def test_too_many_connections_are_told_so(tmp_path: Path) -> None:
     """By an error line, and only until others leave."""
-    async with running(tmp_path, most=3) as wg:
+    async with running(tmp_path, Bounds(connections=3)) as wg:
         clients = [await wg.connect() for _ in range(3)]
         for reader, writer in clients:
             writer.write(ECHO)
@@ -193,7 +191,7 @@ async def test_too_many_connections_are_told_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("uid", "admitted"), [(4711, True), (0, True), (4712, False)])
 async def test_a_stranger_is_not_admitted(uid: int, admitted: bool) -> None:
     """Whose uid is neither the owner's nor root's."""
-    clients = Clients(FakeHandler(), owner_uid=4711, most=10, log=NoLog())
+    clients = Clients(FakeHandler(), 4711, NoLog(), BOUNDS)
     async with anyio.create_task_group() as group:
         connection = Connection(clients, group)
         connection.peer = Peer(pid=1, uid=uid, gid=uid)
@@ -243,3 +241,98 @@ async def test_a_request_goes_on_without_its_client_until_the_end(
         assert await wg.ask(ECHO) == [HELLO]
         assert wg.server._clients._connections  # noqa: SLF001
         wg.server._clients.abort()  # noqa: SLF001 - not to wait for the grace
+
+
+async def test_a_request_that_drips_is_turned_away(tmp_path: Path) -> None:
+    """With an error; one that is whole by then has its answer."""
+    async with running(tmp_path, Bounds(arrival_s=0.2)) as wg:
+        reader, writer = await wg.connect()
+        writer.write(ECHO)
+        assert json.loads(await reader.readline()) == HELLO
+        await anyio.sleep(0.3)  # longer than a request may take: this one is over
+        writer.write(ECHO + ECHO[:5])
+        assert json.loads(await reader.readline()) == HELLO
+
+        refused = json.loads(await reader.readline())
+
+        assert code(refused) == "bad_request"
+        assert "0.2 s" in refused["error"]["message"]
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("start", [b"w", b"wg1", b"wg1 70\n0.1.0\0"])
+async def test_a_call_that_drips_is_turned_away(tmp_path: Path, start: bytes) -> None:
+    """At each of its parts; what it is told has an end."""
+    async with running(tmp_path, Bounds(arrival_s=0.1)) as wg:
+        reader, writer = await wg.connect()
+        writer.write(start)
+
+        said = await reader.read()
+
+    assert said.endswith((b"x1\n1", b"}\n"))
+
+
+async def test_what_all_have_sent_is_bounded(tmp_path: Path) -> None:
+    """Whoever has sent most is told to try later; requests that fit are answered."""
+    half = b'{"cmd":"echo","text":"' + b"x" * 200_000
+    async with running(tmp_path, Bounds(unread_bytes=1_000_000)) as wg:
+        clients = []
+        for n in range(8):
+            client = await wg.connect()
+            client[1].write(half + b"x" * n)
+            await client[1].drain()
+            clients.append(client)
+
+        refused = 0
+        for reader, writer in clients:
+            writer.write(b'"}\n')
+            answer = json.loads(await reader.readline())
+            refused += not answer["ok"] and code(answer) == "try_later"
+
+        assert refused >= 3
+        assert refused < 8
+        assert await wg.ask(ECHO) == [HELLO]
+
+
+async def test_who_is_idle_makes_room(tmp_path: Path) -> None:
+    """The longest first; whoever waits for an answer is never hung up on."""
+    async with running(tmp_path, Bounds(connections=3, idle_s=0)) as wg:
+        waiting = await wg.connect()
+        waiting[1].write(b'{"cmd":"hang"}\n')
+        await wg.handler.started.wait()
+        idle = [await wg.connect() for _ in range(2)]
+        for reader, writer in idle:
+            writer.write(ECHO)
+            await reader.readline()
+
+        assert await wg.ask(ECHO) == [HELLO]
+
+        assert await idle[0][0].read() == b""
+        assert not idle[1][0].at_eof()
+        assert not waiting[0].at_eof()
+        wg.server._clients.abort()  # noqa: SLF001 - not to wait for the grace
+
+
+async def test_who_never_reads_holds_little(tmp_path: Path) -> None:
+    """Of 2,000 answers of 10 kB those are made that fit the buffers."""
+    text = b"x" * 10_000
+    request = b'{"cmd":"echo","text":"%b"}\n' % text
+    async with running(tmp_path) as wg:
+        client = socket.socket(socket.AF_UNIX)
+        client.setblocking(False)
+        client.connect(wg.path)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while sent < 2000:
+                client.send(request)
+                sent += 1
+                await anyio.lowlevel.checkpoint()
+        assert await wg.ask(ECHO) == [HELLO]
+        (held,) = [
+            one.transport.get_write_buffer_size() + len(one.received.data)
+            for one in wg.server._clients._connections  # noqa: SLF001
+        ]
+        client.close()
+
+    assert sent < 2000
+    assert held < 2 * 1024 * 1024

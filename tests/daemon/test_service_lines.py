@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from tests.core import Core, running_core
-from workgraph.daemon.call import Peer
 from workgraph.daemon.configuration import Configuration
+from workgraph.daemon.peer import Peer
 from workgraph.daemon.service import Service
 from workgraph.daemon.special import Identity, Special
 

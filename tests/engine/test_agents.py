@@ -72,7 +72,7 @@ class WatchedLauncher(FakeLauncher):
         process: ProcessId | None,
         grace_s: float,
         force: bool,
-    ) -> tuple[int, ...]:
+    ) -> tuple[ProcessId, ...]:
         """Ends it, and says that it was asked to."""
         left = await super().stop(agent, folder, process, grace_s, force)
         self.stopping.set()

@@ -310,18 +310,6 @@ async def test_a_failed_dependency_blocks_and_says_so() -> None:
         assert await core.status("c") == "in-progress"
 
 
-async def test_what_could_not_be_ended_is_named() -> None:
-    """Leftover processes are on the agent, and `why` names them."""
-    async with running_core() as core:
-        task = await core.add("t")
-        core.launcher.leftovers[1] = (4711,)
-        await core.do(r.KillAgents(agent="agent-1"))
-
-        (agent,) = await core.agents(task)
-        assert agent.leftover == (4711,)
-        assert set(await core.why(task)) == {"paused", "leftover"}
-
-
 async def test_ends_are_swept_success_included() -> None:
     """The whole tree is looked for at every end (rule 93)."""
     async with running_core() as core:

@@ -14,7 +14,7 @@ from tests.invariants import check_invariants
 from workgraph.agents.process import Ended, LaunchOrder, Started, SweepTarget
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
-from workgraph.graph.model import Outcome
+from workgraph.graph.model import Outcome, ProcessId
 from workgraph.store.database import Store, Tx
 
 T = TypeVar("T")
@@ -164,11 +164,13 @@ class NoFiles(FakeLauncher):
         self._refuse_once("wait")
         return await super().wait_ended(agent)
 
-    async def sweep(self, agents: Sequence[SweepTarget]) -> dict[int, tuple[int, ...]]:
+    async def sweep(
+        self, agents: Sequence[SweepTarget], limit_s: float = 1
+    ) -> dict[int, tuple[ProcessId, ...]]:
         """Fails once."""
         self._refuse_once("sweep")
         self.has_swept.set()
-        return await super().sweep(agents)
+        return await super().sweep(agents, limit_s)
 
 
 @pytest.mark.slow

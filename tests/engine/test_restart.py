@@ -68,6 +68,21 @@ class Dying(FakeLauncher):
         self.reached = anyio.Event()
 
 
+class SlowToPrepare(FakeLauncher):
+    """A launcher whose folders are made when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = anyio.Event()
+        self.going = anyio.Event()
+
+    async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
+        """Makes folders, some time."""
+        self.asked.set()
+        await self.going.wait()
+        return await super().prepare(orders)
+
+
 @dataclass
 class World:
     """What outlives a daemon."""
@@ -349,3 +364,18 @@ async def test_misconfigured_tasks_are_looked_at_again_at_the_start() -> None:
         setting = 'executors.mine.argv=["mine"]'
         async with world.daemon(setting) as second:
             assert await second.status("t") == "in-progress"
+
+
+async def test_what_is_on_its_way_at_an_orderly_end_is_left_to_the_next() -> None:
+    """Folders that are ready when the engine ends are not used any more."""
+    launcher = SlowToPrepare()
+    async with running_core(launcher=launcher) as core:
+        await core.engine.answer(r.AddTask(title="t", exec="true"), ME)
+        await launcher.asked.wait()
+
+        await core.engine.flush()
+        launcher.going.set()
+        await anyio.wait_all_tasks_blocked()
+
+        assert launcher.running() == ()
+        assert [one.status for one in await core.agents("t")] == [AgentStatus.STARTING]

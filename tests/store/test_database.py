@@ -159,3 +159,15 @@ async def test_a_copy_is_whole_while_everything_runs(tmp_path: Path) -> None:
 
 def _write(tx: Tx) -> None:
     service.set_meta(tx, "k", "v")
+
+
+async def test_a_file_without_a_graph_can_not_be_read(tmp_path: Path) -> None:
+    """Its maker was killed; whoever writes next makes it."""
+    path = tmp_path / "graph.db"
+    path.touch()
+
+    with pytest.raises(UserError, match="no graph in the database yet"):
+        await Store.open_to_read(path)
+
+    await (await Store.open(path)).close()
+    await (await Store.open_to_read(path)).close()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,16 @@ class Project:
         self.env |= dict(env or {})
         self._daemons: list[subprocess.Popen[bytes]] = []
 
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """What is really run for a command."""
+        return list(argv)
+
     def run(
         self, *argv: str, stdin: str | None = None, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs `wg` and gives its end, whatever it is."""
         return subprocess.run(
-            [str(BIN / "wg"), *argv],
+            self.command([str(BIN / "wg"), *argv]),
             cwd=self.folder,
             env=self.env | dict(env or {}),
             input=stdin,
@@ -137,9 +141,11 @@ def a_project(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Pr
         project.close()
 
 
-def wait_for(fact: Callable[[], bool], what: str) -> None:
+def wait_for(
+    fact: Callable[[], bool], what: str, patience_s: float = PATIENCE_S
+) -> None:
     """Returns when a fact is so; asks ever more rarely, up to ten times a second."""
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + patience_s
     pause = 0.002
     while not fact():
         assert time.monotonic() < until, f"waited in vain for {what}"

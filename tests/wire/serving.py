@@ -95,7 +95,7 @@ class FakeHandler:
             case ("argv", *rest):
                 await streams.out("\n".join([*rest, ""]))
             case ("describe",):
-                await streams.out(msgspec.json.encode(call) + b"\n")
+                await streams.out(msgspec.json.encode(call, enc_hook=str) + b"\n")
             case ("stdin", limit):
                 await streams.out(await streams.read_stdin(int(limit)))
             case ("cat",):

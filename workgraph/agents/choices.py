@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from workgraph.agents.environment import Chosen
 from workgraph.agents.executor import Executor, Executors
+from workgraph.agents.sandbox import Machine
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import Actor, Task
 from workgraph.settings import Endpoint, Layered
@@ -41,6 +42,10 @@ class Host(Struct, frozen=True, kw_only=True):
     has_executable: Callable[[str, str], str | None]
     exists: Callable[[str], bool]
     is_dir: Callable[[str], bool]
+    #: A path without links in it.
+    real_path: Callable[[str], str] = posixpath.normpath
+    #: What there is for a sandbox; asked only where one is wanted.
+    sandbox_machine: Callable[[], Machine] = Machine
     #: The interpreter that workgraph itself runs on.
     python: str = "python3"
 

@@ -81,17 +81,25 @@ def missing_credentials(
     """What an agent with this environment would lack to log in; null when nothing."""
     if any(name in env and env[name].value for name in needed.env):
         return None
+    files = credential_files(needed.files, env, home)
+    if any(exists(file) for file in files):
+        return None
+    return " or ".join((*needed.env, *files))
+
+
+def credential_files(
+    templates: Iterable[str], env: Mapping[str, Chosen[str]], home: str
+) -> tuple[str, ...]:
+    """Where login files would be: `~/` is the home, `$NAME/` a variable's folder."""
     home = env["HOME"].value if "HOME" in env else home
     files = []
-    for template in needed.files:
+    for template in templates:
         first, _, rest = template.partition("/")
         name = first.removeprefix("$")
         folder = home if first == "~" else env[name].value if name in env else ""
         if folder:
             files.append(posixpath.join(folder, rest))
-    if any(exists(file) for file in files):
-        return None
-    return " or ".join((*needed.env, *files))
+    return tuple(files)
 
 
 @lru_cache(maxsize=1024)

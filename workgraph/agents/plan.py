@@ -25,11 +25,13 @@ from workgraph.agents.choices import (
     choose_working_dir,
     from_settings,
 )
+from workgraph.agents.enclosure import choose_enclosure, lacks_inside
 from workgraph.agents.environment import (
     MASK,
     VARIABLE_NAME,
     Chosen,
     base_environment,
+    credential_files,
     executor_environment,
     is_secret,
     mask_passwords,
@@ -37,6 +39,7 @@ from workgraph.agents.environment import (
     with_bin,
 )
 from workgraph.agents.executor import Executor, Executors, Job
+from workgraph.agents.sandbox import SOCKET_DIR, enclose, enclose_gate
 from workgraph.graph.model import Actor, Task
 from workgraph.settings import Endpoint, Layered, PromptMode
 
@@ -49,6 +52,7 @@ __all__ = [
     "PlanError",
     "SpawnPlan",
     "log_line",
+    "plan_gate",
     "plan_spawn",
     "prepare_grounds",
     "visible",
@@ -83,6 +87,9 @@ class SpawnPlan(Struct, frozen=True, kw_only=True):
     #: `prompt` or `/dev/null`.
     stdin: Chosen[str]
     timeout_s: Chosen[float]
+    #: `none` or `bwrap`, and what it sees of the network: `host` or `none`.
+    sandbox: Chosen[str]
+    network: Chosen[str]
     prompt: PromptMode
     #: The stream on stdout is structured, so stderr gets a file of its own.
     stderr_apart: bool
@@ -163,6 +170,14 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         job=job,
     )
     env = _environment(draft, grounds.env[executor.name])
+    credentials = executor.credentials.files if executor.credentials else ()
+    enclosure = choose_enclosure(
+        grounds,
+        task.id,
+        working_dir.value,
+        agent_folder=facts.folder,
+        credentials=credential_files(credentials, env, grounds.host.home),
+    )
     program = _locate(command[0], env["PATH"].value, working_dir.value, grounds.host)
     lacks = _lacks(draft, env)
     if program is None:
@@ -172,24 +187,37 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         )
         hint = f"install it, or name its path in [executors.{chosen.value}].argv"
         lacks.append(PlanError(message, hint=hint))
+    elif unseen := lacks_inside(grounds, enclosure, task.id, program):
+        lacks.append(unseen)
+    if enclosure.problem is not None:
+        lacks.insert(0, enclosure.problem)
     if lacks and not preview:
         raise lacks[0]
+    argv = (program or command[0], *command[1:])
+    source = _source_of(grounds.layered, task, executor, "argv")
+    if enclosure.room is not None:
+        argv = enclose(enclosure.machine, enclosure.room, argv)
+        source = f"{source}, in bwrap ({enclosure.kind.source})"
+        for name, value in (
+            ("WG_SOCKET", f"{SOCKET_DIR}/{posixpath.basename(grounds.host.socket)}"),
+            ("WG_SANDBOX", enclosure.kind.value),
+        ):
+            env[name] = Chosen(value, "workgraph")
     return SpawnPlan(
         task=task.id,
         executor=chosen,
         model=model,
         endpoint=endpoint,
         working_dir=working_dir,
-        argv=Chosen(
-            (program or command[0], *command[1:]),
-            _source_of(grounds.layered, task, executor, "argv"),
-        ),
+        argv=Chosen(argv, source),
         env=MappingProxyType(env),
         stdin=Chosen(
             "prompt" if executor.prompt == "stdin" else "/dev/null",
             _source_of(grounds.layered, task, executor, "prompt"),
         ),
         timeout_s=choose_timeout(grounds.layered, task),
+        sandbox=enclosure.kind,
+        network=enclosure.network,
         prompt=executor.prompt,
         stderr_apart=executor.stream != "text",
         problems=(
@@ -197,6 +225,22 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
             *_unused(draft),
         ),
     )
+
+
+def plan_gate(grounds: Grounds, task: Task, folder: str) -> tuple[str, ...]:
+    """What goes before a task's `--verify` commands: its sandbox, or nothing. Pure.
+
+    A gate gets no socket in it: without a token it would speak as the operator.
+
+    Raises:
+        PlanError: The sandbox that is asked for can't be had.
+    """
+    enclosure = choose_enclosure(grounds, task.id, folder)
+    if enclosure.room is None:
+        return ()
+    if enclosure.problem is not None:
+        raise enclosure.problem
+    return enclose_gate(enclosure.machine, enclosure.room)
 
 
 def visible(plan: SpawnPlan) -> dict[str, Any]:
@@ -212,6 +256,8 @@ def visible(plan: SpawnPlan) -> dict[str, Any]:
         "env": env,
         "stdin": _shown(plan.stdin.value, plan.stdin),
         "timeout_s": _shown(float(plan.timeout_s.value), plan.timeout_s),
+        "sandbox": _shown(plan.sandbox.value, plan.sandbox),
+        "network": _shown(plan.network.value, plan.network),
         "problems": list(plan.problems),
     }
 

@@ -27,8 +27,9 @@ import anyio
 import anyio.to_thread
 from msgspec import structs
 
-from workgraph.agents import kill, wrapper
-from workgraph.agents.kill import Target
+from workgraph.agents import kill, search, shell, signs, wrapper
+from workgraph.agents.cgroups import Cgroups
+from workgraph.agents.search import Target
 from workgraph.agents.wrapper import (
     Adopted,
     Ended,
@@ -88,6 +89,7 @@ class RealLauncher:
             before `raise_open_files`. By default its present one.
         orphan_grace_s: What is left of an agent whose wrapper was killed has so long
             between TERM and KILL.
+        cgroups: Where agents get one. By default where `find_place` says.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class RealLauncher:
         shell: str = "/bin/sh",
         nofile_soft: int | None = None,
         orphan_grace_s: float = 10.0,
+        cgroups: Cgroups | None = None,
     ) -> None:
         if nofile_soft is None:
             nofile_soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -112,15 +115,29 @@ class RealLauncher:
         self._probing = anyio.Lock()
         self._shell_prints: bool | None = None
         self._closed = False
+        self._cgroups = Cgroups() if cgroups is None else cgroups
+        #: What moves a prepared agent into its cgroup.
+        self._ways_in: dict[int, str] = {}
 
     async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
-        """Makes folders and files of a batch, and opens them, in one thread."""
-        errors, opened = await anyio.to_thread.run_sync(wrapper.prepare, orders)
+        """Makes folders, files, cgroups of a batch, and opens them, in one thread."""
+        errors, opened = await anyio.to_thread.run_sync(self._prepare, orders)
         for agent, files in opened.items():
             if (older := self._opened.pop(agent, None)) is not None:
                 older.close()
             self._opened[agent] = files
         return errors
+
+    def _prepare(
+        self, orders: Sequence[LaunchOrder]
+    ) -> tuple[dict[int, str], dict[int, wrapper.Opened]]:
+        errors, opened = wrapper.prepare(orders)
+        for order in orders:
+            if order.cgroup and order.agent not in errors:
+                way = self._cgroups.make(order.folder, order.agent)
+                if way is not None:
+                    self._ways_in[order.agent] = way
+        return errors, opened
 
     async def launch(self, order: LaunchOrder) -> Started:
         """Starts an agent. It holds the loop for half a millisecond and more."""
@@ -196,7 +213,7 @@ class RealLauncher:
         process: ProcessId | None,
         grace_s: float,
         force: bool,  # noqa: FBT001 - as in the protocol
-    ) -> tuple[int, ...]:
+    ) -> tuple[ProcessId, ...]:
         """Ends an agent by the ladder of `kill`."""
         entry = self._entries.get(agent)
         target = (
@@ -206,15 +223,22 @@ class RealLauncher:
         )
         return await self._climb(target, grace_s=grace_s, force=force)
 
-    async def sweep(self, agents: Sequence[SweepTarget]) -> dict[int, tuple[int, ...]]:
+    async def sweep(
+        self, agents: Sequence[SweepTarget], limit_s: float = kill.LIMIT_S
+    ) -> dict[int, tuple[ProcessId, ...]]:
         """Ends what agents left behind, all in one search."""
         targets = [
             structs.replace(target, own_session=target.agent in self._watched)
             for target in agents
         ]
-        left = await kill.end_all(targets, boot_id=self._boot_id)
+        targets = await self._with_cgroups(targets)
+        left = await kill.end_all(targets, boot_id=self._boot_id, limit_s=limit_s)
         self._watched.difference_update({t.agent for t in targets} - left.keys())
         return left
+
+    async def agents_seen(self, agents_dir: str) -> frozenset[int]:
+        """One pass over `/proc` for all agents of a project."""
+        return await anyio.to_thread.run_sync(search.agents_seen, agents_dir)
 
     def freeze(self, agent: int) -> bool:
         """Stops the group."""
@@ -229,25 +253,32 @@ class RealLauncher:
         self._closed = True
         while self._opened:
             self._opened.popitem()[1].close()
+        await anyio.to_thread.run_sync(self._cgroups.leave)
 
     async def _start(self, order: LaunchOrder) -> tuple[Process, int]:
         opened = self._opened.pop(order.agent, None) or wrapper.open_files(order)
+        way_in = self._ways_in.pop(order.agent, None)
         try:
             wrapper.take_lock(opened.lock)
             wrapper.check_program(order.argv[0])
             child = await asyncio.create_subprocess_exec(
                 self._shell,
                 "-c",
-                wrapper.APART if order.stderr_apart else wrapper.JOINED,
-                wrapper.NAME,
+                shell.script(
+                    apart=order.stderr_apart,
+                    sandboxed=order.sandboxed,
+                    cgroup=way_in is not None,
+                ),
+                shell.NAME,
                 order.folder,
                 self._nofile,
+                *((way_in,) if way_in is not None else ()),
                 *order.argv,
                 stdin=opened.stdin,
                 stdout=opened.log,
-                stderr=opened.log,
+                stderr=opened.lock if order.sandboxed else opened.log,
                 start_new_session=True,
-                pass_fds=(opened.lock,),
+                pass_fds=() if order.sandboxed else (opened.lock,),
                 env=order.env,
                 cwd=order.cwd,
             )
@@ -257,7 +288,7 @@ class RealLauncher:
 
     def _identify(self, child: Process) -> ProcessId:
         # reaped already: its number may be another's
-        found = kill.read_stat(child.pid) if child.returncode is None else None
+        found = signs.read_stat(child.pid) if child.returncode is None else None
         return ProcessId(
             pid=child.pid,
             boot_id=self._boot_id,
@@ -308,8 +339,21 @@ class RealLauncher:
                     raise
             await anyio.sleep(_NO_FILES_S)
 
+    async def _with_cgroups(self, targets: Sequence[Target]) -> list[Target]:
+        def look() -> list[Target]:
+            return [
+                structs.replace(target, cgroups=self._cgroups.of(target.folder))
+                for target in targets
+            ]
+
+        return await anyio.to_thread.run_sync(look)
+
+    async def _find(self, target: Target) -> tuple[ProcessId, ...]:
+        [target] = await self._with_cgroups([target])
+        return await kill.find(target, boot_id=self._boot_id)
+
     async def _find_wrapper(self, target: Target, pid: int) -> ProcessId:
-        for process in await kill.find(target, boot_id=self._boot_id):
+        for process in await self._find(target):
             if process.pid == pid:
                 return process
         return self._gone(pid)
@@ -370,7 +414,7 @@ class RealLauncher:
         )
         detail = "its wrapper is gone without a word: the machine's restart or a kill"
         if same_boot:
-            left = await kill.find(target, boot_id=self._boot_id)
+            left = await self._find(target)
             if left or seen.lock is Lock.HELD:
                 await self._climb(target, grace_s=self._orphan_grace_s, force=False)
                 started = True
@@ -388,17 +432,25 @@ class RealLauncher:
     ) -> Ended:
         prints = record.words or status < _FIRST_UNCLEAR or await self._does_print()
         code, number = wrapper.tell(status, words=record.words, prints=prints)
+        if record.shut_out and code is not None:
+            return Ended(
+                agent=target.agent,
+                fate=Fate.SHUT_OUT,
+                detail=shell.explain_shut_out(target.folder),
+            )
         return Ended(
             agent=target.agent,
             fate=Fate.SIGNALED if code is None else Fate.EXITED,
             exit_code=code,
             signal=number,
-            detail=wrapper.explain_failed_start(target.folder, status),
+            detail=shell.explain_failed_start(target.folder, status),
         )
 
     async def _climb(
         self, target: Target, *, grace_s: float, force: bool
-    ) -> tuple[int, ...]:
+    ) -> tuple[ProcessId, ...]:
+        [target] = await self._with_cgroups([target])
+
         def note_kill() -> None:
             if (entry := self._entries.get(target.agent)) is not None:
                 entry.killed = True

@@ -6,7 +6,8 @@ folder until it has written the end, and leaves with the agent's status:
 - lock held: not over. Lock free: the wrapper is gone and its record is final; that says
   nothing of what the agent has left behind, which may hold the lock, too, or not.
 - `run` is the pid, a line; then whatever the shell says of a signal; then the status.
-  No complete first line: the agent was never started. `exit` is the status again.
+  No complete first line: the agent was never started. `exit` is the status again; what
+  an agent has put in its place is let alone: opening a pipe would never end.
 - First the lock, then the record: the other way round loses ends.
 
 All reads are of a few bytes in the page cache, some 10 µs each, and so are done on the
@@ -24,23 +25,12 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from workgraph.agents.kill import Target, raise_if_exhausted
+from workgraph.agents.kill import LIMIT_S
+from workgraph.agents.search import Target
+from workgraph.agents.shell import ENTERED, NOT_RUN, TO_ENTER
+from workgraph.agents.signs import raise_if_exhausted
 from workgraph.graph.errors import AgentError
 from workgraph.graph.model import ProcessId
-
-#: `$0` of the wrapper: what the shell itself says of a failed start begins with it.
-NAME: Final = "wg-agent"
-
-_WRAPPER: Final = """\
-trap : HUP INT QUIT ABRT PIPE ALRM TERM USR1 USR2
-exec 2>"$1/run" || exit 75
-echo $$ >&2 || exit 75
-({apart}ulimit -S -n "$2" 2>&1; shift 2; exec "$@"{joined})
-s=$?; echo "$s" >&2; echo "$s" >"$1/exit"; exit "$s"
-"""
-#: $1 the folder, $2 the limit of open files, then the program and its arguments.
-JOINED: Final = _WRAPPER.format(apart="", joined=" 2>&1")
-APART: Final = _WRAPPER.format(apart='exec 2>>"$1/stderr.log"; ', joined="")
 
 #: `exit 75` of the wrapper, and what a shell leaves with that can't write `run`: these
 #: may mean that there was no agent. From 128 on its words tell code from signal.
@@ -49,10 +39,8 @@ _FIRST_SIGNALLED: Final = 128
 _LAST_SIGNAL: Final = 64
 #: INT and PIPE: no shell says a word about them.
 _SILENT: Final = frozenset({128 + 2, 128 + 13})
-_NOT_RUN: Final = frozenset({126, 127})
 #: `run` is two numbers and a line of the shell's; a listing of jobs may be longer.
 _RECORD_BYTES: Final = 4096
-_TAIL_BYTES: Final = 512
 _LOG_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _FILE_FLAGS: Final = (
     os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -69,6 +57,8 @@ class Fate(StrEnum):
     SIGNALED = "signaled"
     #: It ran, is gone, and nobody saw how it ended.
     LOST = "lost"
+    #: Its sandbox could not be made: the wrapper ran, the program did not.
+    SHUT_OUT = "shut-out"
     NEVER_STARTED = "never-started"
 
 
@@ -97,6 +87,8 @@ class Record(Struct, frozen=True, kw_only=True):
 
     pid: int | None = None
     status: int | None = None
+    #: A sandbox was to be made, and its program has not been reached.
+    shut_out: bool = False
     #: The shell said something between the two: the agent ended by a signal.
     words: bool = False
 
@@ -127,6 +119,8 @@ class LaunchOrder(Struct, frozen=True, kw_only=True):
         stderr_apart: Keep its stderr in `stderr.log`, not in `output.log`.
         files: What is written into the folder before the start, by name.
         nice: Added to the daemon's own.
+        sandboxed: The program is a sandbox around another one: see `INNER`.
+        cgroup: Give it a cgroup of its own, where that can be had.
     """
 
     agent: int
@@ -138,6 +132,8 @@ class LaunchOrder(Struct, frozen=True, kw_only=True):
     stderr_apart: bool = False
     files: Mapping[str, str | bytes] = {}
     nice: int = 0
+    sandboxed: bool = False
+    cgroup: bool = False
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -185,15 +181,20 @@ class Launcher(Protocol):
         process: ProcessId | None,
         grace_s: float,
         force: bool,  # noqa: FBT001 - a word of the ladder, always given by name
-    ) -> tuple[int, ...]:
-        """Ends an agent and its tree; returns the pids that could not be ended."""
+    ) -> tuple[ProcessId, ...]:
+        """Ends an agent and its tree; returns what could not be ended."""
 
-    async def sweep(self, agents: Sequence[Target]) -> dict[int, tuple[int, ...]]:
+    async def sweep(
+        self, agents: Sequence[Target], limit_s: float = LIMIT_S
+    ) -> dict[int, tuple[ProcessId, ...]]:
         """Ends what agents that have ended left behind, all in one search.
 
         Returns:
-            The pids that could not be ended, of those agents that have any.
+            What could not be ended within the limit, of those agents that have any.
         """
+
+    async def agents_seen(self, agents_dir: str) -> frozenset[int]:
+        """The agents of a project that anything runs of, as far as that can be told."""
 
     def freeze(self, agent: int) -> bool:
         """Stops an agent's group where it is; false when it does not run."""
@@ -304,7 +305,7 @@ def look(folder: str, inode: int | None = None) -> Look:
 
 def is_plain(status: int) -> bool:
     """Says whether a wrapper's own status is the agent's exit code, no doubt."""
-    return 0 <= status < _FIRST_SIGNALLED and status not in _UNSURE | _NOT_RUN
+    return 0 <= status < _FIRST_SIGNALLED and status not in _UNSURE | NOT_RUN
 
 
 def tell(status: int, *, words: bool, prints: bool) -> tuple[int | None, int | None]:
@@ -330,29 +331,22 @@ def parse_record(run: bytes, exit_file: bytes = b"") -> Record:
     """Reads what the wrapper wrote. Only complete lines count. Pure."""
     lines = run.split(b"\n")[:-1]
     pid = _number(lines[0]) if lines else None
-    words = False
+    words = shut_out = False
+    status = None
     for line in lines[1:]:
         status = _number(line)
         if status is not None:
-            return Record(pid=pid, status=status, words=words)
-        words = words or bool(line.strip())
-    first, newline, _ = exit_file.partition(b"\n")
-    return Record(pid=pid, status=_number(first) if newline else None, words=words)
-
-
-def explain_failed_start(folder: str, status: int) -> str:
-    """What the shell said when it could not run the program; empty if it could.
-
-    The status alone (126, 127) does not tell: a program may leave with it, too.
-    """
-    if status not in _NOT_RUN:
-        return ""
-    for name in ("stderr.log", "output.log"):
-        tail = _read_tail(f"{folder}/{name}").rstrip(b"\n")
-        last = tail.rpartition(b"\n")[2].decode(errors="replace")
-        if last.startswith(f"{NAME}: "):
-            return last
-    return ""
+            break
+        if line == TO_ENTER:
+            shut_out = True
+        elif line == ENTERED:
+            shut_out = False
+        else:
+            words = words or bool(line.strip())
+    if status is None:
+        first, newline, _ = exit_file.partition(b"\n")
+        status = _number(first) if newline else None
+    return Record(pid=pid, status=status, shut_out=shut_out, words=words)
 
 
 def check_program(program: str) -> None:
@@ -418,18 +412,6 @@ def _read(folder: int, name: str) -> bytes:
         return b""
     try:
         return os.read(fd, _RECORD_BYTES)
-    finally:
-        os.close(fd)
-
-
-def _read_tail(path: str) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return b""
-    try:
-        size = os.fstat(fd).st_size
-        return os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
     finally:
         os.close(fd)
 

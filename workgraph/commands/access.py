@@ -1,48 +1,144 @@
-"""What an agent's token may do (CONTRACT §4). An operator may do everything."""
+"""Who may do what (CONTRACT §4): an operator everything, an attempt what it needs.
 
+`REACH` has a place for every request. What an attempt may do is asked inside of the
+transaction that does it, by `check_access`; who is asking at all, by `check_origin`.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
-from workgraph.graph.model import Agent, AgentStatus, Task
+from workgraph.graph.model import Agent, AgentStatus, Record, Task
 from workgraph.graph.status import Status
 from workgraph.store import agent_reads, reads
 from workgraph.store.database import Tx
 
-_READS: Final = (
-    r.ShowTask,
-    r.ListTasks,
-    r.ListReady,
-    r.ListBlocked,
-    r.ExplainTask,
-    r.GetTaskStatus,
-    r.CheckGraph,
-    r.ExportGraph,
-    r.ListAgents,
-    r.GetPlan,
-    r.GetOutput,
-    r.GetServiceStatus,
-    r.GetConfig,
-    r.ListConfig,
-    r.Watch,
+
+class Reach(StrEnum):
+    """How far an attempt's token reaches."""
+
+    #: Anything: reading is free.
+    READ = "read"
+    #: Its own task.
+    OWN = "own"
+    #: New tasks, within the limits.
+    ADD = "add"
+    #: Nothing.
+    OPERATOR = "operator"
+
+
+#: Every request has its place here. A `log` that lists is a READ: ask `reach_of`.
+REACH: Final[Mapping[type, Reach]] = MappingProxyType(
+    {
+        r.ShowTask: Reach.READ,
+        r.ListTasks: Reach.READ,
+        r.ListReady: Reach.READ,
+        r.ListBlocked: Reach.READ,
+        r.ExplainTask: Reach.READ,
+        r.GetTaskStatus: Reach.READ,
+        r.CheckGraph: Reach.READ,
+        r.ExportGraph: Reach.READ,
+        r.ListAgents: Reach.READ,
+        r.GetPlan: Reach.READ,
+        r.GetOutput: Reach.READ,
+        r.GetServiceStatus: Reach.READ,
+        r.GetConfig: Reach.READ,
+        r.ListConfig: Reach.READ,
+        r.Watch: Reach.READ,
+        r.FinishTask: Reach.OWN,
+        r.SubmitTask: Reach.OWN,
+        r.FailTask: Reach.OWN,
+        r.Log: Reach.OWN,
+        r.Heartbeat: Reach.OWN,
+        r.ReportProgress: Reach.OWN,
+        r.RecordArtifact: Reach.OWN,
+        r.AddTask: Reach.ADD,
+        r.EditTask: Reach.OPERATOR,
+        r.LinkTask: Reach.OPERATOR,
+        r.UnlinkTask: Reach.OPERATOR,
+        r.ClaimTask: Reach.OPERATOR,
+        r.UnclaimTask: Reach.OPERATOR,
+        r.NextTask: Reach.OPERATOR,
+        r.ApproveTask: Reach.OPERATOR,
+        r.RejectTask: Reach.OPERATOR,
+        r.RetryTasks: Reach.OPERATOR,
+        r.AbandonTask: Reach.OPERATOR,
+        r.Pause: Reach.OPERATOR,
+        r.Resume: Reach.OPERATOR,
+        r.ImportGraph: Reach.OPERATOR,
+        r.BackUp: Reach.OPERATOR,
+        r.Shutdown: Reach.OPERATOR,
+        r.GraphChanged: Reach.OPERATOR,
+        r.Tick: Reach.OPERATOR,
+        r.Reconfigure: Reach.OPERATOR,
+        r.SpawnAgent: Reach.OPERATOR,
+        r.KillAgents: Reach.OPERATOR,
+        r.SetConfig: Reach.OPERATOR,
+    }
 )
-#: What an agent may do, and to its own task only.
-_OWN: Final = (
-    r.FinishTask,
-    r.SubmitTask,
-    r.FailTask,
-    r.Log,
-    r.Heartbeat,
-    r.ReportProgress,
-    r.RecordArtifact,
-)
-#: What such a request says, in the order in which it is kept.
+
+#: What a late request of these says, in the order in which it is kept.
 _WORDS: Final = ("percent", "path", "name", "summary", "reason", "message")
-#: Of these, what may still be said after the task has left the agent.
+#: What may still be said after the task has left the agent.
 _HARMLESS: Final = (r.Log, r.Heartbeat)
 #: What may be said twice: the second time changes nothing.
 _HANDING_IN: Final = (r.FinishTask, r.SubmitTask)
+
+
+class Origin(Record, frozen=True, kw_only=True):
+    """What a caller's process tells of where it comes from; nothing: an operator."""
+
+    #: The numbers of the agents that its ancestors, session, environment … name.
+    agents: frozenset[int] = frozenset()
+    #: It is a `--verify` command, or something else that the daemon itself has started.
+    is_machinery: bool = False
+    #: It was gone before it could be looked at.
+    is_gone: bool = False
+
+
+def reach_of(request: r.AnyRequest) -> Reach:
+    """How far an attempt must reach to say this."""
+    if isinstance(request, r.Log) and request.list:
+        return Reach.READ
+    return REACH.get(type(request), Reach.OPERATOR)
+
+
+def check_origin(origin: Origin, agent: Agent | None) -> None:
+    """Refuses whoever comes from an agent and does not show that agent's token.
+
+    Args:
+        origin: Where the caller's process comes from.
+        agent: Whose token it has shown.
+
+    Raises:
+        ForbiddenError: It has shown none, or another's.
+    """
+    own = agent.number if agent is not None else None
+    others = sorted(origin.agents - {own})
+    if others:
+        shown = f"the token of {agent.id}" if agent is not None else "no token"
+        raise ForbiddenError(
+            f"this comes from agent-{others[0]} and shows {shown}",
+            hint="an agent speaks with the WG_TOKEN that it was started with",
+        )
+    if agent is not None:
+        return
+    if origin.is_machinery:
+        raise ForbiddenError(
+            "this comes from a command that the daemon runs: it may only read",
+            hint="a --verify command says what it found by its exit status",
+        )
+    if origin.is_gone:
+        raise ForbiddenError(
+            "who asked has ended before the daemon could see whose process it was",
+            hint="stay until the answer has come, or show a token",
+        )
 
 
 def check_access(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
@@ -52,7 +148,8 @@ def check_access(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
         ForbiddenError: Its token does not reach that far.
         ConflictError: Its attempt has ended.
     """
-    if isinstance(request, _READS) or (isinstance(request, r.Log) and request.list):
+    reach = reach_of(request)
+    if reach is Reach.READ:
         return
     # Its attempt may have ended since its token was looked up.
     agent = agent_reads.by_number(tx, agent.number)
@@ -61,17 +158,45 @@ def check_access(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
             f"the attempt of {agent.id} has ended",
             hint="its results are kept, and shown to the operator",
         )
-    if isinstance(request, r.AddTask):
+    if reach is Reach.ADD:
         return
-    if not isinstance(request, _OWN):
+    if reach is not Reach.OWN:
         raise ForbiddenError(
             f"{agent.id} may not do that: it is the operator's",
             hint="an agent works on its own task, and may add tasks",
         )
-    if request.task != agent.task:
+    _check_own(tx, agent, request)
+
+
+def keep_late_result(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
+    """Writes down, whole, what an attempt wanted to say after its end."""
+    agent = agent_reads.by_number(tx, agent.number)
+    reach = reach_of(request)
+    if reach is Reach.OWN and getattr(request, "task", None) == agent.task:
+        said = [getattr(request, name, None) for name in _WORDS]
+        words = ": ".join(str(word) for word in said if word is not None)
+    elif reach is Reach.ADD and agent.status is AgentStatus.ENDED:
+        words = _as_json(request)
+    else:
+        return
+    tx.emit(
+        ChangeKind.LATE_RESULT,
+        task=agent.task,
+        agent=agent.id,
+        attempt=agent.attempt,
+        actor=agent.actor,
+        by=agent.id,
+        to=str(request.__struct_config__.tag),
+        reason=words or None,
+    )
+
+
+def _check_own(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
+    named = getattr(request, "task", None)
+    if named != agent.task:
         raise ForbiddenError(
-            f"{agent.id} works on {agent.task}, not on {request.task}",
-            hint=f"wg add a task for what is to be done to {request.task}",
+            f"{agent.id} works on {agent.task}, not on {named}",
+            hint=f"wg add a task for what is to be done to {named}",
         )
     task = reads.task(tx, agent.task)
     if task.claimed_by != agent.id and not isinstance(request, _HARMLESS):
@@ -83,21 +208,14 @@ def check_access(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
         )
 
 
-def keep_late_result(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
-    """Writes down what an attempt wanted to say after its end, for the operator."""
-    if not isinstance(request, _OWN) or request.task != agent.task:
-        return
-    said = [getattr(request, name, None) for name in _WORDS]
-    tx.emit(
-        ChangeKind.LATE_RESULT,
-        task=agent.task,
-        agent=agent.id,
-        attempt=agent.attempt,
-        actor=agent.actor,
-        by=agent.id,
-        to=str(request.__struct_config__.tag),
-        reason=": ".join(str(word) for word in said if word is not None) or None,
-    )
+def _as_json(request: r.AnyRequest) -> str:
+    """What was set of a request, in the words of the socket; never the token."""
+    said = {
+        field.name: getattr(request, field.name)
+        for field in msgspec.structs.fields(request)
+        if field.name != "token" and getattr(request, field.name) != field.default
+    }
+    return msgspec.json.encode(said).decode()
 
 
 def _is_handed_in(task: Task, agent: Agent) -> bool:

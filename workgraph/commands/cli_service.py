@@ -7,11 +7,13 @@ import typer
 from workgraph.commands.cli_call import WgCommand, new_app
 from workgraph.commands.local import (
     Doctor,
+    InstallService,
     RestartService,
     RunDispatcher,
     ServiceStatusQuery,
     StartService,
     StopService,
+    UninstallService,
 )
 from workgraph.graph.errors import UsageError
 from workgraph.graph.requests import (
@@ -46,6 +48,8 @@ def register(app: typer.Typer) -> None:
     service.command("stop", cls=WgCommand)(_stop)
     service.command("restart", cls=WgCommand)(_restart)
     service.command("status", cls=WgCommand)(_status)
+    service.command("install", cls=WgCommand)(_install)
+    service.command("uninstall", cls=WgCommand)(_uninstall)
     service.command("pause", cls=WgCommand)(_pause)
     service.command("resume", cls=WgCommand)(_resume)
     service.command("reload", cls=WgCommand)(_reload)
@@ -84,6 +88,16 @@ def _restart(
 def _status() -> ServiceStatusQuery:
     """Show what the daemon is and does."""
     return ServiceStatusQuery()
+
+
+def _install() -> InstallService:
+    """Write and enable the systemd user units of this project."""
+    return InstallService()
+
+
+def _uninstall() -> UninstallService:
+    """Stop, disable and remove them; agents go on."""
+    return UninstallService()
 
 
 def _pause() -> Pause:

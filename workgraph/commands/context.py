@@ -12,7 +12,7 @@ from workgraph.graph.replies import Reply, TaskData
 from workgraph.graph.status import Cause, Status
 from workgraph.graph.views import RetryPolicy
 from workgraph.settings import Settings
-from workgraph.store import agent_reads, agents, reads
+from workgraph.store import agent_reads, agents, history, leftovers, reads
 from workgraph.store.database import Tx
 
 
@@ -62,6 +62,8 @@ class Deferred(Struct, frozen=True, kw_only=True):
 
     agents: tuple[int, ...]
     finish: Callable[[Context], Reply] | None = None
+    #: Ended agents of which what is left is to be ended as well.
+    leftover: tuple[int, ...] = ()
 
 
 Answer = Reply | Deferred
@@ -80,13 +82,12 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 
 def task_facts(tx: Tx, task: Task) -> TaskFacts:
     """What the reasons for a task's rest depend on."""
-    leftover: tuple[int, ...] = ()
-    if task.last_agent is not None:
-        leftover = agent_reads.by_id(tx, task.last_agent).leftover
+    left = leftovers.of_task(tx, task.id) if task.last_agent is not None else []
     return TaskFacts(
         task=task,
         dependencies=reads.dependencies(tx, task.id) if task.unmet else (),
-        leftover=leftover,
+        leftover=tuple(process.pid for agent in left for process in agent.leftover),
+        left_by=tuple(agent.id for agent in left),
     )
 
 
@@ -99,7 +100,12 @@ def task_data(context: Context, task_id: str) -> TaskData:
 def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
     """Tasks as `--json` gives them, with their surroundings."""
     tx = context.tx
-    near = reads.Neighbours(tx, [task.id for task in tasks])
+    ids = [task.id for task in tasks]
+    near = reads.Neighbours(tx, ids)
+    late = history.late_results(tx, ids)
+    left: dict[str, list[int]] = {}
+    for agent in leftovers.all_of(tx):
+        left.setdefault(agent.task, []).extend(p.pid for p in agent.leftover)
     return tuple(
         shapes.task_data(
             task,
@@ -110,6 +116,8 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
             max_attempts_default=context.settings.retry.max_attempts,
             retry_on_default=context.settings.retry.on,
             holder=_person_holding(tx, task),
+            late=late.get(task.id, ()),
+            leftover=tuple(left.get(task.id, ())),
         )
         for task in tasks
     )

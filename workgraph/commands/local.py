@@ -32,6 +32,14 @@ class RestartService(StartOptions, frozen=True, kw_only=True):
     kill_agents: bool = False
 
 
+class InstallService(Record, frozen=True, kw_only=True):
+    """Writes and enables the systemd user units of this project."""
+
+
+class UninstallService(Record, frozen=True, kw_only=True):
+    """Stops, disables and removes them; agents and the graph stay."""
+
+
 class ServiceStatusQuery(Record, frozen=True, kw_only=True):
     """What the daemon is and does; it takes no lock and starts nothing."""
 
@@ -53,13 +61,13 @@ class InstallCompletion(Record, frozen=True, kw_only=True):
     script: str
 
 
-LocalCommand = (
-    InitProject
-    | StartService
+ServiceCommand = (
+    StartService
     | StopService
     | RestartService
+    | InstallService
+    | UninstallService
     | ServiceStatusQuery
-    | RunDispatcher
-    | Doctor
-    | InstallCompletion
 )
+
+LocalCommand = InitProject | ServiceCommand | RunDispatcher | Doctor | InstallCompletion

@@ -13,7 +13,7 @@ from workgraph.graph.errors import UsageError, UserError
 from workgraph.graph.model import Agent, AgentStatus, Outcome, Stop, StopThen, Task
 from workgraph.graph.replies import DoneData, KilledData, Reply
 from workgraph.graph.status import Cause, Status, Verb
-from workgraph.store import agent_reads, agents, reads, service, writes
+from workgraph.store import agent_reads, agents, leftovers, reads, service, writes
 
 _RETRIED = frozenset({Status.FAILED, Status.ABANDONED, Status.DONE})
 
@@ -80,6 +80,8 @@ def kill_agents(context: Context, request: r.KillAgents) -> Answer:
         )
     if request.all:
         found = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
+        if request.force:
+            found += [a for a in leftovers.all_of(tx) if a.ended_at is not None]
     else:
         found = [agent_reads.by_id(tx, agent_id) for agent_id in dict.fromkeys(ids)]
     for agent in found:
@@ -102,10 +104,12 @@ def kill_agents(context: Context, request: r.KillAgents) -> Answer:
         )
         agents.order_stop(tx, agent, stop, Outcome.KILLED if held else None)
     numbers = tuple(agent.number for agent in found)
-    if live:
+    left = [a.number for a in found if request.force and a.leftover and a not in live]
+    if live or left:
         return Deferred(
             agents=tuple(agent.number for agent in live),
             finish=lambda later: _killed(later, numbers),
+            leftover=tuple(left),
         )
     return _killed(context, numbers)
 
@@ -121,7 +125,7 @@ def _killed(context: Context, numbers: tuple[int, ...]) -> Reply:
                 task=task.id,
                 status=task.status,
                 paused=task.paused,
-                leftover=agent.leftover,
+                leftover=tuple(process.pid for process in agent.leftover),
             )
         )
     return Reply(data=tuple(data))

@@ -38,6 +38,7 @@ from workgraph.graph.replies import (
     ServiceData,
     SettingData,
     StatusData,
+    UnitsData,
 )
 
 __all__ = [
@@ -166,6 +167,8 @@ def _other_text(
             return ""
         case DoneData():
             return f"{escape_line(data.message)}\n" if data.message else ""
+        case UnitsData():
+            return f"{escape_line(data.message)}\n"
         case ServiceData() if isinstance(request, r.Pause | r.Resume):
             return f"service: {'paused' if data.paused else 'resumed'}\n"
         case ServiceData():

@@ -29,6 +29,13 @@ def task_page(task: TaskData, style: Style) -> str:
         *section("Description", block(task.description)),
         *section("Prompt", block(task.prompt or "")),
         *section("Summary", block(task.summary or "")),
+        *section(
+            "Said after its end",
+            [
+                escape_line(f"{one.agent} ({style.moment(one.at)}): {one.message}")
+                for one in task.late
+            ],
+        ),
         *section("After", [_edge(edge.id, edge.on) for edge in task.after]),
         *section("Before", [escape_line(one) for one in task.before]),
         *section("Inputs", _texts(task.inputs)),
@@ -111,7 +118,7 @@ def blocked_table(tasks: Sequence[TaskData], style: Style) -> str:
 
 def agent_table(agents: Sequence[AgentData], style: Style) -> str:
     """Agents, with what they work on and what has come of it."""
-    return table(
+    rows = table(
         (
             "AGENT",
             "TASK",
@@ -144,6 +151,13 @@ def agent_table(agents: Sequence[AgentData], style: Style) -> str:
         style,
         words=3,
     )
+    left = [
+        f"{agent.id} has left processes behind: {' '.join(map(str, agent.leftover))}"
+        f" → wg kill {agent.id} --force"
+        for agent in agents
+        if agent.leftover
+    ]
+    return rows + as_lines(left)
 
 
 def why_page(why: WhyData, style: Style) -> str:
@@ -195,6 +209,7 @@ def _state(task: TaskData, style: Style) -> list[tuple[str, str | None]]:
             else None,
         ),
         ("Failure", f"{failure.class_}: {failure.reason}" if failure else None),
+        ("Leftover processes", " ".join(map(str, task.leftover)) or None),
         ("Superseded by", task.superseded_by),
         ("Not before", style.moment(task.not_before) if task.not_before else None),
         ("Retry at", style.moment(task.retry_at) if task.retry_at else None),

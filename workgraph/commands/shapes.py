@@ -1,5 +1,6 @@
 """From what the store has to what is answered: the shapes of CONTRACT §3.4."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from workgraph.graph.changes import Change
@@ -35,6 +36,8 @@ def task_data(
     max_attempts_default: int,
     retry_on_default: RetryOn,
     holder: str | None = None,
+    late: Sequence[Change] = (),
+    leftover: tuple[int, ...] = (),
 ) -> TaskData:
     """A task as the world sees it.
 
@@ -44,6 +47,8 @@ def task_data(
         max_attempts_default: The setting, shown where the task has none of its own.
         retry_on_default: As above.
         holder: The name of the person whose claim it is, while a person holds it.
+        late: What attempts have said after their end.
+        leftover: What its attempts have left behind.
     """
     spec = {name: getattr(task.spec, name) for name in _SPEC_FIELDS}
     if task.spec.max_attempts is None:
@@ -73,12 +78,14 @@ def task_data(
         superseded_by=task.superseded_by,
         reserved_for=task.reserved_for,
         added_by=task.added_by,
+        late=tuple(log_data(change) for change in late),
         claimed_by=holder or task.claimed_by,
         claimed_at=_moment(task.claimed_at),
         created_at=to_rfc3339(task.created_at),
         started_at=_moment(task.started_at),
         completed_at=_moment(task.completed_at),
         updated_at=to_rfc3339(task.updated_at),
+        leftover=leftover,
     )
 
 
@@ -103,7 +110,7 @@ def agent_data(agent: Agent) -> AgentData:
         usage=agent.usage,
         workspace=agent.workspace,
         reason=agent.reason,
-        leftover=agent.leftover,
+        leftover=tuple(process.pid for process in agent.leftover),
     )
 
 

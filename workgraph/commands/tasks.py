@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from workgraph.commands import options
+from workgraph.commands import options, sandboxed
 from workgraph.commands.context import Context, task_reply
 from workgraph.graph import requests as r
 from workgraph.graph.errors import ConflictError, ForbiddenError, UserError
@@ -26,11 +26,13 @@ def add_task(context: Context, request: r.AddTask) -> Reply:
     tx, agent = context.tx, context.caller.agent
     if not request.title.strip():
         raise UserError("a task needs a title", hint='wg add "what is to be done"')
+    sandboxed.check_options(agent, request)
     spec = writes.edited_spec(
         TaskSpec(title=request.title, independent=request.independent),
         **options.spec_changes(request),
     )
     _check_texts(spec)
+    spec = sandboxed.check_files(agent, spec, context.project_dir)
     task_id = _choose_id(tx, request)
     depth = _check_limits(context, agent)
     waits_for = [*request.after, *_producers(spec)]
@@ -155,6 +157,13 @@ def _check_limits(context: Context, agent: Agent | None) -> int:
         raise ForbiddenError(
             f"{agent.id} has added {limits.max_new_tasks} tasks, the most it may",
             hint="do it within the task, or raise [agents].max_new_tasks",
+        )
+    root = reads.root_of(context.tx, agent.task)
+    most = limits.max_descendants
+    if reads.count_below(context.tx, root, most) >= most:
+        raise ForbiddenError(
+            f"agents have added {most} tasks below {root}, the most they may",
+            hint="do it within the task, or raise [agents].max_descendants",
         )
     return depth
 

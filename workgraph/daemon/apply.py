@@ -9,6 +9,7 @@ from typing import Final, assert_never
 
 import msgspec
 
+from workgraph.agents.choices import choose_working_dir
 from workgraph.agents.context import compose_prompt
 from workgraph.agents.plan import (
     AgentFacts,
@@ -17,13 +18,23 @@ from workgraph.agents.plan import (
     PlanError,
     SpawnPlan,
     log_line,
+    plan_gate,
     plan_spawn,
     visible,
 )
 from workgraph.agents.process import LaunchOrder
+from workgraph.agents.redact import redact, secrets_in
+from workgraph.agents.sandbox import PRIVATE
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
-from workgraph.daemon.effects import Effect, RunGate, Spawn, StopProcess
+from workgraph.daemon.effects import (
+    Effect,
+    EndLeftover,
+    RunGate,
+    Spawn,
+    StopProcess,
+    target_of,
+)
 from workgraph.graph import decisions as d
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.facts import (
@@ -45,13 +56,15 @@ from workgraph.graph.model import (
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.graph.times import Duration
 from workgraph.reactors import patrol
-from workgraph.store import agent_reads, agents, reads, service, writes
+from workgraph.store import agent_reads, agents, leftovers, reads, service, writes
 from workgraph.store.database import Tx
 
 #: A parked task is looked at again after a minute, then two, up to half an hour.
 _FIRST_LOOK: Final = Duration(60)
 _LAST_LOOK: Final = Duration(1800)
 _MAX_DOUBLINGS: Final = 10
+#: A look at leftovers tries once more to end them.
+_LOOK_S: Final = 1.0
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -79,6 +92,10 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
             agent = agent_reads.by_number(tx, decision.agent)
             agents.order_stop(tx, agent, decision.stop, decision.verdict)
             return [stop_effect(tx, agent.number, host)]
+        case d.LookAtLeftover():
+            agent = agent_reads.by_number(tx, decision.agent)
+            leftovers.put_off(tx, agent)
+            return [leftover_effect(agent, host, _LOOK_S)]
         case d.TakeClaim():
             agent = agent_reads.by_number(tx, decision.agent)
             reason = f"{agent.actor} held the task longer than --abandon-after"
@@ -106,12 +123,14 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
                     exit_code=fact.exit_code,
                     signal=fact.signal,
                     outcome=fact.outcome,
-                    reason=fact.reason,
+                    # it may have the last words of the agent in it
+                    reason=fact.reason
+                    and redact(fact.reason, secrets_in(host.grounds.host.env)),
                     counted=not fact.never_started,
                 ),
             )
         case LeftoverFound():
-            agents.set_leftover(tx, agent_reads.by_number(tx, fact.agent), fact.pids)
+            leftovers.note(tx, agent_reads.by_number(tx, fact.agent), fact.processes)
         case GatesJudged():
             _judge_gates(tx, fact, host)
         case _:
@@ -138,6 +157,7 @@ def launch(
         prompt=prompt,
     )
     plan = plan_spawn(host.grounds, task=task, actor=actor, flags=flags, agent=facts)
+    _refuse_beside_leftover(tx, task, plan.working_dir.value)
     line = log_line(plan, facts.id)
     shown = _encode(visible(plan)).decode()
     agents.insert_agent(
@@ -154,6 +174,7 @@ def launch(
             plan=shown,
             plan_line=line,
             token_sha256=sha256(token.encode()).digest(),
+            sandbox=None if plan.sandbox.value == "none" else plan.sandbox.value,
         ),
     )
     after = task.spec.abandon_after_s
@@ -189,6 +210,12 @@ def stop_effect(tx: Tx, number: int, host: Host) -> StopProcess:
     )
 
 
+def leftover_effect(agent: Agent, host: Host, limit_s: float) -> EndLeftover:
+    """What has to be done about what an ended agent has left behind."""
+    target = target_of(agent, host.folder(agent.number))
+    return EndLeftover(target=target, limit_s=limit_s)
+
+
 def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
     agent = agents.conclude(
         tx, decision.agent, decision.outcome, counted=decision.counted
@@ -209,6 +236,18 @@ def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
             agent=agent,
             counted=decision.counted,
         )
+
+
+def _refuse_beside_leftover(tx: Tx, task: Task, workspace: str) -> None:
+    """What still runs of an attempt would change the next one's files under it."""
+    for agent in leftovers.of_task(tx, task.id):
+        if agent.workspace == workspace:
+            pids = " ".join(str(process.pid) for process in agent.leftover)
+            raise PlanError(
+                f"{task.id}: processes of {agent.id} are not gone: {pids}",
+                hint=f"wg kill {agent.id} --force",
+                code="leftover",
+            )
 
 
 def _launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
@@ -245,6 +284,7 @@ def _order(
     number: int, plan: SpawnPlan, files: Mapping[str, str], host: Host
 ) -> LaunchOrder:
     folder = host.folder(number)
+    settings = host.grounds.layered.settings.agents
     return LaunchOrder(
         agent=number,
         folder=folder,
@@ -254,7 +294,9 @@ def _order(
         stdin=f"{folder}/prompt.md" if plan.stdin.value == "prompt" else None,
         stderr_apart=plan.stderr_apart,
         files=files,
-        nice=host.grounds.layered.settings.agents.nice,
+        nice=settings.nice,
+        sandboxed=plan.sandbox.value != "none",
+        cgroup=settings.cgroups == "auto",
     )
 
 
@@ -264,11 +306,10 @@ def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
     env = {name: chosen.value for name, chosen in grounds.env["shell"].items()}
     env |= dict(task.spec.env)
     env |= {"WG_DIR": grounds.host.wg_dir, "WG_GATE": decision.gate}
-    folder = grounds.host.project_dir
-    if task.spec.working_dir:
-        folder = f"{folder}/{task.spec.working_dir}"
-        if task.spec.working_dir.startswith("/"):
-            folder = task.spec.working_dir
+    folder = choose_working_dir(grounds.host, task).value
+    sandbox = plan_gate(grounds, task, folder) if decision.gate == "verify" else ()
+    if sandbox:
+        env["TMPDIR"] = PRIVATE[0]
     limit = task.spec.timeout_s or float(grounds.layered.settings.agents.timeout)
     return RunGate(
         task=task.id,
@@ -277,6 +318,7 @@ def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
         working_dir=folder,
         outputs=task.spec.outputs,
         commands=task.spec.verify,
+        sandbox=sandbox,
         env=env,
         timeout_s=limit,
     )

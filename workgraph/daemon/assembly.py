@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 
 from workgraph.agents.process import Launcher
+from workgraph.agents.redact import TOKEN_PREFIX
 from workgraph.daemon.alarm import Clock
 from workgraph.daemon.apply import Host
 from workgraph.daemon.configuration import Configuration
@@ -41,7 +42,7 @@ def make_host(configuration: Configuration, socket: str, effects: Effects) -> Ho
     return Host(
         grounds=configuration.grounds(socket),
         folder=effects.folder,
-        new_token=lambda: secrets.token_urlsafe(_TOKEN_BYTES),
+        new_token=lambda: TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES),
     )
 
 

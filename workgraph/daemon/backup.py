@@ -6,17 +6,14 @@ import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 import anyio
 import anyio.to_thread
 
+from workgraph.daemon.project import COPY_PREFIX
 from workgraph.daemon.writing import sync_folder
 from workgraph.graph.errors import MachineError, UserError, system_refusal
 from workgraph.store.database import Store
-
-#: What the folder of a copy that is being made is called.
-_PREFIX: Final = "wg-backup-"
 
 
 @asynccontextmanager
@@ -42,12 +39,6 @@ async def copy_made(store: Store, wg_dir: Path) -> AsyncGenerator[str]:
     finally:
         with anyio.CancelScope(shield=True):
             await _remove(folder)
-
-
-def remove_left(wg_dir: Path) -> None:
-    """Removes copies whose maker was killed. For who holds the lock."""
-    for left in wg_dir.glob(f"{_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 def place(copy: str, file: str) -> None:
@@ -81,7 +72,7 @@ def place(copy: str, file: str) -> None:
 async def _make_folder(parent: Path | None) -> str:
     def make() -> str:
         try:
-            return tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+            return tempfile.mkdtemp(prefix=COPY_PREFIX, dir=parent)
         except OSError as error:
             raise system_refusal(error) or error from error
 

@@ -6,15 +6,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from workgraph import wire
+from workgraph.daemon.peer import Peer
 from workgraph.daemon.streams import Streams
-
-
-class Peer(Struct, frozen=True, kw_only=True):
-    """Who is at the other end, by the kernel's word."""
-
-    pid: int
-    uid: int
-    gid: int
 
 
 class Call(Struct, frozen=True, kw_only=True):

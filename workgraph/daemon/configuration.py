@@ -11,6 +11,7 @@ from typing import Final
 from workgraph.agents.builtin import BUILTINS
 from workgraph.agents.executor import Executors, load_executors
 from workgraph.agents.plan import Grounds, Host, prepare_grounds
+from workgraph.daemon.sandboxes import Sandboxes
 from workgraph.graph.errors import NotFoundError, UsageError, UserError
 from workgraph.graph.replies import Reply, SettingData
 from workgraph.settings import (
@@ -46,6 +47,7 @@ class Configuration:
         self._wg_dir = wg_dir
         self._env = env
         self._overrides = tuple(overrides)
+        self._sandboxes = Sandboxes(env)
 
     @classmethod
     def load(
@@ -102,6 +104,8 @@ class Configuration:
             has_executable=_find_program,
             exists=os.path.exists,
             is_dir=os.path.isdir,
+            real_path=os.path.realpath,
+            sandbox_machine=self._sandboxes,
             python=sys.executable,
         )
         return prepare_grounds(self.layered, self.executors, host)

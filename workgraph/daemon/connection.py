@@ -1,69 +1,87 @@
-"""The project's socket: requests as lines of JSON, and calls of `wg`.
+"""The project's socket, as bytes: connections, and what bounds them.
 
 A connection that begins with `wg1 ` is a call (see `wire`): one command, its streams,
-an exit status. Any other speaks lines of JSON (CONTRACT §5): each line is a request,
-each request gets one line back, in order, or a stream of lines.
+an exit status (`wg_calls`). Any other speaks lines of JSON (`json_lines`).
 
-What a client does harms only itself: lines, calls and frames have a greatest length,
-what was read but not yet used and what was written but not yet taken are bounded, and
-an error that escapes a handler ends as an error of that request. A transaction is never
-cut short because its client left; a stream is.
+What a client does harms only itself: lines, calls and frames have a greatest length and
+have to arrive in time; what was read but not yet used is bounded, for each connection
+and for all of them, and so is what was written but not yet taken; and an error that
+escapes a handler ends as an error of that request. A transaction is never cut short
+because its client left; a stream is.
 """
 
 import asyncio
 import select
 import socket
-import struct
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Final
 
 import anyio
 import anyio.abc
-import msgspec
+from msgspec import Struct
 
-from workgraph import __version__, wire
-from workgraph.daemon.call import Call, Handler, Peer, decode_call
+from workgraph import wire
+from workgraph.daemon import json_lines, wg_calls
+from workgraph.daemon.call import Handler
+from workgraph.daemon.json_lines import MAX_LINE_BYTES
+from workgraph.daemon.peer import Peer, peer_of
 from workgraph.daemon.streams import ClientGone, Streams
-from workgraph.graph.errors import WorkgraphError
+from workgraph.graph.errors import EXIT_TRY_LATER
 from workgraph.logs import Logger
 
-MAX_LINE_BYTES: Final = 1024 * 1024
-MAX_CONNECTIONS: Final = 1000
-#: Beyond the limit this many may connect to be told so; more are closed at once.
-SPARE_CONNECTIONS: Final = 100
-#: How long the rest of a call may take to arrive.
-CALL_ARRIVAL_S: Final = 30
+#: Below this a connection is not counted in that.
+_FEW_BYTES: Final = 64 * 1024
 #: Above this a handler waits before it writes more to a connection.
-WRITE_BUFFER_BYTES: Final = 256 * 1024
+WRITE_BUFFER_BYTES: Final = 32 * 1024
 
-_UCRED: Final = struct.Struct("3i")
-_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_BAD: Final = "bad_request"
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """How much clients may take."""
+
+    #: How many connections are served.
+    connections: int = 1000
+    #: Beyond that this many may connect to be told so; more are closed at once.
+    spare: int = 100
+    #: Where all are taken, one that has said nothing for so long makes room.
+    idle_s: float = 10.0
+    #: How long the rest of a line, or of a call, may take to arrive.
+    arrival_s: float = 30.0
+    #: What all connections together may have sent and not had answered.
+    unread_bytes: int = 64 * 1024 * 1024
+
+
+#: What a daemon allows.
+BOUNDS: Final = Bounds()
 
 
 class Clients:
-    """All connections of a server, and what they are served with."""
+    """All connections of a server, and what they are served with.
+
+    Args:
+        handler: What is served.
+        owner_uid: Who may connect, besides root.
+        log: The daemon's log.
+        bounds: How much they may take.
+    """
 
     def __init__(
-        self, handler: Handler, owner_uid: int, most: int, log: Logger
+        self, handler: Handler, owner_uid: int, log: Logger, bounds: Bounds
     ) -> None:
         self.handler = handler
         self.log = log
         self.owner_uid = owner_uid
-        self.most = most
+        self.bounds = bounds
         self.is_closing = False
         self._connections: set[Connection] = set()
         self._emptied = anyio.Event()
 
     def admit(self, connection: "Connection") -> bool:
         """Count a connection; whether it is to be kept, if only to be refused."""
-        count = len(self._connections)
-        if (
-            connection.peer.uid not in {0, self.owner_uid}
-            or count >= self.most + SPARE_CONNECTIONS
-            or self.is_closing
-        ):
+        if connection.peer.uid not in {0, self.owner_uid} or self.is_closing:
+            return False
+        bounds = self.bounds
+        if len(self._connections) >= bounds.connections:
+            self._make_room()
+        if len(self._connections) >= bounds.connections + bounds.spare:
             return False
         self._connections.add(connection)
         return True
@@ -71,13 +89,31 @@ class Clients:
     @property
     def is_full(self) -> bool:
         """Whether there are more than may be served."""
-        return len(self._connections) > self.most
+        return len(self._connections) > self.bounds.connections
+
+    @property
+    def arrival_s(self) -> float:
+        """How long the rest of a line, or of a call, may take to arrive."""
+        return self.bounds.arrival_s
+
+    @property
+    def refusal(self) -> str:
+        """What one connection too many is told."""
+        return f"the daemon has {self.bounds.connections} connections already"
 
     def leave(self, connection: "Connection") -> None:
         """Forget a connection that was lost."""
         self._connections.discard(connection)
         if not self._connections:
             self._emptied.set()
+
+    def bound_unread(self) -> None:
+        """Turn away who has sent most, while all together have sent too much."""
+        sizes = {one: len(one.received.data) for one in self._connections}
+        held = sum(size for size in sizes.values() if size > _FEW_BYTES)
+        if held > self.bounds.unread_bytes:
+            largest = max(sizes, key=sizes.__getitem__)
+            largest.turn_away("the daemon holds too much that has not arrived whole")
 
     def hang_up(self) -> None:
         """Admit no more; let what has begun come to its end."""
@@ -96,6 +132,15 @@ class Clients:
         for connection in tuple(self._connections):
             connection.transport.abort()
 
+    def _make_room(self) -> None:
+        """Hang up on whoever has been idle longest, and long enough."""
+        idle = [one for one in self._connections if one.is_idle]
+        oldest = min(idle, key=lambda one: one.active_at, default=None)
+        since = asyncio.get_running_loop().time() - self.bounds.idle_s
+        if oldest is not None and oldest.active_at <= since:
+            self.leave(oldest)
+            oldest.transport.abort()
+
 
 class Connection(asyncio.Protocol):
     """One client. A task is started for it when its first byte arrives."""
@@ -109,16 +154,19 @@ class Connection(asyncio.Protocol):
         self.received = wire.FrameBuffer()
         self.gone = anyio.Event()
         self.is_backed_up = False
-        self._read_limit = MAX_LINE_BYTES
-        self._is_refused = False
-        self._is_idle = True
+        self.read_limit = MAX_LINE_BYTES
+        self.is_call = False
+        #: When something was last received.
+        self.active_at = asyncio.get_running_loop().time()
+        self.is_refused = False
+        self.is_idle = True
         self._has_task = False
         self._has_ended = False
         self._is_paused = False
         self._reader: asyncio.Future[None] | None = None
         self._writers: list[asyncio.Future[None]] = []
         self._scopes: list[anyio.CancelScope] = []
-        self._streams: Streams | None = None
+        self.streams: Streams | None = None
 
     # What asyncio calls.
 
@@ -126,23 +174,21 @@ class Connection(asyncio.Protocol):
         """Take the connection, unless it is a stranger's or one too many."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        sock = transport.get_extra_info("socket")
-        credentials = sock.getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size
-        )
-        pid, uid, gid = _UCRED.unpack(credentials)
-        self.peer = Peer(pid=pid, uid=uid, gid=gid)
+        self.peer = peer_of(transport.get_extra_info("socket"))
         if not self.clients.admit(self):
             transport.abort()
             return
-        self._is_refused = self.clients.is_full
+        self.is_refused = self.clients.is_full
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
         """Keep what arrived, and wake whoever waits for it."""
         buffer = self.received.data
         buffer += data
-        if len(buffer) > self._read_limit and not self._is_paused:
+        self.active_at = asyncio.get_running_loop().time()
+        if len(buffer) > _FEW_BYTES:
+            self.clients.bound_unread()
+        if len(buffer) > self.read_limit and not self._is_paused:
             self._is_paused = True
             self.transport.pause_reading()
         if self._reader is not None:
@@ -167,8 +213,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self.is_backed_up = False
-        if self._streams is not None:
-            self._streams.resume()
+        if self.streams is not None:
+            self.streams.resume()
         if not self.is_backed_up:
             self._wake_writers()
 
@@ -224,20 +270,30 @@ class Connection(asyncio.Protocol):
         """Let what has begun come to its end; take nothing new."""
         self._has_ended = True
         self._mark_gone()
-        if self._is_idle:
+        if self.is_idle:
             self.transport.close()
         if self._reader is not None:
             _wake(self._reader)
+
+    def turn_away(self, message: str) -> None:
+        """Say that it is too much, drop what was received, and hang up."""
+        self.received.data.clear()
+        if self.is_call:
+            self.write(wg_calls.refusal_frames(message, EXIT_TRY_LATER))
+        else:
+            self.write(json_lines.error_line("try_later", message))
+        self.transport.close()
 
     # The connection's task.
 
     async def _serve(self) -> None:
         # The named boundary of a client: whatever happens in here ends here.
         try:
-            if await self._is_call():
-                await self._serve_call()
+            self.is_call = await wg_calls.is_call(self)
+            if self.is_call:
+                await wg_calls.serve_call(self)
             else:
-                await self._serve_lines()
+                await json_lines.serve_lines(self)
         except ClientGone:
             pass
         except wire.WireError as error:
@@ -249,164 +305,6 @@ class Connection(asyncio.Protocol):
         finally:
             self.transport.close()
 
-    async def _is_call(self) -> bool:
-        data = self.received.data
-        while len(data) < len(wire.MAGIC) and data == wire.MAGIC[: len(data)]:
-            if not await self.wait_received():
-                return False
-        return data.startswith(wire.MAGIC[:2]) and data[2:3].isdigit()
-
-    async def _serve_lines(self) -> None:
-        while True:
-            line = self._next_line()
-            if line is None:
-                self._is_idle = True
-                if await self.wait_received():
-                    continue
-                line = bytes(self.received.data)
-                self.received.data.clear()
-                # Cut off, unless its sender still waits for the answer.
-                if self.gone.is_set() or not line:
-                    return
-            if not line or line.isspace():
-                continue
-            self._is_idle = False
-            if self._is_refused:
-                self.write(_error_line("try_later", self._refusal()))
-                return
-            if len(line) > MAX_LINE_BYTES:
-                message = f"a request is at most {MAX_LINE_BYTES} bytes long"
-                self.write(_error_line(_BAD, message))
-                await self._skip_line(line)
-            else:
-                await self._answer(line)
-            if self.is_backed_up:
-                await self.wait_writable()
-
-    def _next_line(self) -> bytes | None:
-        """The next line; as much as there is of one that is too long; else None."""
-        data = self.received.data
-        end = data.find(b"\n")
-        if end < 0:
-            if len(data) <= MAX_LINE_BYTES:
-                return None
-            line = bytes(data)
-            data.clear()
-            return line
-        line = bytes(data[:end])
-        # An oversize line keeps its end, so that `_skip_line` knows that it has one.
-        if end > MAX_LINE_BYTES:
-            line += b"\n"
-        del data[: end + 1]
-        return line
-
-    async def _skip_line(self, line: bytes) -> None:
-        data = self.received.data
-        while not line.endswith(b"\n"):
-            end = data.find(b"\n")
-            if end >= 0:
-                del data[: end + 1]
-                return
-            data.clear()
-            if not await self.wait_received():
-                return
-
-    async def _answer(self, line: bytes) -> None:
-        try:
-            answer = await self.clients.handler.answer_line(line, self.peer)
-            if not isinstance(answer, bytes):
-                await self._stream(answer)
-                return
-        except _UNREADABLE as error:
-            self.write(_error_line(_BAD, str(error)))
-        except WorkgraphError as error:
-            self.write(_error_line(error.code, error.message, error.hint))
-        except Exception:
-            self.clients.log.exception("request_failed", pid=self.peer.pid)
-            message = "something went wrong in the daemon; its log says what"
-            self.write(_error_line("bug", message))
-        else:
-            self.write(answer + b"\n")
-
-    async def _stream(self, lines: AsyncGenerator[bytes]) -> None:
-        with self.scope_while_here():
-            async with aclosing(lines):
-                async for line in lines:
-                    self.write(line + b"\n")
-                    await self.wait_writable()
-
-    async def _serve_call(self) -> None:
-        self._is_idle = False
-        call = await self._receive_call()
-        if call is None:
-            return
-        streams = Streams(self)
-        self._streams = streams
-        as_json = wire.wants_json(call.argv)
-        try:
-            if self._is_refused:
-                await streams.err(
-                    wire.error_text(self._refusal(), "", "try_later", as_json=as_json)
-                )
-                status = 75
-            else:
-                self.write(wire.encode_frame(wire.ACK))
-                status = await self.clients.handler.run_call(call, streams)
-        except WorkgraphError as error:
-            text = wire.error_text(
-                error.message, error.hint, error.code, as_json=as_json
-            )
-            await streams.err(text)
-            status = error.exit_code
-        except (ClientGone, wire.WireError):
-            raise
-        except Exception:
-            self.clients.log.exception("call_failed", pid=self.peer.pid)
-            message = "something went wrong in the daemon"
-            hint = ".wg/log/wgd.jsonl says what"
-            await streams.err(wire.error_text(message, hint, "bug", as_json=as_json))
-            status = 1
-        await streams.finish(status)
-
-    async def _receive_call(self) -> Call | None:
-        data = self.received.data
-        self._read_limit = wire.MAX_CALL_BYTES
-        with anyio.move_on_after(CALL_ARRIVAL_S):
-            while (end := data.find(b"\n", 0, wire.MAX_HEADER_BYTES)) < 0:
-                if len(data) >= wire.MAX_HEADER_BYTES:
-                    message = "a call without a length"
-                    raise wire.WireError(message)
-                if not await self.wait_received():
-                    return None
-            header = bytes(data[:end])
-            if header.partition(b" ")[0] != wire.MAGIC:
-                self._refuse_version()
-                return None
-            size = wire.call_length(header)
-            while len(data) < end + 1 + size:
-                if not await self.wait_received():
-                    return None
-            payload = bytes(data[end + 1 : end + 1 + size])
-            del data[: end + 1 + size]
-            self._read_limit = MAX_LINE_BYTES
-            return decode_call(payload, self.peer)
-        return None
-
-    def _refuse_version(self) -> None:
-        text = wire.error_text(
-            f"this daemon is of version {__version__} and does not know this wg",
-            "restart it: `wg service restart`",
-            "failed",
-            as_json=False,
-        )
-        self.write(
-            wire.encode_frame(wire.ERR, text.encode())
-            + wire.encode_frame(wire.EXIT, b"1")
-        )
-
-    def _refusal(self) -> str:
-        return f"the daemon has {self.clients.most} connections already"
-
     def _mark_gone(self) -> None:
         self.gone.set()
         for scope in self._scopes:
@@ -417,13 +315,6 @@ class Connection(asyncio.Protocol):
         for writer in self._writers:
             _wake(writer)
         self._writers.clear()
-
-
-def _error_line(code: str, message: str, hint: str = "") -> bytes:
-    error = {"code": code, "message": message}
-    if hint:
-        error["hint"] = hint
-    return msgspec.json.encode({"ok": False, "error": error}) + b"\n"
 
 
 def _is_hung_up(sock: socket.socket) -> bool:

@@ -12,11 +12,10 @@ import msgspec
 
 from workgraph import __version__
 from workgraph.commands import local
-from workgraph.daemon import lock
+from workgraph.daemon import callers, lock
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.detach import start_detached
 from workgraph.graph.errors import (
-    ForbiddenError,
     UserError,
     WorkgraphError,
     system_refusal,
@@ -41,15 +40,13 @@ async def start(
 ) -> Reply:
     """Starts the daemon in the background; returns when it answers."""
     path = lock.socket_path(os.fspath(wg_dir), env)
-    holder = _daemon(wg_dir)
+    holder = daemon_of(wg_dir)
     if holder is not None and await does_answer(path):
         return Reply(data=DoneData(message=f"it runs already (pid {holder.pid})"))
-    refuse_agent(env, "to start the service")
-    argv = [sys.executable, "-m", "workgraph.daemon", "--dir", os.fspath(wg_dir)]
-    for setting in request.settings:
-        argv += ["--set", setting]
-    if request.max_agents is not None:
-        argv += ["--max-agents", str(request.max_agents)]
+    await callers.refuse_agent(wg_dir, env, "to start the service")
+    # -P: what lies in the project's folder is not to be imported.
+    argv = [sys.executable, "-P", "-m", "workgraph.daemon"]
+    argv += ["--dir", os.fspath(wg_dir), *daemon_options(request)]
     (wg_dir / "log").mkdir(mode=0o700, exist_ok=True)
     errors = wg_dir / "log" / "wgd.stderr"
     # A daemon that can't even say why it ends leaves nothing to tell: a full disk.
@@ -63,7 +60,7 @@ async def start(
         while True:
             if await does_answer(path):
                 pid = process.pid
-                holder = _daemon(wg_dir)
+                holder = daemon_of(wg_dir)
                 if holder is not None and holder.pid is not None:
                     pid = holder.pid
                 return Reply(data=DoneData(message=f"started (pid {pid})"))
@@ -83,7 +80,7 @@ async def stop(
     wg_dir: Path, request: local.StopService, env: Mapping[str, str]
 ) -> Reply:
     """Stops the daemon; its agents go on unless they are to be ended."""
-    holder = _daemon(wg_dir)
+    holder = daemon_of(wg_dir)
     if holder is None:
         return Reply(data=DoneData(message="it does not run"))
     path = lock.socket_path(os.fspath(wg_dir), env)
@@ -112,22 +109,17 @@ async def status(wg_dir: Path, env: Mapping[str, str]) -> Reply:
     """What the daemon is and does. Takes no lock; without a daemon reads the graph."""
     path = lock.socket_path(os.fspath(wg_dir), env)
     if await _wait_for_daemon(wg_dir, path):
-        answer = await ask(path, {"cmd": "status"}, _ANSWER_S, _daemon(wg_dir))
+        answer = await ask(path, {"cmd": "status"}, _ANSWER_S, daemon_of(wg_dir))
         return Reply(data=msgspec.convert(answer, ServiceData))
     return Reply(data=await _read_status(wg_dir, path, _max_agents(wg_dir, env)))
 
 
-def refuse_agent(env: Mapping[str, str], what: str) -> None:
-    """Keeps an agent from what is the operator's, where no daemon could.
-
-    Raises:
-        ForbiddenError: The caller carries an agent's token.
-    """
-    if env.get("WG_TOKEN"):
-        raise ForbiddenError(
-            f"an agent may not do that: it is the operator's {what}",
-            hint="an agent speaks for its own attempt alone",
-        )
+def daemon_options(request: local.StartOptions) -> list[str]:
+    """What `wgd` is given of the options of a start."""
+    options = [word for setting in request.settings for word in ("--set", setting)]
+    if request.max_agents is not None:
+        options += ["--max-agents", str(request.max_agents)]
+    return options
 
 
 async def _wait_for_daemon(wg_dir: Path, path: str) -> bool:
@@ -137,7 +129,7 @@ async def _wait_for_daemon(wg_dir: Path, path: str) -> bool:
         UserError: It holds the lock and does not answer.
     """
     with anyio.move_on_after(_COMES_UP_S):
-        while (holder := _daemon(wg_dir)) is not None:
+        while (holder := daemon_of(wg_dir)) is not None:
             if await does_answer(path):
                 return True
             await anyio.sleep(_LOOK_S)
@@ -204,7 +196,8 @@ async def _receive_line(stream: anyio.abc.ByteStream) -> bytes:
     return line
 
 
-def _daemon(wg_dir: Path) -> lock.Holder | None:
+def daemon_of(wg_dir: Path) -> lock.Holder | None:
+    """The daemon that holds the project, by the lock; nobody is connected to."""
     holder = lock.ProjectLock(os.fspath(wg_dir)).holder()
     return holder if holder is not None and holder.role == "wgd" else None
 

@@ -61,6 +61,13 @@ class StopProcess(Record, frozen=True, kw_only=True):
     force: bool
 
 
+class EndLeftover(Record, frozen=True, kw_only=True):
+    """What an ended agent has left behind is to be ended, or seen to be gone."""
+
+    target: SweepTarget
+    limit_s: float
+
+
 class RunGate(Record, frozen=True, kw_only=True):
     """A gate of a task that was handed in is to be run."""
 
@@ -70,11 +77,13 @@ class RunGate(Record, frozen=True, kw_only=True):
     working_dir: str
     outputs: tuple[str, ...]
     commands: tuple[str, ...]
+    #: What goes before the commands' argv.
+    sandbox: tuple[str, ...] = ()
     env: Mapping[str, str]
     timeout_s: float
 
 
-Effect = Spawn | StopProcess | RunGate
+Effect = Spawn | StopProcess | EndLeftover | RunGate
 
 
 class Effects:
@@ -105,6 +114,8 @@ class Effects:
         self._stopping: dict[int, StopProcess] = {}
         self._starting = 0
         self._awaited = 0
+        #: The daemon ends: what is not started yet is left to the next one.
+        self.closing = False
 
     def folder(self, agent: int) -> str:
         """Where an agent's prompt, plan, output and exit are kept."""
@@ -132,6 +143,8 @@ class Effects:
                     if effect.agent not in self._stopping:
                         self._stopping[effect.agent] = effect
                         group.start_soon(self._stop, effect)
+                case EndLeftover():
+                    group.start_soon(self.end_leftover, effect)
                 case RunGate():
                     self.judging.add(effect.task)
                     group.start_soon(self._judge, effect)
@@ -181,11 +194,26 @@ class Effects:
         targets, self._ended = self._ended, []
         if not targets:
             return
-        left = await self._patiently(self._launcher.sweep, targets)
-        for agent, pids in left.items():
-            if pids:
-                self._log.warning("leftover_found", agent=f"agent-{agent}", pids=pids)
-                self._post(LeftoverFound(agent=agent, pids=pids))
+        found = await self._patiently(self._launcher.sweep, targets)
+        for agent, left in found.items():
+            self._post_leftover(agent, left)
+
+    async def end_leftover(self, effect: EndLeftover) -> None:
+        """Posts what is left of an agent in any case: nothing is news, too."""
+        agent = effect.target.agent
+        left = await self._patiently(
+            self._launcher.sweep, [effect.target], effect.limit_s
+        )
+        self._post(LeftoverFound(agent=agent, processes=left.get(agent, ())))
+
+    async def agents_seen(self) -> frozenset[int]:
+        """The agents of which anything runs, as far as that can be told."""
+        return await self._patiently(self._launcher.agents_seen, self._agents_dir)
+
+    def sweep_soon(self, agent: Agent) -> None:
+        """Has what an agent left behind looked for that ended some time ago."""
+        self._ended.append(target_of(agent, self.folder(agent.number)))
+        self._sweep_wanted.set()
 
     async def _spawn(self, spawns: Sequence[Spawn], group: anyio.abc.TaskGroup) -> None:
         failed = await self._patiently(
@@ -193,6 +221,8 @@ class Effects:
         )
         for spawn in spawns:
             agent = spawn.order.agent
+            if self.closing:
+                return
             if agent in failed:
                 self._starting -= 1
                 self._post_failure(agent, failed[agent], never_started=True)
@@ -237,8 +267,13 @@ class Effects:
             effect.grace_s,
             effect.force,
         )
+        self._post_leftover(effect.agent, left)
+
+    def _post_leftover(self, agent: int, left: tuple[ProcessId, ...]) -> None:
         if left:
-            self._post(LeftoverFound(agent=effect.agent, pids=left))
+            pids = [process.pid for process in left]
+            self._log.warning("leftover_found", agent=f"agent-{agent}", pids=pids)
+            self._post(LeftoverFound(agent=agent, processes=left))
 
     async def _judge(self, effect: RunGate) -> None:
         verdict: Verdict = await self._patiently(run_gate, effect)
@@ -284,6 +319,17 @@ class Effects:
         )
 
 
+def target_of(agent: Agent, folder: str) -> SweepTarget:
+    """An ended agent, for a search after what it has left behind."""
+    return SweepTarget(
+        agent=agent.number,
+        folder=folder,
+        inode=agent.folder_inode,
+        process=agent.process,
+        known=agent.leftover,
+    )
+
+
 def _fact_of(ended: Ended) -> AgentEnded:
     match ended.fate:
         case Fate.EXITED:
@@ -300,6 +346,10 @@ def _fact_of(ended: Ended) -> AgentEnded:
                 agent=ended.agent,
                 outcome=Outcome.LOST,
                 reason=ended.detail or "its process is gone, and nobody saw how",
+            )
+        case Fate.SHUT_OUT:
+            return AgentEnded(
+                agent=ended.agent, outcome=Outcome.SPAWN_FAILED, reason=ended.detail
             )
         case Fate.NEVER_STARTED:
             return AgentEnded(

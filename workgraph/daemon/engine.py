@@ -15,11 +15,12 @@ from typing import Final, TypeVar
 import anyio
 import anyio.abc
 
+from workgraph.agents.kill import LIMIT_S
 from workgraph.commands.context import Answer, Caller, Context
 from workgraph.commands.handlers import handle, is_read
 from workgraph.daemon import apply
 from workgraph.daemon.alarm import Clock
-from workgraph.daemon.effects import Effect, Effects
+from workgraph.daemon.effects import Effect, Effects, EndLeftover
 from workgraph.daemon.reactors import REACTORS, Outcomes, Surroundings, run_to_end
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
@@ -181,6 +182,8 @@ class Engine:
             if isinstance(answer, Reply):
                 return answer
             await self.end_agents(answer.agents)
+            if answer.leftover:
+                await self.end_leftover(answer.leftover)
             if answer.finish is not None:
                 return await self.read(answer.finish, caller)
 
@@ -240,6 +243,20 @@ class Engine:
         for wait in waits:
             await wait.wait()
 
+    async def end_leftover(self, numbers: Sequence[int]) -> None:
+        """Ends what ended agents have left behind; returns when it is written down."""
+
+        def effects_of(tx: Tx) -> list[EndLeftover]:
+            found = (agent_reads.by_number(tx, number) for number in numbers)
+            return [apply.leftover_effect(a, self.host, LIMIT_S) for a in found]
+
+        async with anyio.create_task_group() as group:
+            for effect in await self.store.read(effects_of, self.clock.now()):
+                group.start_soon(self.effects.end_leftover, effect)
+        while self._facts:
+            ticked = self.ticked
+            await ticked.wait()
+
     async def perform_stops(self, numbers: Iterable[int]) -> None:
         """Starts the kill ladder for agents that are to stop."""
 
@@ -282,6 +299,7 @@ class Engine:
     async def flush(self) -> None:
         """Writes down what has been posted; nothing more is started."""
         self.draining = True
+        self.effects.closing = True
         await self.effects.sweep()
         while self._facts:
             await self.tick()

@@ -1,11 +1,17 @@
-"""Running the gates: promised outputs are looked for, `--verify` commands are run."""
+"""Running the gates: promised outputs are looked for, `--verify` commands are run.
+
+A gate ends with the daemon that judges it, or, where that was killed, with the next
+one's start: it is run again from its beginning.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -13,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import anyio
 import anyio.to_thread
 
+from workgraph.agents.redact import redact, secrets_in
 from workgraph.graph.errors import may_pass
 from workgraph.graph.model import Record
 from workgraph.graph.times import format_duration
@@ -20,6 +27,9 @@ from workgraph.graph.times import format_duration
 if TYPE_CHECKING:
     from workgraph.daemon.effects import RunGate
 
+#: How long what an earlier daemon left running is looked for.
+_LIMIT_S: Final = 5.0
+_PASS_MS: Final = 100
 #: How much of a command's output is kept as evidence, from its end.
 _EVIDENCE_BYTES: Final = 4000
 
@@ -46,6 +56,63 @@ async def run_gate(order: RunGate) -> Verdict:
     return Verdict(passed=True, evidence="")
 
 
+async def end_earlier(wg_dir: str) -> int:
+    """Ends `--verify` commands that a killed daemon of this project has left running.
+
+    They would run beside the ones that are started in their place, and nobody would
+    hold them to a limit.
+
+    Returns:
+        How many processes were found.
+    """
+    return await anyio.to_thread.run_sync(_end_earlier, wg_dir)
+
+
+def _end_earlier(wg_dir: str) -> int:
+    seen: set[int] = set()
+    until = time.monotonic() + _LIMIT_S
+    while found := _find_earlier(wg_dir):
+        seen.update(found)
+        waiting = select.poll()
+        for fd in found.values():
+            with suppress(ProcessLookupError, PermissionError):
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+            waiting.register(fd, select.POLLIN)
+        waiting.poll(_PASS_MS)
+        for fd in found.values():
+            os.close(fd)
+        if time.monotonic() > until:
+            break
+    return len(seen)
+
+
+def _find_earlier(wg_dir: str) -> dict[int, int]:
+    """Processes with the mark that each gate is given, by pid, with a pidfd of each."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or (pid := int(name)) == os.getpid():
+            continue
+        with suppress(OSError):
+            # before the look: then the number can't become another's unnoticed
+            fd = os.pidfd_open(pid)
+            if _is_gate_of(pid, wg_dir):
+                found[pid] = fd
+            else:
+                os.close(fd)
+    return found
+
+
+def _is_gate_of(pid: int, wg_dir: str) -> bool:
+    try:
+        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    if not any(entry.startswith(b"WG_GATE=") for entry in entries):
+        return False
+    where = next((x[7:] for x in entries if x.startswith(b"WG_DIR=")), b"")
+    return os.path.realpath(os.fsdecode(where)) == os.path.realpath(wg_dir)
+
+
 def _find_outputs(order: RunGate) -> Verdict:
     missing = [
         output
@@ -64,6 +131,7 @@ async def _run_command(command: str, order: RunGate) -> str | None:
     with tempfile.TemporaryFile() as output:
         try:
             process = await asyncio.create_subprocess_exec(
+                *order.sandbox,
                 "/bin/sh",
                 "-c",
                 command,
@@ -95,7 +163,8 @@ async def _run_command(command: str, order: RunGate) -> str | None:
         if how is None:
             return None
         tail = await anyio.to_thread.run_sync(_tail, output)
-    return f"--verify {command!r} {how}" + (f":\n{tail}" if tail else "")
+    said = redact(tail, secrets_in(order.env))
+    return f"--verify {command!r} {how}" + (f":\n{said}" if said else "")
 
 
 def _tail(output: BinaryIO) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import anyio
+from msgspec import structs
 
-from workgraph.daemon.connection import MAX_CONNECTIONS, SPARE_CONNECTIONS
+from workgraph.daemon.connection import BOUNDS, Bounds
 from workgraph.logs import Logger
 
 #: Open files that are not for clients: the database's, the log's, those of starts.
@@ -16,17 +17,17 @@ _FEWEST_CONNECTIONS: Final = 8
 _TOLD_AGAIN_S: Final = 60.0
 
 
-def most_connections() -> int:
-    """How many clients may be connected, so that agents can still be started.
+def bounds() -> Bounds:
+    """How much clients may take, so that agents can still be started.
 
     A client too many is told so; without a file to accept it with it would wait in
     vain, and so would the next agent.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if limit == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    room = limit - _KEPT_FILES - SPARE_CONNECTIONS
-    return min(MAX_CONNECTIONS, max(room, _FEWEST_CONNECTIONS))
+    room = limit - _KEPT_FILES - BOUNDS.spare
+    if limit == resource.RLIM_INFINITY or room >= BOUNDS.connections:
+        return BOUNDS
+    return structs.replace(BOUNDS, connections=max(room, _FEWEST_CONNECTIONS))
 
 
 class Complaints:

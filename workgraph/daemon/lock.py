@@ -17,6 +17,7 @@ import anyio.to_thread
 from msgspec import Struct
 
 from workgraph import wire
+from workgraph.agents.sandbox import socket_dir
 from workgraph.graph.errors import (
     NotFoundError,
     TryLaterError,
@@ -251,8 +252,8 @@ def bind_socket(path: str) -> socket.socket:
         for made in (above, folder):
             if not os.path.lexists(made):
                 os.mkdir(made, 0o700)
-            _check_private(made)
-    _check_private(folder)
+            check_private(made)
+    check_private(folder)
     unlink_socket(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Not chmod afterwards: there must be no moment at which others may connect.
@@ -268,6 +269,28 @@ def bind_socket(path: str) -> socket.socket:
         os.umask(umask)
     listener.settimeout(0)
     return listener
+
+
+def share_socket(path: str, wg_dir: str) -> None:
+    """Gives the socket a second name, in a folder that holds nothing else.
+
+    That folder can be shown to a sandbox, which then finds the sockets of later daemons
+    in it, too. A socket that is not in `.wg` has a folder of its own already.
+
+    Raises:
+        UserError: The folder can't be made.
+    """
+    folder = socket_dir(path, wg_dir)
+    if folder == os.path.dirname(path):
+        return
+    name = os.path.join(folder, os.path.basename(path))
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        unlink_socket(name)
+        os.link(path, name)
+    except OSError as error:
+        message = f"{name} can't be made: {error.strerror}"
+        raise UserError(message, hint=f"{folder} must be a folder of yours") from error
 
 
 def unlink_socket(path: str) -> None:
@@ -364,7 +387,12 @@ def _flock_pid(path: str) -> int | None:
     return None
 
 
-def _check_private(folder: str) -> None:
+def check_private(folder: str) -> None:
+    """Refuse a folder for the socket that others can enter.
+
+    Raises:
+        UserError: It is not ours alone.
+    """
     if not wire.is_private(folder, os.geteuid()):
         message = f"{folder} must be a folder of yours that nobody else can enter"
         raise UserError(message, hint=f"chmod 700 {folder}")

@@ -1,9 +1,9 @@
 """`wgd`: the daemon in the foreground, from the lock to the last commit."""
 
 import asyncio
+import faulthandler
 import os
 import signal
-import socket as sockets
 import sys
 import tempfile
 import traceback
@@ -20,16 +20,27 @@ from workgraph import __version__, logs
 from workgraph.agents.process import RealLauncher
 from workgraph.agents.setup import install_child_watcher, raise_open_files
 from workgraph.commands import parse
+from workgraph.commands.context import Caller
 from workgraph.commands.render import render_error
-from workgraph.daemon import backup, lock, project
+from workgraph.daemon import callers, lock, project
+from workgraph.daemon.activation import find_place
 from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Engine, Mode
-from workgraph.daemon.limits import Complaints, most_connections
+from workgraph.daemon.limits import Complaints, bounds
+from workgraph.daemon.notify import (
+    HANDED_OVER,
+    Handover,
+    NotifySocket,
+    keep_status,
+    keep_watchdog,
+    take_over,
+)
 from workgraph.daemon.server import Server
 from workgraph.daemon.service import Service
 from workgraph.daemon.special import Identity, Special
+from workgraph.graph import requests as r
 from workgraph.graph.errors import WorkgraphError, system_refusal
 from workgraph.graph.model import Record
 from workgraph.logs import Logger
@@ -61,6 +72,7 @@ class Daemon(Record, frozen=True, kw_only=True):
     wg_dir: Path
     stopping: anyio.Event
     log: Logger
+    notify: NotifySocket
 
 
 def locate(directory: str | None, env: Mapping[str, str]) -> Path:
@@ -76,16 +88,24 @@ def locate(directory: str | None, env: Mapping[str, str]) -> Path:
 async def serving(
     wg_dir: Path,
     options: Options,
-    env: Mapping[str, str],
+    handover: Handover,
     *,
     terminal: bool,
     quiet: bool = False,
 ) -> AsyncGenerator[Daemon]:
     """Holds the lock, runs the engine and answers on the socket while the block runs.
 
+    Args:
+        wg_dir: The project.
+        options: What was asked for at the start.
+        handover: The environment, and what a service manager left for us.
+        terminal: stderr is one.
+        quiet: Nothing is said there.
+
     Raises:
         WorkgraphError: Another one holds the project, or a setting is wrong.
     """
+    env = handover.env
     configuration = Configuration.load(wg_dir, env, options.overrides)
     guard = lock.ProjectLock(os.fspath(wg_dir))
     await guard.acquire("wgd", wait_for_wg_s=10, wait_for_daemon_s=0.5)
@@ -93,18 +113,18 @@ async def serving(
         install_child_watcher()
         launcher = RealLauncher(nofile_soft=raise_open_files())
         project.ensure_folders(wg_dir, env)
-        backup.remove_left(wg_dir)
+        project.remove_copies(wg_dir)
         log = logs.open_log(
             wg_dir / "log" / "wgd.jsonl", terminal=terminal, stderr=not quiet
         )
         asyncio.get_running_loop().set_exception_handler(Complaints(log))
         for warning in configuration.layered.warnings:
             log.warning("settings_warned", warning=warning)
-        path = lock.socket_path(os.fspath(wg_dir), env)
+        place = find_place(os.fspath(wg_dir), env, handover.listen_fd)
         clock = SystemClock()
         parts = Parts(
             wg_dir=wg_dir,
-            socket=path,
+            socket=place.path,
             configuration=configuration,
             clock=clock,
             launcher=launcher,
@@ -114,20 +134,25 @@ async def serving(
         async with running_engine(parts) as engine:
             stopping = anyio.Event()
             identity = Identity(
-                pid=os.getpid(), since=clock.now(), socket=path, wg_dir=wg_dir
+                pid=os.getpid(),
+                since=clock.now(),
+                socket=place.path,
+                wg_dir=wg_dir,
             )
-            special = Special(engine, configuration, identity, stopping.set)
+            notify = NotifySocket(handover.notify_path, log, handover.watchdog_s)
+            special = Special(engine, configuration, identity, stopping.set, notify)
             service = Service(engine, special)
-            listener = lock.bind_socket(path)
+            listener = place.open()
+            lock.share_socket(place.path, os.fspath(wg_dir))
             server = Server(
                 service,
                 owner_uid=os.geteuid(),
                 log=log,
-                max_connections=most_connections(),
+                bounds=bounds(),
             )
             async with anyio.create_task_group() as group:
-                await _serve(group, server, listener)
-                log.info("daemon_started", pid=os.getpid(), socket=path)
+                await group.start(server.serve, listener)
+                log.info("daemon_started", pid=os.getpid(), socket=place.path)
                 try:
                     yield Daemon(
                         engine=engine,
@@ -135,44 +160,69 @@ async def serving(
                         wg_dir=wg_dir,
                         stopping=stopping,
                         log=log,
+                        notify=notify,
                     )
                 finally:
                     engine.draining = True
-                    lock.unlink_socket(path)
+                    place.close()
                     server.stop()
             log.info("daemon_stopped", pid=os.getpid())
     finally:
         guard.release()
 
 
-async def _serve(
-    group: anyio.abc.TaskGroup, server: Server, listener: sockets.socket
-) -> None:
-    await group.start(server.serve, listener)
-
-
-async def run_daemon(options: Options, env: Mapping[str, str]) -> int:
+async def run_daemon(options: Options, handover: Handover) -> int:
     """Serves until SIGTERM, SIGINT or a request to shut down."""
-    wg_dir = locate(options.directory, env)
-    terminal = os.isatty(2)
-    async with serving(wg_dir, options, env, terminal=terminal) as daemon:
+    wg_dir = locate(options.directory, handover.env)
+    await callers.refuse_agent(wg_dir, handover.env, "to start the daemon")
+    async with serving(wg_dir, options, handover, terminal=os.isatty(2)) as daemon:
         parse.warm()
+        notify = daemon.notify
         async with anyio.create_task_group() as group:
-            group.start_soon(_stop_on_signal, daemon)
+            # First, so that a signal finds its handler as soon as we are ready.
+            await group.start(_heed_signals, daemon)
+            await notify.tell("READY=1")
             group.start_soon(_stop_when_gone, daemon)
+            if handover.watchdog_s:
+                group.start_soon(
+                    keep_watchdog, notify, daemon.engine, handover.watchdog_s
+                )
+            if notify.is_heard:
+                group.start_soon(keep_status, notify, daemon.engine)
             await daemon.stopping.wait()
             group.cancel_scope.cancel()
+        await notify.tell("STOPPING=1")
     return 0
 
 
-async def _stop_on_signal(daemon: Daemon) -> None:
-    # Handled, so that agents do not inherit an ignored one, which no shell can reset.
+async def _heed_signals(
+    daemon: Daemon,
+    *,
+    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Ends on the first SIGTERM or SIGINT; SIGHUP has the settings read again.
+
+    SIGQUIT is handled, and means nothing, so that agents do not inherit an ignored
+    one, which no shell can reset.
+    """
     with anyio.open_signal_receiver(*_ENDING, signal.SIGHUP, signal.SIGQUIT) as signals:
+        task_status.started()
         async for number in signals:
             if number in _ENDING:
                 daemon.log.info("daemon_stopping", signal=int(number))
                 daemon.stopping.set()
                 return
+            if number == signal.SIGHUP:
+                await _reload(daemon)
+
+
+async def _reload(daemon: Daemon) -> None:
+    try:
+        await daemon.service.answer(r.Reconfigure(), Caller(name="SIGHUP"))
+    except WorkgraphError as error:
+        daemon.log.warning("settings_refused", error=error.message)
+    else:
+        daemon.log.info("settings_reloaded", signal=int(signal.SIGHUP))
 
 
 async def _stop_when_gone(daemon: Daemon) -> None:
@@ -227,7 +277,25 @@ def _wgd(
     options = Options(
         directory=directory, settings=tuple(settings or ()), max_agents=max_agents
     )
-    leave(carry_out(run_daemon, options, dict(os.environ), prog="wgd", json=False))
+    leave(carry_out(_run, options, prog="wgd", json=False))
+
+
+async def _run(options: Options) -> int:
+    """The daemon, with what its starter left it; says why it ends, if it fails."""
+    env = dict(os.environ)
+    for name in HANDED_OVER:
+        os.environ.pop(name, None)
+    handover = take_over(env, os.getpid())
+    if handover.watchdog_s:
+        # The watchdog's SIGABRT then says where each thread was.
+        faulthandler.enable()
+    try:
+        return await run_daemon(options, handover)
+    except BaseException as raised:
+        error = _cause_of(raised)
+        said = error.message if isinstance(error, WorkgraphError) else repr(error)
+        await NotifySocket(handover.notify_path, logs.NoLog()).tell(f"STATUS={said}")
+        raise
 
 
 def carry_out(

@@ -17,20 +17,40 @@ from workgraph.agents.process import RealLauncher
 from workgraph.agents.setup import install_child_watcher, raise_open_files
 from workgraph.commands import local, parse
 from workgraph.commands.render import Style, render, render_json
-from workgraph.daemon import completion, control, doctor, lock, project, reading, run
+from workgraph.daemon import (
+    completion,
+    control,
+    doctor,
+    lock,
+    managed,
+    project,
+    reading,
+    run,
+)
 from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
-from workgraph.daemon.call import Call, Peer
+from workgraph.daemon.call import Call
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Mode
 from workgraph.daemon.main import carry_out, leave, locate
+from workgraph.daemon.notify import without_handover
+from workgraph.daemon.peer import Peer
 from workgraph.daemon.service import Service, style_of
 from workgraph.daemon.special import Identity, Special
 from workgraph.daemon.streams_local import LocalStreams
 from workgraph.graph import requests as r
-from workgraph.graph.errors import MachineError, NotFoundError, TryLaterError, UserError
+from workgraph.graph.errors import (
+    MachineError,
+    NeedsDaemonError,
+    NotFoundError,
+    TryLaterError,
+    UserError,
+)
 from workgraph.graph.replies import Reply
 
+#: As long as `wg` elsewhere waits for a daemon that is starting or stopping.
+_DAEMON_COMES_S: Final = 10.0
+_ASK_AGAIN_S: Final = 0.05
 #: How often this call has met a daemon that came up and did not take it.
 _TRIES: Final = "WG_TRIES"
 _MOST_TRIES: Final = 5
@@ -39,7 +59,7 @@ _TRY_AGAIN_S: Final = 0.1
 
 def main(argv: list[str]) -> int:
     """Carries out a command line in this process; ends the process."""
-    env = dict(os.environ)
+    env = without_handover(os.environ)
     leave(carry_out(_main, argv, env, prog="wg", json=wire.wants_json(argv)))
 
 
@@ -86,22 +106,37 @@ async def _carry_out(
             return await doctor.examine(wg_dir, env, SystemClock().now())
         case local.InstallCompletion():
             return completion.install_completion(request, env)
-        case local.StartService():
-            return await control.start(locate(directory, env), request, env)
-        case local.StopService():
-            return await control.stop(locate(directory, env), request, env)
-        case local.RestartService():
-            return await control.restart(locate(directory, env), request, env)
-        case local.ServiceStatusQuery():
-            return await control.status(locate(directory, env), env)
         case local.RunDispatcher():
             raise AssertionError(request)
+        case _:
+            return await _serve(request, locate(directory, env), env)
+
+
+async def _serve(
+    request: local.ServiceCommand, wg_dir: Path, env: Mapping[str, str]
+) -> Reply:
+    match request:
+        case local.StartService():
+            return await managed.start(wg_dir, request, env)
+        case local.StopService():
+            return await managed.stop(wg_dir, request, env)
+        case local.RestartService():
+            return await managed.restart(wg_dir, request, env)
+        case local.InstallService():
+            return await managed.install(wg_dir, env)
+        case local.UninstallService():
+            return await managed.uninstall(wg_dir, env)
+        case local.ServiceStatusQuery():
+            return await control.status(wg_dir, env)
 
 
 async def _answer(
     wg_dir: Path, call: Call, request: r.AnyRequest, env: Mapping[str, str]
 ) -> int:
     """Answers by an engine of its own; what only reads, where it must, without one."""
+    if env.get("WG_SANDBOX"):
+        await _wait_for_daemon(env.get("WG_SOCKET", ""))
+        await _call_again(call)
     try:
         configuration = Configuration.load(wg_dir, env, ())
     except UserError as error:
@@ -157,6 +192,23 @@ async def _run_engine(
         guard.release()
 
 
+async def _wait_for_daemon(path: str) -> None:
+    """Waits while a daemon is being restarted: a sandbox holds no graph to work on.
+
+    Raises:
+        NeedsDaemonError: None came.
+    """
+    with anyio.move_on_after(_DAEMON_COMES_S):
+        while True:
+            if await control.does_answer(path):
+                return
+            await anyio.sleep(_ASK_AGAIN_S)
+    raise NeedsDaemonError(
+        "no daemon answers, and the graph can't be reached from inside a sandbox",
+        hint="try again, or leave: an exit without a word is judged by its status",
+    )
+
+
 async def _call_again(call: Call) -> NoReturn:
     """A daemon has come up meanwhile: the call is its.
 
@@ -168,7 +220,7 @@ async def _call_again(call: Call) -> NoReturn:
         message = "the daemon hangs up at once: it has too many connections"
         raise TryLaterError(message, hint="try again")
     await anyio.sleep(tries * _TRY_AGAIN_S)
-    again = [sys.executable, "-m", "workgraph", *call.argv]
+    again = [sys.executable, "-P", "-m", "workgraph", *call.argv]
     env = dict(call.env) | {_TRIES: str(tries + 1)}
     os.execve(sys.executable, again, env)  # noqa: S606 - ourselves
 

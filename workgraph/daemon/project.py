@@ -32,6 +32,8 @@ WG_DIR: Final = ".wg"
 DATABASE: Final = "graph.db"
 #: What a folder is called while it is made; one that is left over is nobody's.
 TEMPORARY_PREFIX: Final = ".wg.init-"
+#: Folders in `.wg` that hold a backup until its reader has it.
+COPY_PREFIX: Final = "wg-backup-"
 FOLDERS: Final = ("agents", "bin", "log")
 DEFAULT_ACTOR: Final = Actor(id=actor_id(name="default"), name="default", skills=("*",))
 
@@ -80,6 +82,15 @@ def ensure_folders(wg_dir: Path, env: Mapping[str, str]) -> None:
         _fill(wg_dir, env)
     except OSError as error:
         raise _explain(error, wg_dir) from error
+
+
+def remove_copies(wg_dir: Path) -> None:
+    """Removes copies of the database that a killed daemon was making for backups.
+
+    The caller holds the lock.
+    """
+    for copy in wg_dir.glob(f"{COPY_PREFIX}*"):
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 async def _make(folder: Path, env: Mapping[str, str], now: int) -> bool:

@@ -7,6 +7,7 @@ its end; what never started gives its claim back. One bad row can't stop the oth
 import anyio.abc
 
 from workgraph.agents.process import Adopted
+from workgraph.daemon import gates
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine
 from workgraph.graph.facts import AgentStarted
@@ -43,8 +44,33 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
     stopping = [a.number for a in live if a.status is AgentStatus.STOPPING]
     if stopping:
         await engine.perform_stops(stopping)
+    if engine.mode.may_start:
+        await gates.end_earlier(engine.host.grounds.host.wg_dir)
     engine.begin()
+    if engine.mode.is_daemon:
+        group.start_soon(_end_strays, engine, log)
     return adopted
+
+
+async def _end_strays(engine: Engine, log: Logger) -> None:
+    """Ends what still runs of agents that have ended.
+
+    A daemon that was killed may have written down an end, and not have come to the
+    search for what was left behind.
+    """
+
+    def load(tx: Tx) -> list[Agent]:
+        return [
+            agent
+            for number in sorted(seen)
+            if (agent := agent_reads.find(tx, number)) is not None
+            and agent.status is AgentStatus.ENDED
+        ]
+
+    seen = await engine.effects.agents_seen()
+    for agent in await engine.store.read(load, engine.clock.now()) if seen else []:
+        log.warning("strays_found", agent=agent.id)
+        engine.effects.sweep_soon(agent)
 
 
 async def _settle(

@@ -19,9 +19,10 @@ import msgspec
 from workgraph.commands import local
 from workgraph.commands.escape import escape_line
 from workgraph.commands.render import Style
-from workgraph.daemon import control, lock
+from workgraph.daemon import callers, control, lock
 from workgraph.daemon.call import Call
 from workgraph.daemon.main import Daemon, Options, serving
+from workgraph.daemon.notify import Handover
 from workgraph.daemon.service import style_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.errors import UserError
@@ -103,13 +104,14 @@ async def run_dispatcher(
     path = lock.socket_path(os.fspath(wg_dir), env)
     if await control.does_answer(path):
         return await _follow(path, request, progress)
-    control.refuse_agent(env, "to run the dispatcher")
+    await callers.refuse_agent(wg_dir, env, "to run the dispatcher")
     options = Options(
         directory=os.fspath(wg_dir),
         settings=request.settings,
         max_agents=request.max_agents,
     )
-    async with serving(wg_dir, options, env, terminal=False, quiet=True) as daemon:
+    handover = Handover(env=env)
+    async with serving(wg_dir, options, handover, terminal=False, quiet=True) as daemon:
         progress.since = await _read(daemon, history.last_seq)
         async with anyio.create_task_group() as group:
             group.start_soon(_stop_on_signal, daemon)

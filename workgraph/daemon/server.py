@@ -9,12 +9,15 @@ from typing import Final
 import anyio
 import anyio.abc
 
-from workgraph.daemon.call import Call, Handler, Peer, decode_call
-from workgraph.daemon.connection import MAX_CONNECTIONS, Clients, Connection
+from workgraph.daemon.call import Call, Handler, decode_call
+from workgraph.daemon.connection import BOUNDS, Bounds, Clients, Connection
+from workgraph.daemon.peer import Peer
 from workgraph.daemon.streams import ClientGone, Streams
 from workgraph.logs import Logger
 
 __all__ = (
+    "BOUNDS",
+    "Bounds",
     "Call",
     "ClientGone",
     "Handler",
@@ -36,9 +39,9 @@ class Server:
         *,
         owner_uid: int,
         log: Logger,
-        max_connections: int = MAX_CONNECTIONS,
+        bounds: Bounds = BOUNDS,
     ) -> None:
-        self._clients = Clients(handler, owner_uid, max_connections, log)
+        self._clients = Clients(handler, owner_uid, log, bounds)
         self._stopping = anyio.Event()
 
     async def serve(

@@ -1,6 +1,5 @@
 """The service: calls of `wg` and lines of JSON to the engine's requests, and back."""
 
-import os
 import pwd
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -14,7 +13,9 @@ import msgspec
 from workgraph.commands import parse, shapes
 from workgraph.commands.access import keep_late_result
 from workgraph.commands.context import Caller
+from workgraph.commands.escape import escape_block
 from workgraph.commands.handlers import is_read
+from workgraph.commands.limits import MAX_TEXT_BYTES, Rates, check_sizes
 from workgraph.commands.local import ServiceStatusQuery
 from workgraph.commands.render import (
     Style,
@@ -24,8 +25,13 @@ from workgraph.commands.render import (
     render_notes,
 )
 from workgraph.daemon import special
-from workgraph.daemon.call import Call, Peer
+from workgraph.daemon.call import Call
+from workgraph.daemon.callers import Callers
+from workgraph.daemon.decoding import about_a_task, decode_request
 from workgraph.daemon.engine import Engine
+from workgraph.daemon.following import follow
+from workgraph.daemon.hiding import hide_secrets, without_secrets
+from workgraph.daemon.peer import Peer
 from workgraph.daemon.special import Special
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
@@ -38,18 +44,12 @@ from workgraph.graph.errors import (
 from workgraph.graph.replies import OutputData, Reply
 from workgraph.store import history
 
-_MAX_STDIN: Final = 64 * 1024 * 1024
 _MAX_FILE: Final = 2 * 1024 * 1024 * 1024
 _CHUNK: Final = 1024 * 1024
 #: Changes read at once while somebody watches.
 _BATCH: Final = 1000
-#: How often a file that grows is looked at while somebody follows it.
-_FOLLOW_S: Final = 0.2
 
-_decode: Final = msgspec.json.Decoder(r.AnyRequest).decode
 _encode: Final = msgspec.json.Encoder().encode
-#: Commands under other spellings than their tags.
-_ALIASES: Final = {"add": "add_task", "config": "config_list"}
 
 
 class ClientStreams(Protocol):
@@ -83,6 +83,8 @@ class Service:
     def __init__(self, engine: Engine, special: Special) -> None:
         self._engine = engine
         self._special = special
+        self._rates = Rates()
+        self._callers = Callers(engine, engine.host.grounds.host.wg_dir)
 
     async def run_call(self, call: Call, streams: ClientStreams) -> int:
         """Carries out a command line; gives its exit status.
@@ -109,7 +111,11 @@ class Service:
                 f"wg {' '.join(call.argv)} is not for the daemon",
                 hint="this wg is of another version than the daemon: restart it",
             )
-        caller = await self._engine.caller_of(request.token, _name(call.env, call.peer))
+        name = _name(call.env, call.peer)
+        caller = await self._callers.identify(request, name, call.peer)
+        if parsed.stdin_field is not None or parsed.read_file is not None:
+            # before anything of it is read
+            await self._special.check(request, caller)
         request = await _filled(request, parsed, streams)
         match request:
             case r.Watch():
@@ -143,8 +149,8 @@ class Service:
         """Answers one line of JSON (CONTRACT §5)."""
         try:
             request = decode_request(line)
-            caller = await self._engine.caller_of(request.token, _name({}, peer))
-            request = _about_a_task(request, caller)
+            caller = await self._callers.identify(request, _name({}, peer), peer)
+            request = about_a_task(request, caller)
             if isinstance(request, r.Watch):
                 await self._special.check(request, caller)
                 return self._change_lines(request)
@@ -167,10 +173,14 @@ class Service:
 
         What comes from an attempt after its end is refused, and kept.
         """
+        check_sizes(request)
+        agent = caller.agent
+        if agent is not None:
+            request = without_secrets(self._engine.host.grounds, request)
+            self._rates.spend(agent, request, anyio.current_time())
         try:
             return await self._answer(request, caller)
         except ConflictError:
-            agent = caller.agent
             if agent is not None and not is_read(request):
                 await self._engine.ask(
                     lambda context: keep_late_result(context.tx, agent, request), caller
@@ -253,18 +263,14 @@ class Service:
         self, request: r.GetOutput, caller: Caller, streams: ClientStreams
     ) -> int:
         """The output from its beginning, then as it grows, until the agent is gone."""
-        at = 0
+
+        async def ask() -> OutputData:
+            return await self._special.locate_output(request.agent, caller)
+
+        hide = hide_secrets(self._engine.host.grounds)
+        show = None if request.raw else lambda text: escape_block(hide(text))
         async with streams.interruptible():
-            while True:
-                reply = await self.answer(request, caller)
-                assert isinstance(reply.data, OutputData)
-                path, ended = reply.data.path, reply.data.ended
-                while chunk := await anyio.to_thread.run_sync(_read_at, path, at):
-                    await streams.out(chunk)
-                    at += len(chunk)
-                if ended:
-                    return 0
-                await anyio.sleep(_FOLLOW_S)
+            await follow(ask, show, streams)
         return 0
 
     async def _stream_backup(
@@ -282,49 +288,21 @@ class Service:
         return 0
 
 
-def _about_a_task(request: r.AnyRequest, caller: Caller) -> r.AnyRequest:
-    """The request with its task: an agent's own, where it names none.
-
-    Raises:
-        UsageError: It names none and is not an agent's.
-    """
-    if isinstance(request, r.Pause | r.Resume | r.Watch):
-        return request
-    if getattr(request, "task", "") is not None:
-        return request
-    if caller.agent is None:
-        raise UsageError(
-            "this request needs a task", code="bad_request", hint='say "task":"ID"'
-        )
-    return msgspec.structs.replace(request, task=caller.agent.task)
-
-
 async def _filled(
     request: r.AnyRequest, parsed: parse.Parsed, streams: ClientStreams
 ) -> r.AnyRequest:
     """The request with what it takes from standard input or a file."""
     if parsed.stdin_field is not None:
-        text = _text(await streams.read_stdin(_MAX_STDIN), "standard input")
-        if parsed.stdin_field != "text":
+        is_import = parsed.stdin_field == "text"
+        limit = _MAX_FILE if is_import else MAX_TEXT_BYTES
+        text = _text(await streams.read_stdin(limit), "standard input")
+        if not is_import:
             text = text.rstrip("\n")
         return msgspec.structs.replace(request, **{parsed.stdin_field: text})
     if parsed.read_file is not None:
         content = await streams.read_file(parsed.read_file, _MAX_FILE)
         text = _text(content, parsed.read_file)
         return msgspec.structs.replace(request, text=text)
-    return request
-
-
-def decode_request(line: bytes) -> r.AnyRequest:
-    """A request from a line of JSON; spellings of `cmd` with `-` are taken, too.
-
-    Raises:
-        WorkgraphError: It is no request; the message says what is wrong with it.
-    """
-    try:
-        request: r.AnyRequest = _decode(line)
-    except msgspec.MsgspecError as error:
-        return _decode_again(line, error)
     return request
 
 
@@ -339,40 +317,6 @@ def style_of(call: Call, now: int) -> Style:
         now=now,
         relative_times=terminal,
     )
-
-
-def _decode_again(line: bytes, error: msgspec.MsgspecError) -> r.AnyRequest:
-    try:
-        document = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as broken:
-        raise UsageError(
-            f"this is not JSON: {broken}", code="bad_request", hint="one object a line"
-        ) from broken
-    if not isinstance(document, dict):
-        raise UsageError(
-            "a request is an object", code="bad_request", hint='{"cmd":"status"}'
-        ) from error
-    cmd = document.get("cmd")
-    known = isinstance(cmd, str) and cmd in special.COMMANDS
-    if isinstance(cmd, str) and not known:
-        spelt = cmd.replace("-", "_")
-        spelt = _ALIASES.get(spelt, spelt)
-        if spelt not in special.COMMANDS:
-            raise UsageError(
-                f"there is no command {cmd!r}",
-                code="unknown_command",
-                hint="see docs/socket.md",
-            ) from error
-        document["cmd"] = spelt
-    try:
-        request: r.AnyRequest = msgspec.convert(document, r.AnyRequest)
-    except msgspec.ValidationError as invalid:
-        raise UsageError(
-            f"{cmd or 'request'}: {invalid}",
-            code="bad_request",
-            hint="fields are the option names with _",
-        ) from invalid
-    return request
 
 
 def _name(env: Mapping[str, str], peer: Peer) -> str:
@@ -408,14 +352,3 @@ async def _chunks_of(path: str) -> AsyncGenerator[bytes]:
     async with await anyio.open_file(path, "rb") as file:
         while chunk := await file.read(_CHUNK):
             yield chunk
-
-
-def _read_at(path: str, at: int) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return b""
-    try:
-        return os.pread(fd, _CHUNK, at)
-    finally:
-        os.close(fd)

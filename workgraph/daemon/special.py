@@ -1,6 +1,5 @@
 """Requests that need more than the graph: files, settings, the daemon itself."""
 
-import hashlib
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,6 +8,7 @@ from typing import Any, Final, cast, get_args
 
 import anyio
 import anyio.to_thread
+from msgspec import structs
 
 from workgraph import __version__
 from workgraph.agents.plan import Flags, plan_spawn, visible
@@ -16,10 +16,13 @@ from workgraph.commands import queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
 from workgraph.daemon import apply, backup
+from workgraph.daemon.artifacts import hash_file
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.effects import Spawn
 from workgraph.daemon.engine import Engine
+from workgraph.daemon.hiding import hide_secrets
+from workgraph.daemon.notify import NotifySocket
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
@@ -32,6 +35,7 @@ from workgraph.graph.model import Actor, AgentStatus, Record, Stop, StopThen, Ta
 from workgraph.graph.replies import DoneData, OutputData, Reply
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
+from workgraph.logs import NoLog
 from workgraph.store import agent_reads, agents, reads, service, views
 
 Answerer = Callable[[Any, Caller], Awaitable[Reply]]
@@ -61,6 +65,7 @@ class Special:
         configuration: The settings as they are loaded.
         identity: What the daemon says of itself.
         shutdown: Ends the process in order.
+        notify: The service manager, if one has started the daemon.
     """
 
     def __init__(
@@ -69,11 +74,13 @@ class Special:
         configuration: Configuration,
         identity: Identity,
         shutdown: Callable[[], None],
+        notify: NotifySocket | None = None,
     ) -> None:
         self._engine = engine
         self._configuration = configuration
         self._identity = identity
         self._shutdown = shutdown
+        self._notify = notify or NotifySocket(None, NoLog())
         self._handlers: dict[type, Answerer] = {
             r.GetServiceStatus: self._status,
             r.Shutdown: self._shut_down,
@@ -169,7 +176,8 @@ class Special:
 
     async def _reconfigure(self, request: r.Reconfigure, caller: Caller) -> Reply:
         """Reads the settings again; broken ones are refused and the old ones stay."""
-        await self._load(self._configuration.reload(), caller)
+        async with self._notify.reloading():
+            await self._load(self._configuration.reload(), caller)
         if request.max_agents is not None:
             if request.max_agents < 0:
                 raise UserError("max_agents can't be negative", hint="0 starts nothing")
@@ -206,9 +214,10 @@ class Special:
                 f"the format {request.format} can't be read yet",
                 hint="convert it to JSON lines, see docs/import.md",
             )
-        return await self._engine.ask(
-            lambda context: transfer.import_graph(context, request.text), caller
-        )
+        async with self._notify.long_job():
+            return await self._engine.ask(
+                lambda context: transfer.import_graph(context, request.text), caller
+            )
 
     async def _back_up(self, request: r.BackUp, caller: Caller) -> Reply:
         del caller
@@ -255,9 +264,10 @@ class Special:
 
         return await self._engine.read(plan, caller)
 
-    async def _output(self, request: r.GetOutput, caller: Caller) -> Reply:
+    async def locate_output(self, agent_id: str, caller: Caller) -> OutputData:
+        """Where an agent's output is, and whether more will come; nothing of it."""
         agent = await self._engine.read(
-            lambda context: agent_reads.by_id(context.tx, request.agent), caller
+            lambda context: agent_reads.by_id(context.tx, agent_id), caller
         )
         if agent.human:
             raise UserError(
@@ -265,17 +275,20 @@ class Special:
                 hint=f"wg log {agent.task} --list",
             )
         folder = self._engine.effects.folder(agent.number)
-        output, errors = await anyio.to_thread.run_sync(_read_output, folder)
-        return Reply(
-            data=OutputData(
-                agent=agent.id,
-                task=agent.task,
-                path=os.path.join(folder, "output.log"),
-                output=output,
-                stderr=errors,
-                ended=agent.status is AgentStatus.ENDED,
-            )
+        return OutputData(
+            agent=agent.id,
+            task=agent.task,
+            path=os.path.join(folder, "output.log"),
+            output="",
+            stderr=None,
+            ended=agent.status is AgentStatus.ENDED,
         )
+
+    async def _output(self, request: r.GetOutput, caller: Caller) -> Reply:
+        found = await self.locate_output(request.agent, caller)
+        hide = str if request.raw else hide_secrets(self._engine.host.grounds)
+        output, errors = await anyio.to_thread.run_sync(_read_output, found.path, hide)
+        return Reply(data=structs.replace(found, output=output, stderr=errors))
 
     async def _artifact(self, request: r.RecordArtifact, caller: Caller) -> Reply:
         path = request.path
@@ -283,7 +296,10 @@ class Special:
             project = self._engine.host.grounds.host.project_dir
             workspace = caller.agent.workspace if caller.agent else None
             path = os.path.join(workspace or project, path)
-        file = await anyio.to_thread.run_sync(_hash, path)
+        within = None
+        if caller.agent is not None and caller.agent.sandbox is not None:
+            within = caller.agent.workspace
+        file = await anyio.to_thread.run_sync(hash_file, path, within)
 
         def record(context: Context) -> Reply:
             if caller.agent is not None:
@@ -353,26 +369,9 @@ def _check_startable(context: Context, task: Task) -> None:
         )
 
 
-def _hash(named: str) -> records.HashedFile:
-    path = os.path.normpath(named)
-    digest = hashlib.sha256()
-    size = 0
-    try:
-        with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-                size += len(chunk)
-    except OSError as error:
-        raise UserError(
-            f"{path} can't be read: {error.strerror}",
-            hint="an artifact is a file that exists",
-        ) from error
-    return records.HashedFile(path=path, sha256=digest.hexdigest(), size=size)
-
-
-def _read_output(folder: str) -> tuple[str, str | None]:
-    output = _tail(os.path.join(folder, "output.log"))
-    return output or "", _tail(os.path.join(folder, "stderr.log"))
+def _read_output(path: str, hide: Callable[[str], str]) -> tuple[str, str | None]:
+    errors = _tail(os.path.join(os.path.dirname(path), "stderr.log"))
+    return hide(_tail(path) or ""), None if errors is None else hide(errors)
 
 
 def _tail(path: str) -> str | None:

@@ -24,6 +24,8 @@ class ChangeKind(StrEnum):
     AGENT_STARTED = "agent_started"
     AGENT_STOPPING = "agent_stopping"
     AGENT_ENDED = "agent_ended"
+    LEFTOVER_FOUND = "leftover_found"
+    LEFTOVER_GONE = "leftover_gone"
     LATE_RESULT = "late_result"
     SERVICE_PAUSED = "service_paused"
     SERVICE_RESUMED = "service_resumed"

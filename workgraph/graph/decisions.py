@@ -49,6 +49,12 @@ class StopAgent(Record, frozen=True, kw_only=True):
     verdict: Outcome | None
 
 
+class LookAtLeftover(Record, frozen=True, kw_only=True):
+    """What an ended agent has left behind may be gone by now."""
+
+    agent: int
+
+
 class TakeClaim(Record, frozen=True, kw_only=True):
     """A person's claim has reached its only limit, `--abandon-after`."""
 
@@ -71,4 +77,12 @@ class LaunchAgent(Record, frozen=True, kw_only=True):
     actor: str | None
 
 
-Decision = ConcludeAttempt | MakeDue | StopAgent | TakeClaim | JudgeGates | LaunchAgent
+Decision = (
+    ConcludeAttempt
+    | MakeDue
+    | StopAgent
+    | LookAtLeftover
+    | TakeClaim
+    | JudgeGates
+    | LaunchAgent
+)

@@ -35,7 +35,7 @@ class LeftoverFound(Record, frozen=True, kw_only=True):
     """Processes of an ended agent that could not be ended; empty when they are gone."""
 
     agent: int
-    pids: tuple[int, ...]
+    processes: tuple[ProcessId, ...]
 
 
 class GatesJudged(Record, frozen=True, kw_only=True):

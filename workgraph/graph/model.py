@@ -260,8 +260,10 @@ class Agent(Record, frozen=True, kw_only=True):
     ended_at: int | None
     last_activity_at: int
     usage: Usage
-    #: Process ids that could not be ended.
-    leftover: tuple[int, ...] = ()
+    #: Processes of its tree that could not be ended.
+    leftover: tuple[ProcessId, ...] = ()
+    #: What its process is locked into, `bwrap`; null: nothing.
+    sandbox: str | None = None
 
     @property
     def id(self) -> str:

@@ -51,8 +51,9 @@ class TaskFacts(Record, frozen=True, kw_only=True):
 
     task: Task
     dependencies: tuple[tuple[Edge, Status], ...] = ()
-    #: Processes of earlier attempts that could not be ended.
+    #: Processes of earlier attempts that could not be ended, and whose they are.
     leftover: tuple[int, ...] = ()
+    left_by: tuple[str, ...] = ()
 
 
 def unmet(
@@ -106,15 +107,18 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
                 weight=Weight.DISPATCH,
             )
         )
-    if task.parked is not None:
+    if task.parked is not None and not (
+        facts.leftover and task.parked.code == "leftover"
+    ):
         reasons.append(_parked(task))
     if facts.leftover:
         pids = " ".join(str(pid) for pid in facts.leftover)
+        agents = " ".join(facts.left_by) or task.last_agent
         reasons.append(
             Reason(
                 code="leftover",
                 message=f"processes of its last attempt are not gone: {pids}",
-                remedy=f"wg kill {task.last_agent} --force",
+                remedy=f"wg kill {agents} --force",
                 weight=Weight.SERVICE,
             )
         )
@@ -204,7 +208,7 @@ _ABOUT_TO_START: Final = Reason(
 
 #: What each parked code holds back; what is not here is `DISPATCH`.
 _PARKED_WEIGHT: Final[Mapping[str, Weight]] = MappingProxyType(
-    {"assigned_to_person": Weight.SERVICE}
+    {"assigned_to_person": Weight.SERVICE, "leftover": Weight.SERVICE}
 )
 
 

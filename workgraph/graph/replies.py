@@ -19,6 +19,18 @@ class ProgressData(Record, frozen=True, kw_only=True):
     at: str
 
 
+class LogData(Record, frozen=True, kw_only=True):
+    """An entry of a task's log, a worker's or the machinery's."""
+
+    at: str
+    by: str
+    agent: str | None
+    attempt: int | None
+    kind: str
+    message: str
+    percent: float | None
+
+
 class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     """A task as the world sees it: what was set, and what has come of it."""
 
@@ -44,12 +56,16 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     superseded_by: str | None
     reserved_for: str | None
     added_by: str | None
+    #: What attempts have said after their end; it changed nothing.
+    late: tuple[LogData, ...] = ()
     claimed_by: str | None
     claimed_at: str | None
     created_at: str
     started_at: str | None
     completed_at: str | None
     updated_at: str
+    #: Processes of its attempts that could not be ended.
+    leftover: tuple[int, ...] = ()
 
 
 class StatusData(Record, frozen=True, kw_only=True):
@@ -108,18 +124,6 @@ class WhyData(Record, frozen=True, kw_only=True):
     running: bool
     run: RunningData | None
     reasons: tuple[ReasonData, ...]
-
-
-class LogData(Record, frozen=True, kw_only=True):
-    """An entry of a task's log, a worker's or the machinery's."""
-
-    at: str
-    by: str
-    agent: str | None
-    attempt: int | None
-    kind: str
-    message: str
-    percent: float | None
 
 
 class ChangeData(Record, frozen=True, kw_only=True):
@@ -226,6 +230,21 @@ class DoneData(Record, frozen=True, kw_only=True):
 
     done: bool = True
     message: str | None = None
+
+
+class UnitsData(Record, frozen=True, kw_only=True):
+    """The service's units, as `service install` and `uninstall` left them."""
+
+    message: str
+    #: The units' names.
+    service: str
+    socket: str
+    #: Where they are; nothing after `uninstall`.
+    files: tuple[str, ...] = ()
+    #: Whether they start by themselves with the user's manager.
+    enabled: bool = False
+    #: Whether connecting starts the daemon, as of now.
+    listening: bool = False
 
 
 class Reply(Record, frozen=True, kw_only=True):

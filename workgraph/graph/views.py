@@ -40,6 +40,8 @@ class PatrolView(Record, frozen=True, kw_only=True):
     overdue: tuple[Agent, ...] = ()
     #: Agents and persons whose claim has reached `--abandon-after`.
     expired: tuple[Agent, ...] = ()
+    #: Ended agents whose leftover is to be looked at.
+    leftover: tuple[Agent, ...] = ()
 
 
 class GateView(Record, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 from workgraph.graph.decisions import (
     ConcludeAttempt,
     Decision,
+    LookAtLeftover,
     MakeDue,
     MoveTask,
     StopAgent,
@@ -55,6 +56,7 @@ def decide(view: PatrolView, now: int) -> tuple[Decision, ...]:
     decisions.extend(
         _take_claim(agent) for agent in view.expired if agent.number not in late
     )
+    decisions.extend(LookAtLeftover(agent=agent.number) for agent in view.leftover)
     return tuple(decisions)
 
 

@@ -64,6 +64,10 @@ class AgentsSettings(Section, frozen=True):
     nice: Annotated[
         int, Meta(ge=-20, le=19), _about("priority of agents' processes, -20 to 19")
     ] = 5
+    cgroups: Annotated[
+        Literal["auto", "off"],
+        _about("auto: each agent in a cgroup of its own, where one can be had; or off"),
+    ] = "auto"
     exit_zero: Annotated[
         Literal["done", "submit", "fail"],
         _about("an exit with 0 and no verdict: done, submit or fail (not shell)"),
@@ -158,6 +162,12 @@ class SandboxSettings(Section, frozen=True):
     network: Annotated[
         Literal["host", "none"], _about("what a sandbox sees of it: host or none")
     ] = "host"
+    readable: Annotated[
+        tuple[str, ...], _about("paths (from / or ~/ on) that are seen inside, too")
+    ] = ()
+    writable: Annotated[
+        tuple[str, ...], _about("paths that can be written to inside, too")
+    ] = ()
 
 
 class ExecutorSettings(Section, frozen=True):

@@ -1,11 +1,12 @@
 """Reads of agents: by id, by token, by task."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from workgraph.graph.errors import NotFoundError
-from workgraph.graph.model import Agent, parse_agent_id
+from workgraph.graph.model import Agent, ProcessId, parse_agent_id
 from workgraph.store.database import Tx
-from workgraph.store.rows import AGENT_COLUMNS, decode_agent
+from workgraph.store.rows import AGENT_COLUMNS, decode_agent, decode_process, encode
 
 AGENT_BY_NUMBER: Final = f"select {AGENT_COLUMNS} from agents a where a.number = ?"  # noqa: S608
 AGENT_BY_TOKEN: Final = f"""
@@ -22,6 +23,12 @@ select {AGENT_COLUMNS} from agents a
 where a.task = ? and a.status <> 'ended' and a.human = 0
 order by a.attempt desc limit 1
 """  # noqa: S608 - constants
+LIVE_WRAPPERS: Final = """
+select a.number, a.process from agents a
+where a.status <> 'ended'
+  and json_extract(a.process, '$.pid') in (select value from json_each(?))
+order by a.number
+"""
 PLAN_LINE: Final = "select plan_line from agents where number = ?"
 PLAN_OF: Final = "select plan from agents where number = ?"
 AGENTS: Final = f"""
@@ -45,11 +52,17 @@ def by_id(tx: Tx, agent_id: str) -> Agent:
     return decode_agent(row)
 
 
+def find(tx: Tx, number: int) -> Agent | None:
+    """An agent by its number, if there is one."""
+    row = tx.one(AGENT_BY_NUMBER, (number,))
+    return None if row is None else decode_agent(row)
+
+
 def by_number(tx: Tx, number: int) -> Agent:
     """An agent that is known to exist."""
-    row = tx.one(AGENT_BY_NUMBER, (number,))
-    assert row is not None
-    return decode_agent(row)
+    agent = find(tx, number)
+    assert agent is not None
+    return agent
 
 
 def by_token(tx: Tx, token_sha256: bytes) -> Agent | None:
@@ -73,6 +86,12 @@ def live_process_of(tx: Tx, task_id: str) -> Agent | None:
     """The agent of a task whose process has not ended, whoever holds the task."""
     row = tx.one(LIVE_AGENT_OF, (task_id,))
     return None if row is None else decode_agent(row)
+
+
+def live_wrappers(tx: Tx, pids: Iterable[int]) -> list[tuple[int, ProcessId]]:
+    """The agents that have not ended and whose wrapper had one of these numbers."""
+    rows = tx.rows(LIVE_WRAPPERS, (encode(tuple(pids)).decode(),))
+    return [(row[0], decode_process(row[1])) for row in rows]
 
 
 def plan_of(tx: Tx, number: int) -> str | None:

@@ -23,8 +23,9 @@ select coalesce((select seq from sqlite_sequence where name = 'agents'), 0) + 1,
 INSERT_AGENT: Final = """
 insert into agents (
     task, attempt, actor, executor, model, endpoint, status, human, workspace,
-    timeout_at, started_at, last_activity_at, plan, plan_line, token_sha256
-) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    timeout_at, started_at, last_activity_at, plan, plan_line, token_sha256,
+    sandbox
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 RECORD_START: Final = """
 update agents
@@ -63,7 +64,6 @@ set outcome = iif(outcome in ('done', 'submitted'), 'gate', outcome),
 where number = ?
 """
 TOUCH: Final = "update agents set last_activity_at = ? where number = ?"
-SET_LEFTOVER: Final = "update agents set leftover = ? where number = ?"
 
 
 class NewAgent(Record, frozen=True, kw_only=True):
@@ -84,6 +84,8 @@ class NewAgent(Record, frozen=True, kw_only=True):
     plan_line: str | None = None
     #: The hash of the token that its process speaks with.
     token_sha256: bytes | None = None
+    #: What its process is locked into; null: nothing.
+    sandbox: str | None = None
 
 
 def next_agent(tx: Tx, task: str) -> tuple[int, int]:
@@ -118,6 +120,7 @@ def insert_agent(tx: Tx, new: NewAgent) -> int:
             new.plan,
             new.plan_line,
             new.token_sha256,
+            new.sandbox,
         ),
     )
 
@@ -230,8 +233,3 @@ def fail_gate(tx: Tx, agent: Agent) -> None:
 def touch(tx: Tx, agent: Agent) -> None:
     """A sign of life."""
     tx.run(TOUCH, (tx.now, agent.number))
-
-
-def set_leftover(tx: Tx, agent: Agent, pids: tuple[int, ...]) -> None:
-    """Names the processes of an ended agent that could not be ended."""
-    tx.run(SET_LEFTOVER, (to_json(pids), agent.number))

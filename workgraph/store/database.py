@@ -34,7 +34,7 @@ Row = tuple[Any, ...]
 Params = Sequence[Any] | Mapping[str, Any]
 
 #: The version of the newest migration. Kept in `pragma user_version`.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 3
 _BUSY_TIMEOUT_S: Final = 5.0
 _CACHE_KIB: Final = 16_384
 #: Pages after which a commit checkpoints: 16 MiB of log.
@@ -399,8 +399,14 @@ def _prepare_reader(connection: sqlite3.Connection) -> None:
 
 
 def _check_version(connection: sqlite3.Connection) -> None:
+    """Refuses what is of another version, and a file without a first migration."""
     version = connection.execute("pragma user_version").fetchone()[0]
     _refuse_newer(version)
+    if version == 0:
+        raise UserError(
+            "there is no graph in the database yet",
+            hint="wg service start, or any other command that writes, makes it",
+        )
     if version < SCHEMA_VERSION:
         raise UserError(
             f"the database has version {version}, and this workgraph reads"

@@ -1,12 +1,15 @@
 """Looking at a database from outside, without changing or locking anything."""
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from msgspec import Struct
+
+from workgraph.store.rows import decode_leftover
 
 #: The oldest SQLite that knows `strict` tables.
 OLDEST_SQLITE: Final = (3, 37, 0)
@@ -15,6 +18,7 @@ SQLITE_VERSION: Final = sqlite3.sqlite_version
 QUICK_CHECK: Final = "pragma quick_check(3)"
 VERSION: Final = "pragma user_version"
 AGENT_NUMBERS: Final = "select number from agents"
+LEFTOVER: Final = "select number, leftover from agents where leftover <> '[]'"
 NEWEST_CHANGE: Final = "select max(at) from changes"
 
 _TIMEOUT_S: Final = 5.0
@@ -31,6 +35,8 @@ class Health(Struct, frozen=True, kw_only=True):
     agents: frozenset[int] = frozenset()
     #: The moment of the newest change; null when there is none.
     newest_change: int | None = None
+    #: The processes that agents have left behind.
+    leftover: Mapping[int, tuple[int, ...]] = {}
 
 
 def is_sqlite_new_enough() -> bool:
@@ -66,6 +72,10 @@ def _examine(path: Path, *, immutable: bool) -> Health:
                 version=version,
                 agents=frozenset(row[0] for row in connection.execute(AGENT_NUMBERS)),
                 newest_change=connection.execute(NEWEST_CHANGE).fetchone()[0],
+                leftover={
+                    number: tuple(process.pid for process in decode_leftover(text))
+                    for number, text in connection.execute(LEFTOVER)
+                },
             )
     except sqlite3.Error as error:
         return Health(problems=(str(error),))

@@ -1,9 +1,11 @@
 """Reads of the change log: what happened, to a task or to all."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from workgraph.graph.changes import Change
 from workgraph.store.database import Row, Tx
+from workgraph.store.rows import encode
 
 LOG_OF: Final = """
 select seq, at, kind, task, agent, attempt, actor, by, verb, "from", "to",
@@ -20,6 +22,13 @@ TASK_HISTORY: Final = """
 select seq, at, kind, task, agent, attempt, actor, by, verb, "from", "to",
     reason, percent
 from changes where task is not null order by seq
+"""
+LATE_RESULTS: Final = """
+select seq, at, kind, task, agent, attempt, actor, by, verb, "from", "to",
+    reason, percent
+from changes
+where kind = 'late_result' and task in (select value from json_each(?))
+order by seq
 """
 LAST_SEQ: Final = "select coalesce(max(seq), 0) from changes"
 
@@ -40,6 +49,15 @@ def changes_since(
 def task_history(tx: Tx) -> list[Change]:
     """All changes that are about a task."""
     return [decode_change(row) for row in tx.rows(TASK_HISTORY)]
+
+
+def late_results(tx: Tx, tasks: Sequence[str]) -> dict[str, list[Change]]:
+    """What attempts at some tasks have said after their end."""
+    found: dict[str, list[Change]] = {}
+    for row in tx.rows(LATE_RESULTS, (encode(tasks).decode(),)):
+        change = decode_change(row)
+        found.setdefault(change.task or "", []).append(change)
+    return found
 
 
 def last_seq(tx: Tx) -> int:

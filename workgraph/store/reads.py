@@ -10,6 +10,8 @@ from workgraph.graph.status import Status
 from workgraph.store.database import Row, Tx
 from workgraph.store.rows import TASK_COLUMNS, decode_task, encode
 
+_LONGEST_ID: Final = 64
+
 TASK_BY_ID: Final = f"select {TASK_COLUMNS} from tasks t where t.id = ?"  # noqa: S608 - constants
 ID_TAKEN: Final = "select 1 from tasks where id = ?"
 STATUS_BY_ID: Final = "select status from tasks where id = ?"
@@ -23,6 +25,32 @@ join agents g on g.number = cast(substr(t.last_agent, 7) as integer)
 where a.at > g.started_at
 """
 ADDED_BY: Final = "select count(*) from tasks where added_by = ?"
+#: The operator's task that a task hangs below, by who has added whom.
+ROOT_OF: Final = """
+with recursive above (id, added_by, level) as (
+    select id, added_by, 0 from tasks where id = :task
+    union
+    select t.id, t.added_by, above.level + 1
+    from above
+    join agents g on g.number = cast(substr(above.added_by, 7) as integer)
+    join tasks t on t.id = g.task
+    where above.level < 1000
+)
+select id from above order by level desc limit 1
+"""
+#: `most` and one more at the most: nobody has to know how many more there are.
+COUNT_BELOW: Final = """
+with recursive below (id) as (
+    select :root
+    union
+    select t.id
+    from below
+    join agents g on g.task = below.id
+    join tasks t on t.added_by = 'agent-' || g.number
+    limit :most + 1
+)
+select count(*) - 1 from below
+"""
 ALL_IDS: Final = "select id from tasks limit 20000"
 TASKS: Final = f"""
 select {TASK_COLUMNS} from tasks t
@@ -82,9 +110,12 @@ def status(tx: Tx, task_id: str) -> str:
 
 def no_such_task(tx: Tx, task_id: str) -> NotFoundError:
     """The error for an id that names no task, with the nearest ones."""
-    near = get_close_matches(task_id, [row[0] for row in tx.rows(ALL_IDS)])
+    near: list[str] = []
+    if len(task_id) <= _LONGEST_ID:  # what is longer is no id, nor like one
+        near = get_close_matches(task_id, [row[0] for row in tx.rows(ALL_IDS)])
+    shown = task_id if len(task_id) <= _LONGEST_ID else f"{task_id[:_LONGEST_ID]}…"
     return NotFoundError(
-        f"there is no task {task_id!r}",
+        f"there is no task {shown!r}",
         hint=f"did you mean {' or '.join(near)}?" if near else "wg list",
     )
 
@@ -102,6 +133,16 @@ def stale_tasks(tx: Tx) -> frozenset[str]:
 def count_added_by(tx: Tx, agent_id: str) -> int:
     """How many tasks an attempt has added."""
     return int(tx.value(ADDED_BY, (agent_id,)))
+
+
+def count_below(tx: Tx, root: str, most: int) -> int:
+    """How many tasks agents have added below one, however deep; `most` at the most."""
+    return int(tx.value(COUNT_BELOW, {"root": root, "most": most}))
+
+
+def root_of(tx: Tx, task_id: str) -> str:
+    """The task that an operator has added, below which a task hangs."""
+    return str(tx.value(ROOT_OF, {"task": task_id}))
 
 
 def edges(tx: Tx, task_id: str) -> tuple[Edge, ...]:

@@ -36,7 +36,7 @@ AGENT_COLUMNS: Final = """
     a.status, a.human, a.outcome, a.exit_code, a.signal, a.process,
     a.folder_inode, a.verdict, a.reason, a.stop, a.counted, a.workspace,
     a.timeout_at, a.started_at, a.ended_at, a.last_activity_at, a.usage,
-    a.leftover
+    a.leftover, a.sandbox
 """
 
 encode: Final = msgspec.json.Encoder().encode
@@ -45,9 +45,9 @@ _parked: Final = msgspec.json.Decoder(Parked).decode
 _failure: Final = msgspec.json.Decoder(Failure).decode
 _progress: Final = msgspec.json.Decoder(Progress).decode
 _usage: Final = msgspec.json.Decoder(Usage).decode
-_process: Final = msgspec.json.Decoder(ProcessId).decode
+decode_process: Final = msgspec.json.Decoder(ProcessId).decode
 _stop: Final = msgspec.json.Decoder(Stop).decode
-_pids: Final = msgspec.json.Decoder(tuple[int, ...]).decode
+_processes: Final = msgspec.json.Decoder(tuple[ProcessId | int, ...]).decode
 _NO_USAGE: Final = Usage()
 
 
@@ -109,7 +109,7 @@ def decode_agent(row: Row) -> Agent:
         outcome=Outcome(row[9]) if row[9] else None,
         exit_code=row[10],
         signal=row[11],
-        process=_process(row[12]) if row[12] else None,
+        process=decode_process(row[12]) if row[12] else None,
         folder_inode=row[13],
         verdict=Outcome(row[14]) if row[14] else None,
         reason=row[15],
@@ -121,5 +121,15 @@ def decode_agent(row: Row) -> Agent:
         ended_at=row[21],
         last_activity_at=row[22],
         usage=_NO_USAGE if row[23] == "{}" else _usage(row[23]),
-        leftover=() if row[24] == "[]" else _pids(row[24]),
+        leftover=() if row[24] == "[]" else decode_leftover(row[24]),
+        sandbox=row[25],
+    )
+
+
+def decode_leftover(text: str) -> tuple[ProcessId, ...]:
+    """What an agent has left behind, from its column."""
+    # Version 1 kept numbers alone: they name no process, and none is found by them.
+    return tuple(
+        p if isinstance(p, ProcessId) else ProcessId(pid=p, boot_id="", start_ticks=0)
+        for p in _processes(text)
     )

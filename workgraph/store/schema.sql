@@ -114,6 +114,10 @@ create table agents (
     last_activity_at integer not null,
     usage text not null default '{}',
     leftover text not null default '[]',
+    -- when those processes are looked for again; set exactly while there are any
+    leftover_at integer,
+    -- what the process is locked into; null: nothing
+    sandbox text,
     unique (task, attempt),
     check ((status = 'ended') = (ended_at is not null)),
     check (concluded = 0 or status = 'ended')
@@ -125,6 +129,8 @@ create index agents_ended on agents (number)
     where status = 'ended' and concluded = 0;
 create index agents_timeout on agents (timeout_at)
     where status <> 'ended' and timeout_at is not null;
+-- leftovers.due, leftovers.of_task
+create index agents_leftover on agents (leftover_at) where leftover_at is not null;
 -- reads.agent_by_token
 create index agents_token on agents (token_sha256) where token_sha256 is not null;
 
@@ -157,6 +163,8 @@ create table changes (
 
 -- reads.task_log
 create index changes_task on changes (task, seq) where task is not null;
+-- history.late_results: what attempts have said after their end
+create index changes_late on changes (task, seq) where kind = 'late_result';
 
 create table identities (
     id text primary key check (length(id) = 64),

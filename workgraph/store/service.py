@@ -21,7 +21,7 @@ select count(*) from tasks
 where status = 'open' and paused = 0 and unmet = 0
   and start_after is null and reserved_for is null
   and (parked is null
-       or json_extract(parked, '$.code') = 'assigned_to_person')
+       or json_extract(parked, '$.code') in ('assigned_to_person', 'leftover'))
 """
 COUNT_LIVE: Final = """
 select count(*) from agents where status <> 'ended' and human = 0

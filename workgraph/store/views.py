@@ -10,7 +10,7 @@ from workgraph.graph.views import (
     PatrolView,
     RetryPolicy,
 )
-from workgraph.store import service
+from workgraph.store import leftovers, service
 from workgraph.store.database import Tx
 from workgraph.store.rows import (
     AGENT_COLUMNS,
@@ -78,6 +78,8 @@ select min(at) from (
     union all
     select min(parked_until) from tasks
         where parked is not null and parked_until > :now
+    union all
+    select min(leftover_at) from agents where leftover_at > :now
 )
 where at is not null
 """
@@ -103,6 +105,7 @@ def patrol(tx: Tx, policy: RetryPolicy) -> PatrolView:
         due=tuple(row[0] for row in tx.rows(DUE, (tx.now,))),
         overdue=tuple(_agents(tx, OVERDUE, tx.now)),
         expired=tuple(_agents(tx, EXPIRED, tx.now)),
+        leftover=tuple(leftovers.due(tx)),
     )
 
 

@@ -1,0 +1,60 @@
+"""Defects that are planted into a daemon, to see that the matrix finds them."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from msgspec import structs
+
+from workgraph.agents import wrapper
+from workgraph.agents.process import Ended, Fate, RealLauncher
+from workgraph.daemon.engine import Engine
+
+
+def _ignore_locks() -> None:
+    """What an earlier daemon left is said never to have started."""
+
+    async def settle(*args: Any) -> Ended:
+        return Ended(agent=args[1], fate=Fate.NEVER_STARTED)
+
+    RealLauncher.settle = settle  # type: ignore[method-assign, assignment]
+
+
+def _ignore_records() -> None:
+    """What the wrapper wrote of the end is not read."""
+    ordinary = wrapper.parse_record
+
+    def parse_record(run: bytes, exit_file: bytes = b"") -> wrapper.Record:
+        del exit_file
+        return structs.replace(ordinary(run), status=None)
+
+    wrapper.parse_record = parse_record
+
+
+def _forget_stops() -> None:
+    """Orders to end agents that an earlier daemon has committed are forgotten."""
+
+    async def perform_stops(*_: Any) -> None:
+        return
+
+    Engine.perform_stops = perform_stops  # type: ignore[method-assign, assignment]
+
+
+def _leave_the_rest() -> None:
+    """What an agent leaves behind is nobody's business."""
+
+    async def sweep(*_: Any) -> dict[int, tuple[int, ...]]:
+        return {}
+
+    RealLauncher.sweep = sweep  # type: ignore[method-assign, assignment]
+
+
+#: By the name of a point at which it is found.
+PLANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
+    {
+        "wrapper-forked": _ignore_locks,
+        "boot-opened": _ignore_records,
+        "kill-after-commit": _forget_stops,
+        "sweep-found": _leave_the_rest,
+    }
+)

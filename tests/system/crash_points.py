@@ -1,0 +1,205 @@
+"""The named points at which a daemon is killed: one table, with a sentence each.
+
+A point is a function of workgraph, before or after what it does. It is wrapped from
+outside (`crash_trap`) in a process that otherwise runs as ever (`crash_wgd`): the
+program knows nothing of it.
+"""
+# ruff: noqa: E501 - the table has a row for each point
+
+import importlib
+import os
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from workgraph.agents import shell
+from workgraph.graph import requests as r
+from workgraph.graph.changes import ChangeKind
+from workgraph.graph.status import Verb
+
+When = Literal["before", "after", "inside"]
+
+_COMMIT: Final = "workgraph.store.database:_JobConnection.execute"
+_SCRIPT: Final = "workgraph.store.database:_JobConnection.executescript"
+_FORK: Final = "asyncio:create_subprocess_exec"
+_SIGNAL_GROUP: Final = "workgraph.agents.kill:signal_group"
+
+
+class Seen(NamedTuple):
+    """A call of a wrapped function, as conditions look at it."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    result: Any
+    transaction: "Transaction"
+
+
+class Transaction(NamedTuple):
+    """What the writing connection is about."""
+
+    #: The request that it carries out; null for a tick.
+    request: Any = None
+    from_agent: bool = False
+    kinds: frozenset[str] = frozenset()
+    verbs: frozenset[str] = frozenset()
+
+
+def _always(_: Seen) -> bool:
+    return True
+
+
+class Point(NamedTuple):
+    """A point in the program at which it can be killed.
+
+    Args:
+        stage: The work that leads there (`crash_stages`).
+        target: The function, as `module:name`, where its callers look it up.
+        only: Which of its calls count.
+    """
+
+    name: str
+    says: str
+    stage: str
+    target: str
+    when: When
+    only: Callable[[Seen], bool] = _always
+    #: Which of them is the first that counts, and how many there are at least.
+    nth: int = 1
+    times: int = 1
+
+
+def _request(kind: type, *, agent: bool = False) -> Callable[[Seen], bool]:
+    """The commit of a request."""
+
+    def is_it(seen: Seen) -> bool:
+        mine = seen.transaction
+        return (
+            seen.args[1] == "commit"
+            and isinstance(mine.request, kind)
+            and mine.from_agent == agent
+        )
+
+    return is_it
+
+
+def _tick(*, kind: str = "", verb: str = "") -> Callable[[Seen], bool]:
+    """The commit of a tick that tells such a change."""
+
+    def is_it(seen: Seen) -> bool:
+        mine = seen.transaction
+        return (
+            seen.args[1] == "commit"
+            and mine.request is None
+            and (kind in mine.kinds or verb in mine.verbs)
+        )
+
+    return is_it
+
+
+def _forks_agent(seen: Seen) -> bool:
+    return shell.NAME in seen.args
+
+
+def _forks_gate(seen: Seen) -> bool:
+    return "WG_GATE" in (seen.kwargs.get("env") or {})
+
+
+def _sends(number: int) -> Callable[[Seen], bool]:
+    return lambda seen: number in seen.args[2:] and seen.result is not False
+
+
+def _makes_folder(seen: Seen) -> bool:
+    return os.path.basename(str(seen.args[0])).startswith("agent-")
+
+
+_CLAIM: Final = _tick(verb=Verb.CLAIM)
+_STARTED: Final = _tick(kind=ChangeKind.AGENT_STARTED)
+_ENDED: Final = _tick(kind=ChangeKind.AGENT_ENDED)
+_JUDGED: Final = _tick(kind=ChangeKind.GATE_JUDGED)
+_ADD: Final = _request(r.AddTask)
+_IMPORT: Final = _request(r.ImportGraph)
+_KILL: Final = _request(r.KillAgents)
+_VERDICT: Final = _request(r.FinishTask, agent=True)
+
+POINTS: Final = tuple(
+    Point(*row)
+    for row in (
+        # Requests
+        ("request-before-commit", "a request is carried out, not committed", "add", _COMMIT, "before", _ADD),
+        ("request-after-commit", "a request is committed, nobody knows it yet", "add", _COMMIT, "after", _ADD),
+        ("reply-before-sent", "the answer of `wg` is made, its end not sent", "add", "workgraph.daemon.streams:Streams.finish", "before"),
+        ("line-before-sent", "the answer of a line of JSON is made, not sent", "add-line", "workgraph.daemon.service:Service.answer_line", "after"),
+        ("import-before-commit", "a whole graph is written, not committed", "import", _COMMIT, "before", _IMPORT),
+        ("import-after-commit", "a whole graph is committed", "import", _COMMIT, "after", _IMPORT),
+        ("verdict-before-commit", "an agent has said done, that is not committed", "verdict", _COMMIT, "before", _VERDICT),
+        ("verdict-after-commit", "an agent has said done, it has no answer", "verdict", _COMMIT, "after", _VERDICT),
+        ("spawn-before-commit", "`wg spawn` has claimed a task, not committed", "spawn", _COMMIT, "before", _request(r.SpawnAgent)),
+        ("spawn-after-commit", "`wg spawn` has committed a claim, nothing is started", "spawn", _COMMIT, "after", _request(r.SpawnAgent)),
+        ("export-before-sent", "a graph was exported, nothing of it is written", "export", "workgraph.daemon.special:Special._export", "after"),
+        ("backup-copied", "a backup's copy is made, nothing of it is written", "backup", "workgraph.store.database:Store.back_up", "after"),
+        # From a claim to a process
+        ("claim-before-commit", "a tick has claimed tasks, not committed", "work", _COMMIT, "before", _CLAIM),
+        ("claim-after-commit", "a tick has committed claims, nothing is started", "work", _COMMIT, "after", _CLAIM),
+        ("folder-before-made", "agents are to be started, no folder is there", "work", "workgraph.agents.wrapper:prepare", "before"),
+        ("folder-half-made", "an agent's folder is there, its files are not", "work", "os:mkdir", "after", _makes_folder, 1, 3),
+        ("folder-made", "folders and files are there, nothing is started", "work", "workgraph.agents.wrapper:prepare", "after"),
+        ("folder-locked", "an agent's folder is locked, nothing is forked", "work", "workgraph.agents.wrapper:take_lock", "after", _always, 1, 3),
+        ("wrapper-forked", "the wrapper is forked, nobody has noted its pid", "work", _FORK, "after", _forks_agent, 1, 3),
+        ("start-before-told", "an agent runs, the engine does not know it yet", "work", "workgraph.agents.process:RealLauncher.launch", "after", _always, 1, 3),
+        ("start-before-commit", "the record of a start is written, not committed", "work", _COMMIT, "before", _STARTED),
+        ("start-after-commit", "the record of a start is committed", "work", _COMMIT, "after", _STARTED),
+        # From an exit to its consequences
+        ("exit-before-told", "an agent was reaped, nothing says how it ended", "work", "workgraph.agents.process:RealLauncher.wait_ended", "after", _always, 1, 3),
+        ("end-before-commit", "the record of an end is written, not committed", "work", _COMMIT, "before", _ENDED),
+        ("end-after-commit", "the record of an end is committed with what follows", "work", _COMMIT, "after", _ENDED),
+        ("sweep-before", "an end is recorded, what the agent left behind runs on", "leave-behind", "workgraph.agents.kill:end_all", "before", _always, 2),
+        ("sweep-found", "what an agent left behind is found, not ended", "leave-behind", "workgraph.agents.kill:_kill", "before"),
+        # The kill ladder
+        ("kill-before-commit", "the order to end an agent is not committed", "kill", _COMMIT, "before", _KILL),
+        ("kill-after-commit", "the order to end an agent is committed, nothing sent", "kill", _COMMIT, "after", _KILL),
+        ("ladder-before-term", "the ladder begins, nothing is sent", "kill", "workgraph.agents.kill:climb", "before"),
+        ("ladder-after-term", "TERM is sent, the grace begins", "kill", _SIGNAL_GROUP, "after", _sends(signal.SIGTERM)),
+        ("ladder-before-kill", "the grace is over, KILL is not sent", "kill", _SIGNAL_GROUP, "before", _sends(signal.SIGKILL)),
+        ("ladder-after-kill", "KILL is sent, nobody has looked who is left", "kill", _SIGNAL_GROUP, "after", _sends(signal.SIGKILL)),
+        ("ladder-search", "the search for what is left has found some", "kill-tree", "workgraph.agents.kill:_kill", "before"),
+        ("stopped-before-answer", "an agent was ended for `wg kill`, nobody is told", "kill", "workgraph.daemon.engine:Engine.end_agents", "after"),
+        # Gates
+        ("gate-running", "a --verify command runs", "gate", _FORK, "after", _forks_gate),
+        ("gate-before-commit", "what a gate said is not committed", "gate", _COMMIT, "before", _JUDGED),
+        ("gate-after-commit", "what a gate said is committed with what follows", "gate", _COMMIT, "after", _JUDGED),
+        # Starting up, with agents that live and agents that have ended meanwhile
+        ("boot-locked", "the project is locked, nothing is read", "boot", "workgraph.daemon.lock:ProjectLock.acquire", "after"),
+        ("boot-opened", "the database is open, no agent is settled", "boot", "workgraph.store.database:Store.open", "after"),
+        ("boot-one-settled", "one of several agents is settled", "boot", "workgraph.daemon.effects:Effects.settle", "after", _always, 1, 3),
+        ("boot-all-settled", "all agents are settled, nothing is recorded", "boot", "workgraph.daemon.engine:Engine.begin", "before"),
+        ("boot-recorded", "what has ended meanwhile is written, not committed", "boot", _COMMIT, "before", _ENDED),
+        ("boot-bound", "the socket is there, nobody answers", "boot", "workgraph.daemon.lock:bind_socket", "after"),
+        # Ending
+        ("stop-draining", "the daemon has been told to end, agents run", "stop", "workgraph.daemon.engine:Engine.flush", "before"),
+        ("stop-flushed", "all is written down, the database is open", "stop", "workgraph.store.database:Store.close", "before"),
+        ("stop-closed", "the database is closed, the lock is held", "stop", "workgraph.daemon.lock:ProjectLock.release", "before"),
+        ("stop-agents-ordered", "`service stop --kill-agents` is committed", "stop-agents", _COMMIT, "after", _request(r.Shutdown)),
+        # A new database, and `wg` without a daemon
+        ("migration-before-commit", "a migration has run, it is not committed", "migrate", _SCRIPT, "inside"),
+        ("migration-after-commit", "a migration is committed", "migrate", _SCRIPT, "after"),
+        ("offline-before-commit", "`wg` alone has carried out a request", "offline-add", _COMMIT, "before", _ADD),
+        ("offline-after-commit", "`wg` alone has committed a request", "offline-add", _COMMIT, "after", _ADD),
+        ("offline-tick-forked", "`wg service tick` has forked a wrapper", "offline-tick", _FORK, "after", _forks_agent),
+    )
+)  # fmt: skip
+BY_NAME: Final = {point.name: point for point in POINTS}
+
+
+def find(target: str) -> tuple[Any, str, Any]:
+    """The owner of a function, its name there, and the function.
+
+    Raises:
+        AttributeError: It is not there any more.
+    """
+    module, _, path = target.partition(":")
+    owner: Any = importlib.import_module(module)
+    *owners, name = path.split(".")
+    for one in owners:
+        owner = getattr(owner, one)
+    found = vars(owner).get(name) if isinstance(owner, type) else None
+    return owner, name, found if found is not None else getattr(owner, name)

@@ -1,0 +1,34 @@
+"""Secrets that agents have printed, taken out of what the daemon keeps and shows."""
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import structs
+
+from workgraph.agents.choices import Grounds
+from workgraph.agents.redact import redact, secrets_in
+from workgraph.graph import requests as r
+
+#: What of a request is words; the rest would not work with something left out.
+_PROSE: Final = ("title", "description", "prompt", "message", "reason", "summary")
+
+
+def hide_secrets(grounds: Grounds) -> Callable[[str], str]:
+    """What takes out of a text the secrets that agents are given by these grounds."""
+    keys = {one.api_key_env for one in grounds.layered.settings.endpoints}
+    secrets = secrets_in(grounds.host.env, named=keys)
+    return lambda text: redact(text, secrets)
+
+
+def without_secrets(grounds: Grounds, request: r.AnyRequest) -> r.AnyRequest:
+    """What an agent says for people and other agents, without secrets in it."""
+    said = {
+        name: text
+        for name in _PROSE
+        if isinstance(text := getattr(request, name, None), str)
+    }
+    if not said:
+        return request
+    hide = hide_secrets(grounds)
+    hidden = {name: hide(text) for name, text in said.items()}
+    return request if hidden == said else structs.replace(request, **hidden)
