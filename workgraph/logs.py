@@ -4,13 +4,15 @@ structlog is imported when a log is opened: it costs more than all else that a c
 without a daemon needs, and such a command keeps no log.
 """
 
+import errno
 import logging
+import os
 import sys
 from collections.abc import Mapping, MutableMapping
-from logging.handlers import RotatingFileHandler
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TextIO, cast
 
 import msgspec
 
@@ -54,7 +56,7 @@ def open_log(file: Path, *, terminal: bool, stderr: bool = True) -> Logger:
     return cast(
         "Logger",
         structlog.wrap_logger(
-            structlog.PrintLogger(sys.stderr),
+            structlog.PrintLogger(cast("TextIO", _Stderr())),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -98,21 +100,82 @@ class NoLog:
 
 
 class _FileOutput:
-    """A processor that writes each event as a line of JSON and passes it on."""
+    """A processor that writes each event as a line of JSON and passes it on.
+
+    A log that can't be written, on a full disk for one, loses lines and stops nothing:
+    how many is the first thing that it says when there is room again.
+    """
 
     def __init__(self, file: Path) -> None:
-        self._handler = RotatingFileHandler(
-            file, maxBytes=_MAX_BYTES, backupCount=_FILES_KEPT, encoding="utf-8"
-        )
-        #: One for all lines: to make one takes longer than to write it.
-        self._record = logging.makeLogRecord({})
+        self._file = _LogFile(os.fspath(file))
+        self._lost = 0
 
     def __call__(
         self, logger: object, name: str, event: MutableMapping[str, Any]
     ) -> Mapping[str, Any]:
-        self._record.msg = _to_json(event)
-        self._handler.emit(self._record)
+        line = f"{_to_json(event)}\n"
+        if self._lost:
+            told = {"event": "log_lines_lost", "count": self._lost, "level": "warning"}
+            told["timestamp"] = event.get("timestamp")
+            line = f"{_to_json(told)}\n{line}"
+        try:
+            self._file.append(line.encode())
+            self._lost = 0
+        except OSError:
+            self._lost += 1
         return event
+
+
+class _LogFile:
+    """A file that is rotated when it is large. What is appended is there, or is not."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = self._open()
+
+    def append(self, data: bytes) -> None:
+        """Writes at the end, past all buffers: they would keep a part for later.
+
+        Raises:
+            OSError: It can't be written; nothing of it was.
+        """
+        if self._fd < 0:
+            self._fd = self._open()
+        size = os.fstat(self._fd).st_size
+        if size and size + len(data) > _MAX_BYTES:
+            self._rotate()
+            size = 0
+        if os.write(self._fd, data) < len(data):
+            os.ftruncate(self._fd, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.open(self._path, flags, 0o600)
+
+    def _rotate(self) -> None:
+        for number in range(_FILES_KEPT, 0, -1):
+            older = f"{self._path}.{number}"
+            newer = f"{self._path}.{number - 1}" if number > 1 else self._path
+            with suppress(FileNotFoundError):
+                os.replace(newer, older)
+        os.close(self._fd)
+        self._fd = -1
+        self._fd = self._open()
+
+
+class _Stderr:
+    """Standard error: it may be a file on a full disk, or a terminal that is gone."""
+
+    def write(self, text: str) -> None:
+        """Writes what can be written."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flushes what can be flushed."""
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def _drop(logger: object, name: str, event: MutableMapping[str, Any]) -> str:

@@ -114,6 +114,7 @@ class Target:
                     os.fsync(self._fd)
                     os.rename(self._temporary, self._path)
                     self._temporary = b""
+                    _sync_folder(os.path.dirname(self._path))
             except OSError as error:
                 self._fail(error)
             self.abandon()
@@ -140,3 +141,11 @@ class Target:
     def _fail(self, error: OSError) -> None:
         self._failure = error.strerror or str(error)
         self.abandon()
+
+
+def _sync_folder(folder: bytes) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

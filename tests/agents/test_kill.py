@@ -1,8 +1,10 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,38 @@ async def test_a_dead_process_is_not_waited_for() -> None:
     await kill.wait_gone(
         ProcessId(pid=os.getpid(), boot_id=BOOT, start_ticks=own.start_ticks + 1)
     )
+
+
+@contextmanager
+def _no_more_files() -> Iterator[None]:
+    """This process may open nothing, as if it had too many files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = os.open(os.devnull, os.O_RDONLY)
+    os.close(spare)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_gone(
+    children: _Children, tmp_path: Path
+) -> None:
+    """Out of files nothing is known of a process, a record, or what is left."""
+    target = _target(tmp_path)
+    child = children.start(env=_env(tmp_path / ".wg"))
+    (Path(target.folder) / "run").write_text("12\n0\n")
+    looks: list[Callable[[], object]] = [
+        lambda: kill.is_alive(child, BOOT),
+        lambda: kill.search((target,), BOOT),
+        lambda: wrapper.look(target.folder),
+        lambda: kill.send(child, signal.SIGCONT),
+    ]
+
+    for look in looks:
+        with _no_more_files(), pytest.raises(OSError, match="Too many open files"):
+            look()
+
+    assert kill.is_alive(child, BOOT)
+    assert kill.search((target,), BOOT) == {1: (child,)}

@@ -54,6 +54,28 @@ COMMANDS: list[tuple[str, object]] = [
         r.EditTask(task="a", add_skill=("p",), remove_skill=("q",), independent=False),
     ),
     ("edit a --after b", r.EditTask(task="a", after=("b",))),
+    (
+        "edit a --priority= --complexity= --review= --max-attempts= --retry-on=",
+        r.EditTask(
+            task="a",
+            priority=None,
+            complexity=None,
+            review=None,
+            max_attempts=None,
+            retry_on=None,
+        ),
+    ),
+    (
+        "edit a --budget-usd= --budget-tokens= --context-scope= --timeout= --title T",
+        r.EditTask(
+            task="a",
+            title="T",
+            budget_usd=None,
+            budget_tokens=None,
+            context_scope=None,
+            timeout="",
+        ),
+    ),
     ("link a --after b", r.LinkTask(task="a", after="b")),
     ("link a --after b --on settled", r.LinkTask(task="a", after="b", on="settled")),
     ("unlink a --after b", r.UnlinkTask(task="a", after="b")),

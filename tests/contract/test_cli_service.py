@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.mounts import a_mount
 from tests.system.project import BIN, Project, a_project, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -285,20 +286,7 @@ def test_a_socket_path_that_is_too_long_is_elsewhere(tmp_path: Path) -> None:
             assert "said" in [one["message"] for one in p.json("log", "a", "--list")]
 
 
-@contextmanager
-def a_mount(folder: Path, options: str) -> Iterator[Path]:
-    """A small file system of its own."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting takes root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-CALLS = ["add x", "list", "export out", "run --until-idle", "service start"]
+CALLS = ["add x", "export out", "run --until-idle", "service start"]
 
 
 def test_a_full_disk_is_said_as_such(tmp_path: Path) -> None:
@@ -315,6 +303,10 @@ def test_a_full_disk_is_said_as_such(tmp_path: Path) -> None:
             status, error = p.error(*argv.split())
             assert status == 1, argv
             assert "No space left" in error["message"], argv
+        # what only reads goes on, and says that nothing was settled
+        read = p.run("--json", "show", "before")
+        assert json.loads(read.stdout)["data"] == before
+        assert "what was last recorded" in read.stderr
         (folder / "fill").unlink()
         assert p.json("show", "before") == before
 
@@ -328,6 +320,10 @@ def test_a_read_only_folder_is_said_as_such(tmp_path: Path) -> None:
             status, error = p.error(*argv.split())
             assert status == 1, argv
             assert "Read-only" in error["message"], argv
+        listed = p.run("list")
+        assert "before" in listed.stdout
+        assert "Read-only" in listed.stderr
+        p.wg("backup", str(tmp_path / "copy.db"))
         assert p.run("doctor").returncode == 1
         fresh = p.run("--dir", str(folder), "init")
         assert (fresh.returncode, "Read-only" in fresh.stderr) == (1, True)

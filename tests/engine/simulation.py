@@ -21,6 +21,7 @@ from anyio.lowlevel import checkpoint
 from tests.core import Core, running_core
 from tests.fake_clock import FakeClock
 from tests.fakes import FakeLauncher
+from tests.faulty import FAULTS, FaultyTx
 from tests.invariants import Rows, check_invariants, dump
 from workgraph.agents.process import Ended, Fate, LaunchOrder, Started
 from workgraph.commands.context import Caller, task_facts
@@ -28,7 +29,12 @@ from workgraph.daemon.engine import Mode
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
-from workgraph.graph.errors import ConflictError, ForbiddenError, WorkgraphError
+from workgraph.graph.errors import (
+    ConflictError,
+    ForbiddenError,
+    MachineError,
+    WorkgraphError,
+)
 from workgraph.graph.model import Agent, AgentStatus, Outcome, Task
 from workgraph.graph.status import Status, Verb
 from workgraph.store import agent_reads, history, reads, service
@@ -41,7 +47,7 @@ MAX_AGENTS = 3
 ME = Caller(name="me")
 #: One request without a daemon.
 OFFLINE = Mode(is_daemon=False, may_start=False)
-_NOT_OFFLINE = {"crash", "forget", "disk-full"}
+_NOT_OFFLINE = {"crash", "forget", "disk-full", "bad-disk"}
 _LOTS = 1 << 30
 
 
@@ -50,6 +56,8 @@ class WatchedStore(Store):
 
     claimed: set[int]
     tokens_used: int
+    #: What goes wrong with writes, after how many, and whether SQLite ends it all.
+    fault: tuple[tuple[str, int, str], int, bool] | None = None
 
     async def transaction(
         self, job: Callable[[Tx], T], now: int
@@ -57,6 +65,9 @@ class WatchedStore(Store):
         """Runs a job, looks at the starts in it, and notes what is now true."""
 
         def watched(tx: Tx) -> T:
+            if self.fault is not None:
+                fault, after, ends = self.fault
+                tx = FaultyTx(tx, fault, after, ends=ends)
             result = job(tx)
             for change in tx.changes:
                 if change.verb == Verb.CLAIM and change.by == "workgraph":
@@ -457,6 +468,29 @@ async def _fill_disk(story: Story, x: int, y: int) -> None:
         await core.settle()
 
 
+async def _bad_disk(story: Story, x: int, y: int) -> None:
+    """Writes fail from some statement on: what was done before it is undone, whole."""
+    core = story.core
+    before = await core.store.read(dump, 0)
+    story.world.store.fault = (FAULTS[y % len(FAULTS)], x % 12, bool(y % 2))
+    refused = False
+    try:
+        request = r.AddTask(title="t", exec="true", after=(await story.pick(y),))
+        await core.engine.answer(request, ME)
+    except WorkgraphError as error:
+        refused = isinstance(error, MachineError)
+    if refused:
+        assert await core.store.read(dump, 0) == before, "half a request is there"
+    story.end(x, fate=Fate.EXITED, exit_code=y % 2)
+    ticked = core.engine.ticked
+    core.engine.wake()
+    await ticked.wait()
+    story.world.store.fault = None
+    for _ in range(2):
+        core.clock.advance(61)
+        await core.settle()
+
+
 STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "add": _add,
     "add-more": _add,
@@ -497,6 +531,7 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "fail-start": _fail_start,
     "resist": _resist,
     "disk-full": _fill_disk,
+    "bad-disk": _bad_disk,
     # Means something only while no daemon runs.
     "forget": _say(lambda task, _: r.Heartbeat(task=task)),
 }

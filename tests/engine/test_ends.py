@@ -274,9 +274,9 @@ async def test_an_engine_with_nothing_to_wait_for_sleeps() -> None:
 
 
 async def test_a_start_that_raises_counts_and_backs_off() -> None:
-    """`spawn-failed`, from the launch and from the folder alike (rule 37)."""
+    """`spawn-failed` (rule 37); of files that can't be made: test_machine_faults."""
     launcher = FakeLauncher()
-    launcher.fail_next_prepare("no room")
+    launcher.fail_next("no room")
     launcher.fail_next("no processes")
     async with running_core(launcher=launcher) as core:
         task = await core.add("t", max_attempts=3)

@@ -1,5 +1,7 @@
 """The commands of a task's life (CONTRACT §3.2), said by operators."""
 
+from typing import Any
+
 import anyio
 import pytest
 
@@ -509,3 +511,37 @@ async def test_a_consumer_of_an_older_version_is_stale() -> None:
 
         stale = (await core.do(r.ListTasks(stale=True))).data
         assert [task.id for task in stale] == [consumer]
+
+
+async def test_edit_takes_every_optional_value_away() -> None:
+    """Numbers and choices by null, as the empty text is for them; texts by an empty."""
+    async with running_core() as core:
+        plain = await core.task(await core.add("plain", paused=True))
+        task = await core.add(
+            "full",
+            paused=True,
+            priority=0,
+            complexity="simple",
+            review="human",
+            max_attempts=9,
+            retry_on="failure",
+            timeout="5m",
+            stall_timeout="5m",
+            abandon_after="5m",
+            estimate="5m",
+            budget_tokens=5,
+            budget_usd=5.0,
+            context_scope="graph",
+        )
+        gone: dict[str, Any] = dict.fromkeys(
+            ("priority", "complexity", "review", "max_attempts", "retry_on")
+        )
+        gone |= dict.fromkeys(("budget_tokens", "budget_usd", "context_scope"))
+        texts: dict[str, Any] = dict.fromkeys(
+            ("timeout", "stall_timeout", "abandon_after", "estimate"), ""
+        )
+
+        await core.do(r.EditTask(task=task, title="plain", **gone, **texts))
+
+        row = await core.task(task)
+        assert (row.spec, row.priority) == (plain.spec, plain.priority)

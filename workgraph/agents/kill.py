@@ -177,9 +177,12 @@ def _end_all(
 def _kill(processes: Iterable[ProcessId]) -> None:
     """Kills and waits a moment; those that stay are met again in the next pass."""
     poll = select.poll()
-    fds = [fd for process in processes if (fd := open_process(process)) is not None]
+    fds: list[int] = []
     try:
-        for fd in fds:
+        for process in processes:
+            if (fd := open_process(process)) is None:
+                continue
+            fds.append(fd)
             with suppress(ProcessLookupError, PermissionError):
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
             poll.register(fd, select.POLLIN)

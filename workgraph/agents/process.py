@@ -40,7 +40,7 @@ from workgraph.agents.wrapper import (
     SpawnError,
     Started,
 )
-from workgraph.graph.errors import WorkgraphBug
+from workgraph.graph.errors import WorkgraphBug, may_pass
 from workgraph.graph.model import ProcessId
 
 __all__ = [
@@ -61,6 +61,7 @@ SweepTarget = Target
 #: How long a start that a killed daemon left half done may take to write its pid.
 _FIRST_LINE_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.01
+_NO_FILES_S: Final = 0.5
 _LOWER_AGAIN_S: Final = 0.02
 _HIGHEST_NICE: Final = 19
 _FIRST_UNCLEAR: Final = 128
@@ -305,7 +306,7 @@ class RealLauncher:
         self, order: LaunchOrder, error: Exception
     ) -> Started:
         """A start that raised may have started something all the same."""
-        seen = await anyio.to_thread.run_sync(wrapper.look, order.folder)
+        seen = await self._look_patiently(order.folder)
         if seen.lock is Lock.MISSING or (
             seen.lock is Lock.FREE and seen.record.pid is None
         ):
@@ -327,6 +328,16 @@ class RealLauncher:
             entry.ended = found
             self._entries[order.agent] = entry
         return Started(agent=order.agent, process=process, folder_inode=seen.inode)
+
+    async def _look_patiently(self, folder: str) -> wrapper.Look:
+        """Looks until it can: without one more file nothing is known of a start."""
+        while True:
+            try:
+                return await anyio.to_thread.run_sync(wrapper.look, folder)
+            except (OSError, RuntimeError) as error:
+                if not may_pass(error):
+                    raise
+            await anyio.sleep(_NO_FILES_S)
 
     async def _with_cgroups(self, targets: Sequence[Target]) -> list[Target]:
         def look() -> list[Target]:

@@ -6,10 +6,10 @@ it has inherited; by its cgroup. `kill` looks for all processes of an agent, `lo
 the agents of one process: its own signs, and those of its ancestors.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -25,6 +25,10 @@ _MOST_KNOWN: Final = 1000
 #: In the name of every cgroup that is made for agents (`cgroups`).
 CGROUP_MARK: Final = b"/workgraph-"
 _FOLDER: Final = re.compile(r"/agent-(\d{1,18})(?: \(deleted\))?")
+
+
+#: There is no room for one more file or for what the kernel needs to tell.
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Stat(Struct, frozen=True, kw_only=True):
@@ -109,22 +113,26 @@ def locked_folders(pid: int) -> Iterator[LockedFolder]:
 
     The folder open without the lock is somebody's `ls`.
     """
-    with suppress(OSError):
-        for fd in os.listdir(f"/proc/{pid}/fd")[:_MOST_FILES]:
-            with suppress(OSError):
-                path = f"/proc/{pid}/fd/{fd}"
-                # by name first: a stat could hang on a dead network file system
-                name = os.readlink(path)
-                found = _FOLDER.fullmatch(name[name.rfind("/") :])
-                if found is None or not _is_locked(pid, fd):
-                    continue
-                stat = os.stat(path)
-                yield LockedFolder(
-                    agent=int(found[1]),
-                    path=name,
-                    device=stat.st_dev,
-                    inode=stat.st_ino,
-                )
+    try:
+        fds = os.listdir(f"/proc/{pid}/fd")[:_MOST_FILES]
+    except OSError as error:
+        raise_if_exhausted(error)
+        return
+    for fd in fds:
+        path = f"/proc/{pid}/fd/{fd}"
+        try:
+            # by name first: a stat could hang on a dead network file system
+            name = os.readlink(path)
+            found = _FOLDER.fullmatch(name[name.rfind("/") :])
+            if found is None or not _is_locked(pid, fd):
+                continue
+            stat = os.stat(path)
+        except OSError as error:
+            raise_if_exhausted(error)
+            continue
+        yield LockedFolder(
+            agent=int(found[1]), path=name, device=stat.st_dev, inode=stat.st_ino
+        )
 
 
 class Memory:
@@ -183,11 +191,22 @@ def look(pid: int, memory: Memory | None = None) -> Trail:
     )
 
 
+def raise_if_exhausted(error: OSError) -> None:
+    """Raises an error that says nothing of what was looked for.
+
+    Where this process may open no more files nothing can be found, and what can't be
+    found must not be taken for gone, nor for nobody's.
+    """
+    if error.errno in _EXHAUSTED:
+        raise error
+
+
 def read_proc(path: str) -> bytes:
     """A file of `/proc`, or nothing when it is gone or not ours to read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+    except OSError as error:
+        raise_if_exhausted(error)
         return b""
     try:
         parts = []
@@ -196,7 +215,8 @@ def read_proc(path: str) -> bytes:
             if path.endswith("/stat"):  # one line, one read
                 break
         return b"".join(parts)
-    except OSError:
+    except OSError as error:
+        raise_if_exhausted(error)
         return b""
     finally:
         os.close(fd)

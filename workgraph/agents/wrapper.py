@@ -28,6 +28,7 @@ from msgspec import Struct
 from workgraph.agents.kill import LIMIT_S
 from workgraph.agents.search import Target
 from workgraph.agents.shell import ENTERED, NOT_RUN, TO_ENTER
+from workgraph.agents.signs import raise_if_exhausted
 from workgraph.graph.errors import AgentError
 from workgraph.graph.model import ProcessId
 
@@ -406,7 +407,8 @@ def _read(folder: int, name: str) -> bytes:
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
         fd = os.open(name, flags, dir_fd=folder)
-    except OSError:
+    except OSError as error:
+        raise_if_exhausted(error)
         return b""
     try:
         return os.read(fd, _RECORD_BYTES)

@@ -7,7 +7,9 @@ the `Call`, which travels as the parser's context object.
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -168,6 +170,9 @@ class WgCommand(TyperCommand):
     """A command with the common options."""
 
     extra_parameters: tuple[Parameter, ...] = ()
+    #: Options that are a number or a choice, and their fields: an empty text, which is
+    #: neither, takes the value away.
+    not_texts: Mapping[str, str] = MappingProxyType({})
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Its own parameters, then those that it shares."""
@@ -194,7 +199,25 @@ class WgCommand(TyperCommand):
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Notes which command was reached, then parses as usual."""
         _note_path(ctx)
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, self._without_taken_away(ctx, args))
+
+    def _without_taken_away(self, ctx: Context, args: list[str]) -> list[str]:
+        kept: list[str] = []
+        left = iter(args)
+        for argument in left:
+            name, equals, value = argument.partition("=")
+            field = self.not_texts.get(name)
+            if argument == "--" or field is None or value:
+                kept.append(argument)
+                if argument == "--":
+                    kept.extend(left)
+                continue
+            following = [value] if equals else list(islice(left, 1))
+            if following == [""] and isinstance(ctx.obj, Call):
+                ctx.obj.fields[field] = None
+            else:
+                kept += [argument, *following]
+        return kept
 
     def _arguments(self, ctx: Context) -> list[tuple[str, str]]:
         return [

@@ -1,6 +1,6 @@
 """The options that `add` and `edit` share, and how they become a request's fields."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 import typer
@@ -58,6 +58,15 @@ def _option(
     assert isinstance(option, OptionInfo)
     return option
 
+
+#: Options that are a number or a choice, with their fields.
+_NOT_TEXTS: Final[Mapping[str, str]] = {
+    f"--{name.replace('_', '-')}": name
+    for name in (
+        *("priority", "complexity", "review", "max_attempts", "retry_on"),
+        *("budget_tokens", "budget_usd", "context_scope"),
+    )
+}
 
 Text = str | None
 Texts = list[str] | None
@@ -197,6 +206,7 @@ class TaskCommand(WgCommand):
     """A command with the options of a task."""
 
     extra_parameters = tuple(parameters_of(_task_options))
+    not_texts = _NOT_TEXTS
 
 
 def task_fields(ctx: typer.Context) -> dict[str, Any]:

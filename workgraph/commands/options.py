@@ -17,6 +17,7 @@ _TASK_INPUT: Final = re.compile(r"([a-z0-9][a-z0-9._-]*):([^/].*)", re.DOTALL)
 #: Ids of the machinery begin like this.
 MACHINERY: Final = ("assign-", "reward-", ".")
 _PRIORITIES: Final = range(5)
+DEFAULT_PRIORITY: Final = 2
 
 #: Option to field, for those whose value is taken as it is.
 _PLAIN: Final = {
@@ -112,7 +113,7 @@ def spec_changes(options: TaskOptions) -> dict[str, Any]:
     for option in ("max_attempts", "budget_tokens", "budget_usd"):
         value = getattr(options, option)
         if value is not UNSET:
-            changes[option] = _positive(option, value)
+            changes[option] = None if value is None else _positive(option, value)
     if changes.get("exec") and changes.get("executor") not in {None, "shell"}:
         raise UserError(
             f"a task with --exec is a shell task, not one for {changes['executor']}",
@@ -122,9 +123,11 @@ def spec_changes(options: TaskOptions) -> dict[str, Any]:
 
 
 def priority_of(options: TaskOptions, otherwise: int) -> int:
-    """The priority that is asked for, 0 (first) to 4."""
+    """The priority that is asked for, 0 (first) to 4; null is the default."""
     if options.priority is UNSET:
         return otherwise
+    if options.priority is None:
+        return DEFAULT_PRIORITY
     if options.priority not in _PRIORITIES:
         raise UsageError(
             f"{options.priority} is not a priority", hint="0 (first) to 4 (last)"

@@ -69,6 +69,11 @@ class Configuration:
         )
         return cls(wg_dir, env, overrides, layered)
 
+    @classmethod
+    def defaults(cls, wg_dir: Path, env: Mapping[str, str]) -> "Configuration":
+        """What holds where nobody has set anything, whatever the files say."""
+        return cls(wg_dir, env, (), load_settings(None, None))
+
     def reload(self) -> "Configuration":
         """The settings as the files have them now; this object stays as it is.
 

@@ -5,8 +5,8 @@ is a fact, too: nothing here raises into the engine.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 import anyio.abc
@@ -23,6 +23,7 @@ from workgraph.agents.process import (
     SweepTarget,
 )
 from workgraph.daemon.gates import Verdict, run_gate
+from workgraph.graph.errors import may_pass
 from workgraph.graph.facts import (
     AgentEnded,
     AgentStarted,
@@ -35,6 +36,12 @@ from workgraph.logs import Logger
 
 #: The least time between two searches of `/proc` for what ended agents left behind.
 _SWEEP_GAP_S: Final = 0.5
+#: What the machine refuses is asked again after this, doubling to the second one.
+_ASK_AGAIN_S: Final = 0.5
+_ASK_AGAIN_MAX_S: Final = 10.0
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 
 class Spawn(Record, frozen=True, kw_only=True):
@@ -146,15 +153,19 @@ class Effects:
 
     async def settle(self, agent: Agent) -> Adopted | Ended:
         """What has become of an agent that an earlier daemon started."""
-        return await self._launcher.settle(
-            agent.number, self.folder(agent.number), agent.folder_inode, agent.process
+        return await self._patiently(
+            self._launcher.settle,
+            agent.number,
+            self.folder(agent.number),
+            agent.folder_inode,
+            agent.process,
         )
 
     async def wait_ended(self, agent: int, process: ProcessId | None) -> None:
         """Waits for an agent's end and posts it."""
         self._awaited += 1
         try:
-            ended = await self._launcher.wait_ended(agent)
+            ended = await self._patiently(self._launcher.wait_ended, agent)
         finally:
             self._awaited -= 1
         self.note_end(ended, process)
@@ -183,18 +194,21 @@ class Effects:
         targets, self._ended = self._ended, []
         if not targets:
             return
-        for agent, left in (await self._launcher.sweep(targets)).items():
+        found = await self._patiently(self._launcher.sweep, targets)
+        for agent, left in found.items():
             self._post_leftover(agent, left)
 
     async def end_leftover(self, effect: EndLeftover) -> None:
         """Posts what is left of an agent in any case: nothing is news, too."""
         agent = effect.target.agent
-        left = await self._launcher.sweep([effect.target], effect.limit_s)
+        left = await self._patiently(
+            self._launcher.sweep, [effect.target], effect.limit_s
+        )
         self._post(LeftoverFound(agent=agent, processes=left.get(agent, ())))
 
     async def agents_seen(self) -> frozenset[int]:
         """The agents of which anything runs, as far as that can be told."""
-        return await self._launcher.agents_seen(self._agents_dir)
+        return await self._patiently(self._launcher.agents_seen, self._agents_dir)
 
     def sweep_soon(self, agent: Agent) -> None:
         """Has what an agent left behind looked for that ended some time ago."""
@@ -202,14 +216,16 @@ class Effects:
         self._sweep_wanted.set()
 
     async def _spawn(self, spawns: Sequence[Spawn], group: anyio.abc.TaskGroup) -> None:
-        failed = await self._launcher.prepare([spawn.order for spawn in spawns])
+        failed = await self._patiently(
+            self._launcher.prepare, [spawn.order for spawn in spawns]
+        )
         for spawn in spawns:
             agent = spawn.order.agent
             if self.closing:
                 return
             if agent in failed:
                 self._starting -= 1
-                self._post_failure(agent, failed[agent])
+                self._post_failure(agent, failed[agent], never_started=True)
                 continue
             # One after the other: a start holds the loop, and between two of them
             # others are served.
@@ -218,20 +234,24 @@ class Effects:
             except SpawnError as error:
                 self._post_failure(agent, error.message)
             else:
+                self._post_start(spawn, started)
                 group.start_soon(self._follow, spawn, started)
             finally:
                 self._starting -= 1
 
-    async def _follow(self, spawn: Spawn, started: Started) -> None:
-        agent = spawn.order.agent
+    def _post_start(self, spawn: Spawn, started: Started) -> None:
+        """Said while it is still on its way: who waits for quiet waits for this."""
         self._log.info("agent_started", line=spawn.line, pid=started.process.pid)
         self._post(
             AgentStarted(
-                agent=agent,
+                agent=spawn.order.agent,
                 process=started.process,
                 folder_inode=started.folder_inode,
             )
         )
+
+    async def _follow(self, spawn: Spawn, started: Started) -> None:
+        agent = spawn.order.agent
         early = self._stopping.get(agent)
         if early is not None:
             # The order to end it came when there was nothing to be ended yet.
@@ -239,8 +259,13 @@ class Effects:
         await self.wait_ended(agent, started.process)
 
     async def _stop(self, effect: StopProcess) -> None:
-        left = await self._launcher.stop(
-            effect.agent, effect.folder, effect.process, effect.grace_s, effect.force
+        left = await self._patiently(
+            self._launcher.stop,
+            effect.agent,
+            effect.folder,
+            effect.process,
+            effect.grace_s,
+            effect.force,
         )
         self._post_leftover(effect.agent, left)
 
@@ -251,7 +276,7 @@ class Effects:
             self._post(LeftoverFound(agent=agent, processes=left))
 
     async def _judge(self, effect: RunGate) -> None:
-        verdict: Verdict = await run_gate(effect)
+        verdict: Verdict = await self._patiently(run_gate, effect)
         self.judging.discard(effect.task)
         self._post(
             GatesJudged(
@@ -262,9 +287,36 @@ class Effects:
             )
         )
 
-    def _post_failure(self, agent: int, reason: str) -> None:
+    async def _patiently(
+        self, job: Callable[[Unpack[Args]], Awaitable[T]], *args: *Args
+    ) -> T:
+        """Does what the machine may refuse for a while: no more files, no more memory.
+
+        Nothing is known then of what was asked, so it is asked again, ever more rarely.
+        """
+        gap_s = _ASK_AGAIN_S
+        while True:
+            try:
+                return await job(*args)
+            except (OSError, RuntimeError) as error:
+                if not may_pass(error):
+                    raise
+                self._log.warning("machine_refused", job=job.__name__, error=str(error))
+                await anyio.sleep(gap_s)
+                gap_s = min(gap_s * 2, _ASK_AGAIN_MAX_S)
+
+    def _post_failure(
+        self, agent: int, reason: str, *, never_started: bool = False
+    ) -> None:
         self._log.warning("agent_spawn_failed", agent=f"agent-{agent}", reason=reason)
-        self._post(AgentEnded(agent=agent, outcome=Outcome.SPAWN_FAILED, reason=reason))
+        self._post(
+            AgentEnded(
+                agent=agent,
+                outcome=Outcome.SPAWN_FAILED,
+                reason=reason,
+                never_started=never_started,
+            )
+        )
 
 
 def target_of(agent: Agent, folder: str) -> SweepTarget:

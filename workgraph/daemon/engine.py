@@ -32,12 +32,15 @@ from workgraph.graph.replies import ReactorData, Reply
 from workgraph.logs import Logger
 from workgraph.store import agent_reads, service, views
 from workgraph.store.database import Store, Tx
+from workgraph.store.failures import is_of_the_machine
 
 T = TypeVar("T")
 
 #: A reactor that failed is tried again after this, doubling to a minute.
 _RETRY_REACTOR_US: Final = 1_000_000
 _RETRY_REACTOR_MAX_US: Final = 60_000_000
+#: What a tick that can't be committed fails in, among the names of reactors.
+_STORE: Final = "store"
 
 
 class Mode(Record, frozen=True, kw_only=True):
@@ -148,8 +151,7 @@ class Engine:
         except WorkgraphError as error:
             # The disk may be full: what was learnt is kept for the next try.
             self._facts.extendleft(reversed(facts))
-            self._note_failure({"store": error.message})
-            self._log.error("tick_failed", error=error.message)
+            self._note_failure({_STORE: error.message})
             self._end_tick()
             return False
         self._note_failure(result.failed)
@@ -340,14 +342,12 @@ class Engine:
 
     @property
     def reactors(self) -> tuple[ReactorData, ...]:
-        """How each reactor's last run went."""
+        """How each reactor's last run went; what else failed in a tick comes last."""
+        errors = self._reactor_errors
+        names = [reactor.name for reactor in REACTORS]
         return tuple(
-            ReactorData(
-                name=reactor.name,
-                ok=reactor.name not in self._reactor_errors,
-                error=self._reactor_errors.get(reactor.name),
-            )
-            for reactor in REACTORS
+            ReactorData(name=name, ok=name not in errors, error=errors.get(name))
+            for name in dict.fromkeys((*names, *errors))
         )
 
     def service_facts(self, tx: Tx) -> ServiceFacts:
@@ -358,6 +358,7 @@ class Engine:
             draining=self.draining,
             live_agents=service.count_live(tx),
             max_agents=self.max_agents,
+            trouble=self._reactor_errors.get(_STORE),
         )
 
     def _context(self, tx: Tx, caller: Caller) -> Context:
@@ -395,15 +396,18 @@ class Engine:
 
 
 def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
-    """The transaction of a tick. A reactor that raises contributes nothing to it."""
+    """The transaction of a tick. A reactor that raises contributes nothing to it.
+
+    A database that can't be written fails all of it: no part may stand alone.
+    """
     failed: dict[str, str] = {}
     unwritten: list[Fact] = []
     try:
         with tx.savepoint():
             for fact in facts:
                 apply.apply_fact(tx, fact, around.host)
-    except Exception:
-        if not tx.is_open:
+    except Exception as all_error:
+        if is_of_the_machine(all_error) or not tx.is_open:
             raise
         # One by one, so that those that can be written are.
         for fact in facts:
@@ -411,7 +415,7 @@ def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
                 with tx.savepoint():
                     apply.apply_fact(tx, fact, around.host)
             except Exception as error:
-                if not tx.is_open:
+                if is_of_the_machine(error) or not tx.is_open:
                     raise
                 failed["facts"] = f"{type(fact).__name__}: {error!r}"
                 unwritten.append(fact)
@@ -420,7 +424,7 @@ def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
         try:
             outcomes.append(run_to_end(reactor.react(tx, tx.now, around)))
         except Exception as error:
-            if not tx.is_open:
+            if is_of_the_machine(error) or not tx.is_open:
                 raise
             failed[reactor.name] = repr(error)
     return TickResult(

@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 
 from workgraph.agents.redact import redact, secrets_in
+from workgraph.graph.errors import may_pass
 from workgraph.graph.model import Record
 from workgraph.graph.times import format_duration
 
@@ -41,7 +42,11 @@ class Verdict(Record, frozen=True, kw_only=True):
 
 
 async def run_gate(order: RunGate) -> Verdict:
-    """Runs one gate; a gate that can't be run has not been passed."""
+    """Runs one gate; a gate that can't be run has not been passed.
+
+    Raises:
+        OSError: The machine has no room for it just now: that is no verdict.
+    """
     if order.gate == "outputs":
         return await anyio.to_thread.run_sync(_find_outputs, order)
     for command in order.commands:
@@ -138,6 +143,8 @@ async def _run_command(command: str, order: RunGate) -> str | None:
                 start_new_session=True,
             )
         except OSError as error:
+            if may_pass(error):
+                raise
             return f"--verify {command!r} can't be run: {error.strerror}"
         how = None
         try:

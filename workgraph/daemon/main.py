@@ -1,5 +1,6 @@
 """`wgd`: the daemon in the foreground, from the lock to the last commit."""
 
+import asyncio
 import faulthandler
 import os
 import signal
@@ -27,6 +28,7 @@ from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Engine, Mode
+from workgraph.daemon.limits import Complaints, bounds
 from workgraph.daemon.notify import (
     HANDED_OVER,
     Handover,
@@ -115,6 +117,7 @@ async def serving(
         log = logs.open_log(
             wg_dir / "log" / "wgd.jsonl", terminal=terminal, stderr=not quiet
         )
+        asyncio.get_running_loop().set_exception_handler(Complaints(log))
         for warning in configuration.layered.warnings:
             log.warning("settings_warned", warning=warning)
         place = find_place(os.fspath(wg_dir), env, handover.listen_fd)
@@ -141,7 +144,12 @@ async def serving(
             service = Service(engine, special)
             listener = place.open()
             lock.share_socket(place.path, os.fspath(wg_dir))
-            server = Server(service, owner_uid=os.geteuid(), log=log)
+            server = Server(
+                service,
+                owner_uid=os.geteuid(),
+                log=log,
+                bounds=bounds(),
+            )
             async with anyio.create_task_group() as group:
                 await group.start(server.serve, listener)
                 log.info("daemon_started", pid=os.getpid(), socket=place.path)
@@ -332,6 +340,9 @@ def _keep_details(error: BaseException) -> str:
 
 def leave(status: int) -> NoReturn:
     """Ends the process at once: collecting asyncio's transports would kill agents."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # its disk is full, or its reader is gone
+            status = status or 1
     os._exit(status)

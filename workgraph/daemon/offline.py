@@ -24,6 +24,7 @@ from workgraph.daemon import (
     lock,
     managed,
     project,
+    reading,
     run,
 )
 from workgraph.daemon.alarm import SystemClock
@@ -38,12 +39,22 @@ from workgraph.daemon.service import Service, style_of
 from workgraph.daemon.special import Identity, Special
 from workgraph.daemon.streams_local import LocalStreams
 from workgraph.graph import requests as r
-from workgraph.graph.errors import NeedsDaemonError, NotFoundError, UserError
+from workgraph.graph.errors import (
+    MachineError,
+    NeedsDaemonError,
+    NotFoundError,
+    TryLaterError,
+    UserError,
+)
 from workgraph.graph.replies import Reply
 
 #: As long as `wg` elsewhere waits for a daemon that is starting or stopping.
 _DAEMON_COMES_S: Final = 10.0
 _ASK_AGAIN_S: Final = 0.05
+#: How often this call has met a daemon that came up and did not take it.
+_TRIES: Final = "WG_TRIES"
+_MOST_TRIES: Final = 5
+_TRY_AGAIN_S: Final = 0.1
 
 
 def main(argv: list[str]) -> int:
@@ -122,9 +133,29 @@ async def _serve(
 async def _answer(
     wg_dir: Path, call: Call, request: r.AnyRequest, env: Mapping[str, str]
 ) -> int:
+    """Answers by an engine of its own; what only reads, where it must, without one."""
     if env.get("WG_SANDBOX"):
         await _wait_for_daemon(env.get("WG_SOCKET", ""))
-        _ask_again(call)
+        await _call_again(call)
+    try:
+        configuration = Configuration.load(wg_dir, env, ())
+    except UserError as error:
+        if not reading.is_of_the_graph(request):
+            raise
+        defaults = Configuration.defaults(wg_dir, env)
+        return await reading.answer(wg_dir, call, defaults, error)
+    try:
+        return await _run_engine(wg_dir, call, request, configuration)
+    except MachineError as error:
+        if not reading.changes_nothing(request):
+            raise
+        return await reading.answer(wg_dir, call, configuration, error)
+
+
+async def _run_engine(
+    wg_dir: Path, call: Call, request: r.AnyRequest, configuration: Configuration
+) -> int:
+    env = call.env
     guard = lock.ProjectLock(os.fspath(wg_dir))
     path = lock.socket_path(os.fspath(wg_dir), env)
 
@@ -132,12 +163,10 @@ async def _answer(
         return await control.does_answer(path)
 
     if not await guard.acquire("wg", on_retry=answers):
-        # A daemon has come up meanwhile: the call is its.
-        _ask_again(call)
+        await _call_again(call)
     try:
         _check_database(wg_dir)
         install_child_watcher()
-        configuration = Configuration.load(wg_dir, env, ())
         clock = SystemClock()
         parts = Parts(
             wg_dir=wg_dir,
@@ -180,9 +209,20 @@ async def _wait_for_daemon(path: str) -> None:
     )
 
 
-def _ask_again(call: Call) -> NoReturn:
+async def _call_again(call: Call) -> NoReturn:
+    """A daemon has come up meanwhile: the call is its.
+
+    Raises:
+        TryLaterError: It hangs up again and again: it has too many connections.
+    """
+    tries = int(call.env.get(_TRIES, "0"))
+    if tries >= _MOST_TRIES:
+        message = "the daemon hangs up at once: it has too many connections"
+        raise TryLaterError(message, hint="try again")
+    await anyio.sleep(tries * _TRY_AGAIN_S)
     again = [sys.executable, "-P", "-m", "workgraph", *call.argv]
-    os.execv(sys.executable, again)  # noqa: S606 - ourselves
+    env = dict(call.env) | {_TRIES: str(tries + 1)}
+    os.execve(sys.executable, again, env)  # noqa: S606 - ourselves
 
 
 async def _show(

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from workgraph.agents import signs
 from workgraph.agents.signs import Memory, Trail
-from workgraph.graph.errors import TryLaterError
+from workgraph.graph.errors import TryLaterError, may_pass
 
 #: `SO_PEERPIDFD` of asm-generic/socket.h; `socket` has no name for it.
 _SO_PEERPIDFD: Final = 77
@@ -83,9 +83,15 @@ class Witness:
     async def _look_in_time(self, pidfd: int, memory: Memory | None) -> Look:
         with anyio.move_on_after(_LOOK_S):
             # a thread: what is read can be held up by whoever is looked at
-            return await anyio.to_thread.run_sync(
-                self._look, pidfd, memory, abandon_on_cancel=True
-            )
+            try:
+                return await anyio.to_thread.run_sync(
+                    self._look, pidfd, memory, abandon_on_cancel=True
+                )
+            except (OSError, RuntimeError) as error:
+                if not may_pass(error):
+                    raise
+                what = f"whose process {self._pid} is can't be seen: {error}"
+                raise TryLaterError(what, hint="try again") from error
         raise TryLaterError(
             f"whose process {self._pid} is could not be seen within {_LOOK_S:g} s",
             hint="try again",

@@ -19,6 +19,7 @@ from workgraph.daemon import agents_md as guide
 from workgraph.daemon.configuration import CONFIG_NAME
 from workgraph.daemon.installed import find_wg
 from workgraph.daemon.lock import ProjectLock, check_filesystem
+from workgraph.daemon.writing import replace_file, sync_folder
 from workgraph.graph.errors import TryLaterError, UserError
 from workgraph.graph.identity import actor_id
 from workgraph.graph.model import Actor
@@ -184,8 +185,8 @@ def _fill(wg_dir: Path, env: Mapping[str, str]) -> None:
 def _write_config(wg_dir: Path) -> None:
     file = wg_dir / CONFIG_NAME
     if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(default_config_text(), encoding="utf-8")
+        # Durable before the project is: a torn one would keep all commands from it.
+        replace_file(file, default_config_text().encode(), mode=0o600)
 
 
 async def _make_database(wg_dir: Path, now: int) -> None:
@@ -203,20 +204,12 @@ def _move(draft: Path, wg_dir: Path) -> bool:
     """Puts a finished folder in its place; whether nobody else was first."""
     try:
         draft.rename(wg_dir)
-        _sync(wg_dir.parent)
+        sync_folder(wg_dir.parent)
     except OSError as error:
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
             return False
         raise _explain(error, wg_dir.parent) from error
     return True
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _link(wg_dir: Path, env: Mapping[str, str]) -> None:

@@ -1,9 +1,8 @@
 """Requests that need more than the graph: files, settings, the daemon itself."""
 
 import os
-import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -16,7 +15,7 @@ from workgraph.agents.plan import Flags, plan_spawn, visible
 from workgraph.commands import queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
-from workgraph.daemon import apply
+from workgraph.daemon import apply, backup
 from workgraph.daemon.artifacts import hash_file
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
@@ -24,7 +23,6 @@ from workgraph.daemon.effects import Spawn
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
-from workgraph.daemon.project import COPY_PREFIX
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
@@ -114,19 +112,9 @@ class Special:
                 lambda context: check_access(context.tx, agent, request), caller
             )
 
-    @asynccontextmanager
-    async def backup_copy(self) -> AsyncGenerator[str]:
+    def backup_copy(self) -> AbstractAsyncContextManager[str]:
         """A consistent copy of the database, gone after the block."""
-        folder = await anyio.to_thread.run_sync(
-            lambda: tempfile.mkdtemp(prefix=COPY_PREFIX, dir=self._identity.wg_dir)
-        )
-        copy = os.path.join(folder, "graph.db")
-        try:
-            await self._engine.store.back_up(copy)
-            yield copy
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(_remove, folder)
+        return backup.copy_made(self._engine.store, self._identity.wg_dir)
 
     async def _status(self, request: r.GetServiceStatus, caller: Caller) -> Reply:
         del request
@@ -238,7 +226,7 @@ class Special:
                 f"{request.file} is not an absolute path", hint="name it from / on"
             )
         async with self.backup_copy() as copy:
-            await anyio.to_thread.run_sync(_place, copy, request.file)
+            await anyio.to_thread.run_sync(backup.place, copy, request.file)
         return Reply(data=DoneData(message=request.file))
 
     async def _spawn(self, request: r.SpawnAgent, caller: Caller) -> Reply:
@@ -394,24 +382,3 @@ def _tail(path: str) -> str | None:
             return file.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return None
-
-
-def _place(copy: str, file: str) -> None:
-    beside = f"{file}.{os.getpid()}.tmp"
-    try:
-        with open(copy, "rb") as source, open(beside, "xb") as target:
-            while chunk := source.read(1 << 20):
-                target.write(chunk)
-            target.flush()
-            os.fsync(target.fileno())
-        os.replace(beside, file)
-    except OSError as error:
-        raise UserError(
-            f"{file} can't be written: {error.strerror}", hint="choose another file"
-        ) from error
-
-
-def _remove(folder: str) -> None:
-    for name in os.listdir(folder):
-        os.unlink(os.path.join(folder, name))
-    os.rmdir(folder)

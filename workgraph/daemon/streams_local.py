@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 
 from workgraph.daemon.streams import file_refusal
+from workgraph.daemon.writing import sync_folder
 from workgraph.graph.errors import UserError
 
 
@@ -66,6 +67,7 @@ class LocalStreams:
                     os.fchmod(file.wrapped.fileno(), stat.S_IMODE(mode))
                 await anyio.to_thread.run_sync(os.fsync, file.wrapped.fileno())
             await anyio.to_thread.run_sync(os.replace, beside, real)
+            await anyio.to_thread.run_sync(sync_folder, os.path.dirname(real))
         except OSError as error:
             await anyio.Path(beside).unlink(missing_ok=True)
             raise file_refusal("write", path, str(error.strerror)) from error

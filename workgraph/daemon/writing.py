@@ -29,3 +29,17 @@ def replace_file(file: Path, content: bytes, *, mode: int) -> None:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Makes durable what was made, renamed or removed in a folder.
+
+    Raises:
+        OSError: It can't be; some file systems know no such thing for folders.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -46,6 +46,19 @@ _SYSTEM_HINTS: Final[Mapping[int, str]] = MappingProxyType(
 )
 
 
+#: Of these, what passes without anybody mending the project: there is no room just now.
+_PASSING: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EAGAIN,
+    }
+)
+
+
 class WorkgraphError(Exception):
     """An error with a code for programs, one line for people, and a remedy.
 
@@ -79,6 +92,10 @@ class UsageError(UserError):
     """The command was not understood."""
 
     default_code = "usage"
+
+
+class MachineError(UserError):
+    """The machine refuses: no room, no rights, no more files or processes."""
 
 
 class NotFoundError(UserError):
@@ -119,7 +136,7 @@ class WorkgraphBug(Exception):  # noqa: N818 - it is a bug, not an error of anyb
     """Ours. Never caught except at the top."""
 
 
-def system_refusal(error: OSError, what: str = "") -> UserError | None:
+def system_refusal(error: OSError, what: str = "") -> MachineError | None:
     """What the machine refuses, as an error of nobody's; null for any other error.
 
     Args:
@@ -131,4 +148,12 @@ def system_refusal(error: OSError, what: str = "") -> UserError | None:
         return None
     subject = what or (str(error.filename) if error.filename else "")
     reason = error.strerror or str(error)
-    return UserError(f"{subject}: {reason}" if subject else reason, hint=hint)
+    return MachineError(f"{subject}: {reason}" if subject else reason, hint=hint)
+
+
+def may_pass(error: OSError | RuntimeError) -> bool:
+    """Whether the machine refuses something just now, and may not in a while."""
+    if isinstance(error, OSError):
+        return error.errno in _PASSING
+    # what Python makes of EAGAIN for a thread
+    return str(error) == "can't start new thread"

@@ -42,6 +42,8 @@ class ServiceFacts(Record, frozen=True, kw_only=True):
     draining: bool = False
     live_agents: int = 0
     max_agents: int = 4
+    #: Why nothing can be written just now, a full disk for one; null while it can.
+    trouble: str | None = None
 
 
 class TaskFacts(Record, frozen=True, kw_only=True):
@@ -131,6 +133,15 @@ def explain_service(service: ServiceFacts) -> tuple[Reason, ...]:
         return (_SERVICE_PAUSED,)
     if service.draining:
         return (_DRAINING,)
+    if service.trouble is not None:
+        return (
+            Reason(
+                code="no_free_slot",
+                message=f"the daemon can't start anything just now: {service.trouble}",
+                remedy="mend that: it goes on by itself, within a minute",
+                weight=Weight.SERVICE,
+            ),
+        )
     if service.live_agents >= service.max_agents:
         return (
             Reason(

@@ -33,14 +33,17 @@ class Request(
 
 
 class TaskOptions(Request, frozen=True, kw_only=True):
-    """The options that `add` and `edit` share; what is unset stays as it is."""
+    """The options that `add` and `edit` share; what is unset stays as it is.
+
+    An empty text takes a value away; for numbers and choices that is null.
+    """
 
     description: str | UnsetType = UNSET
     skill: Texts | UnsetType = UNSET
     prefer: Texts | UnsetType = UNSET
     tag: Texts | UnsetType = UNSET
-    priority: int | UnsetType = UNSET
-    complexity: Complexity | UnsetType = UNSET
+    priority: int | UnsetType | None = UNSET
+    complexity: Complexity | UnsetType | None = UNSET
     input: Texts | UnsetType = UNSET
     output: Texts | UnsetType = UNSET
     context_file: Texts | UnsetType = UNSET
@@ -53,18 +56,18 @@ class TaskOptions(Request, frozen=True, kw_only=True):
     working_dir: str | UnsetType = UNSET
     env: Texts | UnsetType = UNSET
     verify: Texts | UnsetType = UNSET
-    review: Review | UnsetType = UNSET
-    max_attempts: int | UnsetType = UNSET
-    retry_on: RetryOn | UnsetType = UNSET
+    review: Review | UnsetType | None = UNSET
+    max_attempts: int | UnsetType | None = UNSET
+    retry_on: RetryOn | UnsetType | None = UNSET
     timeout: str | UnsetType = UNSET
     stall_timeout: str | UnsetType = UNSET
     abandon_after: str | UnsetType = UNSET
     not_before: str | UnsetType = UNSET
     actor: str | UnsetType = UNSET
     estimate: str | UnsetType = UNSET
-    budget_tokens: int | UnsetType = UNSET
-    budget_usd: float | UnsetType = UNSET
-    context_scope: ContextScope | UnsetType = UNSET
+    budget_tokens: int | UnsetType | None = UNSET
+    budget_usd: float | UnsetType | None = UNSET
+    context_scope: ContextScope | UnsetType | None = UNSET
 
 
 class AddTask(TaskOptions, frozen=True, kw_only=True, tag="add_task"):

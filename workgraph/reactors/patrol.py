@@ -76,8 +76,7 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
         return _conclude_stopped(agent, task, agent.stop)
     outcome = agent.verdict or agent.outcome or _outcome_of_exit(agent, policy)
     if not agent.counted:
-        # Nothing came of the start, so it is as if it had not been tried.
-        move = MoveTask(verb=Verb.RELEASE, reason=agent.reason)
+        move = _give_back(agent, task, policy, now)
     else:
         move = judge(outcome, reason_of(agent, outcome), task, policy, now)
     return ConcludeAttempt(
@@ -121,6 +120,24 @@ def judge(
             return MoveTask(verb=Verb.FAIL, reason=reason, failure=failure)
 
 
+def _give_back(agent: Agent, task: Task, policy: RetryPolicy, now: int) -> MoveTask:
+    """Nothing came of the start, so it uses up no attempt.
+
+    A full disk keeps every start from coming to anything: after the first one the next
+    ones wait, ever longer.
+    """
+    in_vain = task.starts - task.attempts + 1
+    if in_vain <= 1:
+        return MoveTask(verb=Verb.RELEASE, reason=agent.reason)
+    reason = reason_of(agent, Outcome.SPAWN_FAILED)
+    return MoveTask(
+        verb=Verb.RELEASE,
+        reason=reason,
+        failure=Failure(class_=Outcome.SPAWN_FAILED, reason=reason),
+        retry_at=now + _gap(task, in_vain - 1, policy),
+    )
+
+
 def has_attempt_left(task: Task, policy: RetryPolicy) -> bool:
     """Whether a task may be started once more."""
     most = task.spec.max_attempts or policy.max_attempts
@@ -133,9 +150,13 @@ def backoff(task: Task, policy: RetryPolicy) -> int:
     `min(backoff · 2^(n-1), backoff_max)` after the n-th attempt (DESIGN §8), less a
     jitter that the task and the attempt decide, so that it can be told beforehand.
     """
-    doublings = min(max(task.attempts - 1, 0), _MAX_DOUBLINGS)
+    return _gap(task, task.attempts, policy)
+
+
+def _gap(task: Task, times: int, policy: RetryPolicy) -> int:
+    doublings = min(max(times - 1, 0), _MAX_DOUBLINGS)
     gap = min(policy.backoff.micros << doublings, policy.backoff_max.micros)
-    draw = zlib.crc32(f"{task.id}/{task.attempts}".encode()) % _JITTER_STEPS
+    draw = zlib.crc32(f"{task.id}/{times}".encode()) % _JITTER_STEPS
     return int(gap * (1 - _JITTER * draw / _JITTER_STEPS)) // 1000 * 1000
 
 

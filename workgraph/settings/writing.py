@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from workgraph.graph.errors import UsageError, UserError
+from workgraph.graph.errors import UsageError, UserError, system_refusal
 from workgraph.settings.layers import (
     Value,
     build,
@@ -74,8 +74,10 @@ def set_value(file: Path, key: str, text: str, *, beneath: Path | None = None) -
     try:
         _write_whole(file.resolve(), new)
     except OSError as error:
-        message = f"{file}: can't be written: {error.strerror}"
-        raise UserError(message, hint="check the folder and its permissions") from error
+        what = f"{file} can't be written"
+        hint = "check the folder and its permissions"
+        unknown = UserError(f"{what}: {error.strerror}", hint=hint)
+        raise system_refusal(error, what) or unknown from error
 
 
 def default_config_text() -> str:
