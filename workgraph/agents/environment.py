@@ -81,6 +81,16 @@ def missing_credentials(
     """What an agent with this environment would lack to log in; null when nothing."""
     if any(name in env and env[name].value for name in needed.env):
         return None
+    files = credential_files(needed, env, home)
+    if any(exists(file) for file in files):
+        return None
+    return " or ".join((*needed.env, *files))
+
+
+def credential_files(
+    needed: Credentials, env: Mapping[str, Chosen[str]], home: str
+) -> tuple[str, ...]:
+    """Where a login may lie, as an agent with this environment sees it."""
     home = env["HOME"].value if "HOME" in env else home
     files = []
     for template in needed.files:
@@ -89,9 +99,7 @@ def missing_credentials(
         folder = home if first == "~" else env[name].value if name in env else ""
         if folder:
             files.append(posixpath.join(folder, rest))
-    if any(exists(file) for file in files):
-        return None
-    return " or ".join((*needed.env, *files))
+    return tuple(files)
 
 
 @lru_cache(maxsize=1024)

@@ -149,6 +149,14 @@ class Started(Struct, frozen=True, kw_only=True):
     folder_inode: int
 
 
+class Output(Struct, frozen=True, kw_only=True):
+    """What an agent has written, without the text."""
+
+    size: int
+    #: When it wrote last, in microseconds of wall time.
+    written_at: int
+
+
 class SpawnError(AgentError):
     """A process could not be started, and nothing of it runs."""
 
@@ -196,11 +204,14 @@ class Launcher(Protocol):
             The pids that could not be ended, of those agents that have any.
         """
 
-    def freeze(self, agent: int) -> bool:
-        """Stops an agent's group where it is; false when it does not run."""
+    async def freeze(self, agents: Sequence[int]) -> tuple[int, ...]:
+        """Stops agents with all that they have started; returns those that run."""
 
-    def thaw(self, agent: int) -> bool:
-        """Lets a frozen group go on; false when it does not run."""
+    async def thaw(self, agents: Sequence[int]) -> tuple[int, ...]:
+        """Lets frozen agents go on, with all of theirs; returns those that run."""
+
+    async def read_output(self, agent: int, folder: str) -> Output:
+        """Says how much an agent has written, and when; nothing where it is gone."""
 
     async def close(self) -> None:
         """Starts nothing more and leaves the agents alone. End with `os._exit`."""
@@ -376,6 +387,19 @@ def explain(error: Exception, order: LaunchOrder) -> str:
         if where:
             return f"{where} can't be used: {error.strerror}"
     return f"{order.argv[0]} can't be started: {_in_words(error)}"
+
+
+def measure_output(folder: str) -> Output:
+    """Looks at the logs of a folder: two stats."""
+    size = written_at = 0
+    for name in ("output.log", "stderr.log"):
+        try:
+            found = os.stat(f"{folder}/{name}")
+        except OSError:
+            continue
+        size += found.st_size
+        written_at = max(written_at, found.st_mtime_ns // 1_000_000 * 1000)
+    return Output(size=size, written_at=written_at)
 
 
 def _make_folder(order: LaunchOrder) -> None:

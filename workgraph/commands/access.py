@@ -89,6 +89,7 @@ _WORDS: Final = ("percent", "path", "name", "summary", "reason", "message")
 _HARMLESS: Final = (r.Log, r.Heartbeat)
 #: What may be said twice: the second time changes nothing.
 _HANDING_IN: Final = (r.FinishTask, r.SubmitTask)
+_VERDICTS: Final = (r.FinishTask, r.SubmitTask, r.FailTask)
 
 
 class Origin(Record, frozen=True, kw_only=True):
@@ -205,6 +206,12 @@ def _check_own(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
         raise ConflictError(
             f"{agent.id} does not hold {agent.task} any more",
             hint=f"wg show {agent.task}",
+        )
+    if agent.stop is not None and isinstance(request, _VERDICTS):
+        # What becomes of the task was said with the order to end its agent.
+        raise ConflictError(
+            f"{agent.id} is being ended: {agent.stop.reason or agent.stop.then}",
+            hint="its results are kept, and shown to the operator",
         )
 
 

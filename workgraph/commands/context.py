@@ -12,7 +12,7 @@ from workgraph.graph.replies import Reply, TaskData
 from workgraph.graph.status import Cause, Status
 from workgraph.graph.views import RetryPolicy
 from workgraph.settings import Settings
-from workgraph.store import agent_reads, agents, history, reads
+from workgraph.store import agent_reads, agents, breakers, history, reads
 from workgraph.store.database import Tx
 
 
@@ -80,6 +80,7 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 
 def task_facts(tx: Tx, task: Task) -> TaskFacts:
     """What the reasons for a task's rest depend on."""
+    key = task.parked.key if task.parked else None
     leftover: tuple[int, ...] = ()
     if task.last_agent is not None:
         leftover = agent_reads.by_id(tx, task.last_agent).leftover
@@ -87,6 +88,7 @@ def task_facts(tx: Tx, task: Task) -> TaskFacts:
         task=task,
         dependencies=reads.dependencies(tx, task.id) if task.unmet else (),
         leftover=leftover,
+        breaker=breakers.find(tx, (key,)).get(key) if key else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final, assert_never
 
 import msgspec
 
+from workgraph.agents.choices import SHELL, choose_stall_after
 from workgraph.agents.context import compose_prompt
 from workgraph.agents.plan import (
     AgentFacts,
@@ -24,7 +25,14 @@ from workgraph.agents.process import LaunchOrder
 from workgraph.agents.redact import redact, secrets_in
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
-from workgraph.daemon.effects import Effect, RunGate, Spawn, StopProcess
+from workgraph.daemon.effects import (
+    AwaitHost,
+    Effect,
+    LookAtOutput,
+    RunGate,
+    Spawn,
+    StopProcess,
+)
 from workgraph.graph import decisions as d
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.facts import (
@@ -33,6 +41,7 @@ from workgraph.graph.facts import (
     Fact,
     GatesJudged,
     LeftoverFound,
+    LifeSought,
 )
 from workgraph.graph.model import (
     Actor,
@@ -46,7 +55,15 @@ from workgraph.graph.model import (
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.graph.times import Duration
 from workgraph.reactors import patrol
-from workgraph.store import agent_reads, agents, reads, service, writes
+from workgraph.store import (
+    agent_reads,
+    agents,
+    breakers,
+    reads,
+    service,
+    views,
+    writes,
+)
 from workgraph.store.database import Tx
 
 #: A parked task is looked at again after a minute, then two, up to half an hour.
@@ -72,20 +89,19 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
         case d.ConcludeAttempt():
             _conclude(tx, decision)
             return []
-        case d.MakeDue():
-            for task in decision.tasks:
-                writes.clear_due(tx, task)
+        case d.MakeDue() | d.TakeClaim() | d.SetBreaker() | d.HoldTask():
+            _write_down(tx, decision)
             return []
         case d.StopAgent():
             agent = agent_reads.by_number(tx, decision.agent)
             agents.order_stop(tx, agent, decision.stop, decision.verdict)
             return [stop_effect(tx, agent.number, host)]
-        case d.TakeClaim():
-            agent = agent_reads.by_number(tx, decision.agent)
-            reason = f"{agent.actor} held the task longer than --abandon-after"
-            end = agents.End(outcome=Outcome.TIMED_OUT, reason=reason)
-            agents.record_end(tx, agent.number, end)
-            return []
+        case d.LookForLife():
+            folder = host.folder(decision.agent)
+            known = decision.known_bytes
+            return [
+                LookAtOutput(agent=decision.agent, folder=folder, known_bytes=known)
+            ]
         case d.JudgeGates():
             return [_gate_effect(tx, decision, host)]
         case d.LaunchAgent():
@@ -113,6 +129,12 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
                     counted=not fact.never_started,
                 ),
             )
+            if fact.output_bytes is not None:
+                agents.note_output(tx, fact.agent, fact.output_bytes)
+        case LifeSought():
+            # A file's time may lie ahead of a clock that was set back.
+            written = None if fact.written_at is None else min(fact.written_at, tx.now)
+            agents.note_look(tx, fact.agent, fact.output_bytes, written)
         case LeftoverFound():
             agents.set_leftover(tx, agent_reads.by_number(tx, fact.agent), fact.pids)
         case GatesJudged():
@@ -157,6 +179,9 @@ def launch(
             plan=shown,
             plan_line=line,
             token_sha256=sha256(token.encode()).digest(),
+            stall_after=choose_stall_after(
+                host.grounds.layered, task, plan.executor.value
+            ),
         ),
     )
     after = task.spec.abandon_after_s
@@ -176,7 +201,8 @@ def launch(
     )
     files = {"prompt.md": prompt, "plan.json": shown}
     order = _order(number, plan, files, host)
-    return number, Spawn(order=order, line=line)
+    is_shell = plan.executor.value == SHELL
+    return number, Spawn(order=order, line=line, may_be_too_fast=not is_shell)
 
 
 def stop_effect(tx: Tx, number: int, host: Host) -> StopProcess:
@@ -190,6 +216,26 @@ def stop_effect(tx: Tx, number: int, host: Host) -> StopProcess:
         grace_s=float(grace),
         force=agent.stop is not None and agent.stop.force,
     )
+
+
+def _write_down(
+    tx: Tx, decision: d.MakeDue | d.TakeClaim | d.SetBreaker | d.HoldTask
+) -> None:
+    match decision:
+        case d.MakeDue():
+            for task in decision.tasks:
+                writes.clear_due(tx, task)
+        case d.TakeClaim():
+            agent = agent_reads.by_number(tx, decision.agent)
+            reason = f"{agent.actor} held the task longer than --abandon-after"
+            end = agents.End(outcome=Outcome.TIMED_OUT, reason=reason)
+            agents.record_end(tx, agent.number, end)
+        case d.SetBreaker():
+            breakers.put(tx, decision.breaker)
+        case d.HoldTask():
+            writes.park(tx, reads.task(tx, decision.task), decision.parked, None)
+        case _:
+            assert_never(decision)
 
 
 def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
@@ -212,6 +258,10 @@ def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
             agent=agent,
             counted=decision.counted,
         )
+        if decision.move.parked is not None:
+            writes.park(tx, task, decision.move.parked, None)
+    if decision.quick is not None:
+        writes.set_quick(tx, task.id, decision.quick)
 
 
 def _launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
@@ -240,7 +290,7 @@ def _launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
             code=error.code, message=error.message, remedy=error.hint, looks=looks
         )
         writes.park(tx, task, parked, tx.now + wait)
-        return []
+        return [AwaitHost(awaited=error.awaits)] if error.awaits else []
     return [spawn]
 
 
@@ -277,6 +327,7 @@ def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
         task=task.id,
         agent=decision.agent,
         gate=decision.gate,
+        handed_in=decision.handed_in,
         working_dir=folder,
         outputs=task.spec.outputs,
         commands=task.spec.verify,
@@ -288,7 +339,11 @@ def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
 def _judge_gates(tx: Tx, fact: GatesJudged, host: Host) -> None:
     """Moves a task on by what its gate said; a verdict on older work is dropped."""
     task = reads.task(tx, fact.task)
-    if task.status is not Status.PENDING_REVIEW or task.last_agent != fact.agent:
+    if (
+        task.status is not Status.PENDING_REVIEW
+        or task.gate != fact.gate
+        or views.handed_in(tx, task.id) != fact.handed_in
+    ):
         return
     agent = _attempt_of(tx, task)
     tx.emit(

@@ -25,11 +25,11 @@ from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
 from workgraph.graph.errors import ConflictError, UserError, WorkgraphError
 from workgraph.graph.facts import Fact
-from workgraph.graph.model import Record
+from workgraph.graph.model import Agent, Record
 from workgraph.graph.readiness import ServiceFacts
 from workgraph.graph.replies import ReactorData, Reply
 from workgraph.logs import Logger
-from workgraph.store import agent_reads, service, views
+from workgraph.store import agent_reads, agents, moments, service, views
 from workgraph.store.database import Store, Tx
 
 T = TypeVar("T")
@@ -37,6 +37,8 @@ T = TypeVar("T")
 #: A reactor that failed is tried again after this, doubling to a minute.
 _RETRY_REACTOR_US: Final = 1_000_000
 _RETRY_REACTOR_MAX_US: Final = 60_000_000
+#: A sign of life is written down once in so long.
+_NOTE_LIFE_US: Final = 60_000_000
 
 
 class Mode(Record, frozen=True, kw_only=True):
@@ -100,6 +102,7 @@ class Engine:
         self._reactor_errors: dict[str, str] = {}
         self._retry_gap_us = _RETRY_REACTOR_US
         self._retry_at: int | None = None
+        self._followed: moments.Anchor | None = None
         self._wake_at: int | None = None
         self._group: anyio.abc.TaskGroup | None = None
 
@@ -134,11 +137,16 @@ class Engine:
             self._wake = anyio.Event()
         facts = list(self._facts)
         self._facts.clear()
+        # At once with the call below: what is asked from now on comes after the shift.
+        self.clock.catch_up()
+        anchor = self.clock.anchor()
         around = Surroundings(
             host=self.host,
             max_agents=self.max_agents,
             may_start=self.mode.may_start and not self.draining,
             judging=frozenset(self.effects.judging),
+            looking=frozenset(self.effects.looking),
+            anchor=None if anchor == self._followed else anchor,
         )
         try:
             result, changes = await self.store.transaction(
@@ -151,6 +159,7 @@ class Engine:
             self._log.error("tick_failed", error=error.message)
             self._end_tick()
             return False
+        self._followed = anchor
         self._note_failure(result.failed)
         self._facts.extendleft(reversed(result.unwritten))
         self._wake_at = result.wake_at
@@ -229,7 +238,35 @@ class Engine:
                 "this token is of no attempt",
                 hint="an agent speaks for its own attempt alone",
             )
+        await self._note_life(agent)
         return Caller(name=agent.id, agent=agent)
+
+    async def _note_life(self, agent: Agent) -> None:
+        """A call of `wg` is a sign of life, one that only reads, too.
+
+        Written down for the first of an agent, and then a few times in each of its
+        stall limits, so that calls that read stay reads.
+        """
+        if agent.ended_at is not None:
+            return
+        limit = agent.stall_after or _NOTE_LIFE_US
+        seldom = min(limit // 4, _NOTE_LIFE_US)
+        if agent.heard and self.clock.now() - agent.last_activity_at < seldom:
+            return
+        await self.store.transaction(
+            lambda tx: agents.touch(tx, agent), self.clock.now()
+        )
+
+    def look_at_clock(self) -> None:
+        """Has limits moved if the machine slept, or its clock was set."""
+        if self.clock.has_jumped():
+            self.wake()
+
+    async def look_at_host(self) -> None:
+        """Looks whether something that parked tasks wait for is there by now."""
+        if self.effects.awaited and await self.effects.has_come(self.host.grounds.host):
+            await self.store.transaction(views.look_at_all_parked, self.clock.now())
+            self.wake()
 
     async def end_agents(self, numbers: Sequence[int]) -> None:
         """Ends agents whose rows have the order to stop; returns when all are gone."""
@@ -338,6 +375,7 @@ class Engine:
         return ServiceFacts(
             daemon_running=self.mode.is_daemon,
             paused=service.is_service_paused(tx),
+            frozen=service.frozen_since(tx) is not None,
             draining=self.draining,
             live_agents=service.count_live(tx),
             max_agents=self.max_agents,
@@ -377,27 +415,39 @@ class Engine:
             self._retry_at, self._retry_gap_us = None, _RETRY_REACTOR_US
 
 
-def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
-    """The transaction of a tick. A reactor that raises contributes nothing to it."""
-    failed: dict[str, str] = {}
-    unwritten: list[Fact] = []
+def _write_facts(
+    tx: Tx, facts: Sequence[Fact], host: apply.Host, failed: dict[str, str]
+) -> list[Fact]:
+    """Writes down what the world has answered; gives those that can't be written."""
     try:
         with tx.savepoint():
             for fact in facts:
-                apply.apply_fact(tx, fact, around.host)
+                apply.apply_fact(tx, fact, host)
     except Exception:
         if not tx.is_open:
             raise
-        # One by one, so that those that can be written are.
-        for fact in facts:
-            try:
-                with tx.savepoint():
-                    apply.apply_fact(tx, fact, around.host)
-            except Exception as error:
-                if not tx.is_open:
-                    raise
-                failed["facts"] = f"{type(fact).__name__}: {error!r}"
-                unwritten.append(fact)
+    else:
+        return []
+    unwritten: list[Fact] = []
+    # One by one, so that those that can be written are.
+    for fact in facts:
+        try:
+            with tx.savepoint():
+                apply.apply_fact(tx, fact, host)
+        except Exception as error:
+            if not tx.is_open:
+                raise
+            failed["facts"] = f"{type(fact).__name__}: {error!r}"
+            unwritten.append(fact)
+    return unwritten
+
+
+def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
+    """The transaction of a tick. A reactor that raises contributes nothing to it."""
+    failed: dict[str, str] = {}
+    if around.anchor is not None:
+        moments.follow_clock(tx, around.anchor)
+    unwritten = _write_facts(tx, facts, around.host, failed)
     outcomes: list[Outcomes] = []
     for reactor in REACTORS:
         try:

@@ -27,6 +27,7 @@ from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Engine, Mode
+from workgraph.daemon.lookout import Lookout
 from workgraph.daemon.notify import (
     HANDED_OVER,
     Handover,
@@ -69,6 +70,7 @@ class Daemon(Record, frozen=True, kw_only=True):
     service: Service
     wg_dir: Path
     stopping: anyio.Event
+    lookout: Lookout
     log: Logger
     notify: NotifySocket
 
@@ -105,6 +107,7 @@ async def serving(
     """
     env = handover.env
     configuration = Configuration.load(wg_dir, env, options.overrides)
+    project.check_database(wg_dir)
     guard = lock.ProjectLock(os.fspath(wg_dir))
     await guard.acquire("wgd", wait_for_wg_s=10, wait_for_daemon_s=0.5)
     try:
@@ -140,8 +143,10 @@ async def serving(
             special = Special(engine, configuration, identity, stopping.set, notify)
             service = Service(engine, special)
             server = Server(service, owner_uid=os.geteuid(), log=log)
+            lookout = Lookout(engine, wg_dir, stopping, log)
             async with anyio.create_task_group() as group:
                 await group.start(server.serve, place.open())
+                group.start_soon(lookout.run)
                 log.info("daemon_started", pid=os.getpid(), socket=place.path)
                 try:
                     yield Daemon(
@@ -149,12 +154,14 @@ async def serving(
                         service=service,
                         wg_dir=wg_dir,
                         stopping=stopping,
+                        lookout=lookout,
                         log=log,
                         notify=notify,
                     )
                 finally:
                     engine.draining = True
                     place.close()
+                    lookout.stop()
                     server.stop()
             log.info("daemon_stopped", pid=os.getpid())
     finally:
@@ -172,7 +179,6 @@ async def run_daemon(options: Options, handover: Handover) -> int:
             # First, so that a signal finds its handler as soon as we are ready.
             await group.start(_heed_signals, daemon)
             await notify.tell("READY=1")
-            group.start_soon(_stop_when_gone, daemon)
             if handover.watchdog_s:
                 group.start_soon(
                     keep_watchdog, notify, daemon.engine, handover.watchdog_s
@@ -182,6 +188,7 @@ async def run_daemon(options: Options, handover: Handover) -> int:
             await daemon.stopping.wait()
             group.cancel_scope.cancel()
         await notify.tell("STOPPING=1")
+    daemon.lookout.check()
     return 0
 
 
@@ -213,26 +220,6 @@ async def _reload(daemon: Daemon) -> None:
         daemon.log.warning("settings_refused", error=error.message)
     else:
         daemon.log.info("settings_reloaded", signal=int(signal.SIGHUP))
-
-
-async def _stop_when_gone(daemon: Daemon) -> None:
-    """Ends a daemon whose folder or database was deleted or replaced underneath."""
-    database = daemon.wg_dir / "graph.db"
-    inode = _inode(database)
-    while True:
-        await anyio.sleep(1)
-        if _inode(database) != inode:
-            daemon.log.error("database_vanished", path=str(database))
-            daemon.stopping.set()
-            return
-
-
-def _inode(path: Path) -> int | None:
-    """A stat takes microseconds; a thread for it would be a second wake-up."""
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return None
 
 
 def main() -> NoReturn:

@@ -35,7 +35,7 @@ from workgraph.daemon.service import Service, style_of
 from workgraph.daemon.special import Identity, Special
 from workgraph.daemon.streams_local import LocalStreams
 from workgraph.graph import requests as r
-from workgraph.graph.errors import NotFoundError, UserError
+from workgraph.graph.errors import NotFoundError
 from workgraph.graph.replies import Reply
 
 
@@ -126,7 +126,7 @@ async def _answer(
         again = [sys.executable, "-P", "-m", "workgraph", *call.argv]
         os.execv(sys.executable, again)  # noqa: S606 - ourselves
     try:
-        _check_database(wg_dir)
+        project.check_database(wg_dir)
         install_child_watcher()
         configuration = Configuration.load(wg_dir, env, ())
         clock = SystemClock()
@@ -167,14 +167,6 @@ async def _show(
         now = SystemClock().now()
         style: Style = style_of(call, now)
         await streams.out(render(request, reply, style))
-
-
-def _check_database(wg_dir: Path) -> None:
-    if not (wg_dir / "graph.db").exists():
-        raise UserError(
-            f"{wg_dir} has no graph.db",
-            hint="restore a backup there, or remove the folder and say wg init",
-        )
 
 
 def _call(argv: list[str], env: Mapping[str, str]) -> Call:

@@ -18,7 +18,7 @@ from workgraph.agents.plan import Flags, plan_spawn, visible
 from workgraph.commands import queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
-from workgraph.daemon import apply
+from workgraph.daemon import apply, freezing
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.effects import Spawn
@@ -39,7 +39,7 @@ from workgraph.graph.replies import DoneData, OutputData, Reply
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 from workgraph.logs import NoLog
-from workgraph.store import agent_reads, agents, reads, service, views
+from workgraph.store import agent_reads, agents, breakers, reads, service, views
 
 Answerer = Callable[[Any, Caller], Awaitable[Reply]]
 
@@ -90,6 +90,8 @@ class Special:
             r.GraphChanged: self._wake,
             r.Tick: self._tick,
             r.Reconfigure: self._reconfigure,
+            r.Freeze: self._freeze,
+            r.Thaw: self._thaw,
             r.CheckGraph: self._check_graph,
             r.ExportGraph: self._export,
             r.ImportGraph: self._import,
@@ -142,7 +144,7 @@ class Special:
                 version=__version__,
                 socket=identity.socket,
                 paused=data.paused,
-                frozen=False,
+                frozen=data.frozen,
                 draining=self._engine.draining,
                 max_agents=self._engine.max_agents,
                 agents=data.agents,
@@ -151,7 +153,7 @@ class Special:
                 unfinished=data.unfinished,
                 counts=data.counts,
                 reactors=self._engine.reactors,
-                providers=(),
+                providers=data.providers,
             )
         )
 
@@ -201,12 +203,20 @@ class Special:
             notes=self._configuration.layered.warnings,
         )
 
+    async def _freeze(self, request: r.Freeze, caller: Caller) -> Reply:
+        del request
+        return await freezing.freeze(self._engine, caller)
+
+    async def _thaw(self, request: r.Thaw, caller: Caller) -> Reply:
+        del request
+        return await freezing.thaw(self._engine, caller)
+
     async def _load(self, configuration: Configuration, caller: Caller) -> None:
         self._configuration = configuration
         self._engine.configure(
             make_host(configuration, self._identity.socket, self._engine.effects)
         )
-        await self._engine.ask(lambda c: views.look_at_all_parked(c.tx), caller)
+        await self._engine.ask(_try_all_anew, caller)
         self._engine.wake()
 
     async def _check_graph(self, request: r.CheckGraph, caller: Caller) -> Reply:
@@ -251,6 +261,7 @@ class Special:
         def start(context: Context) -> tuple[int, Spawn]:
             tx = context.tx
             task = reads.task(tx, request.task or "")
+            freezing.check_not_frozen(tx, f"{task.id} can't be started")
             _check_startable(context, task)
             actor = _actor_for(context, task, request.actor)
             return apply.launch(tx, task, actor, _flags(request), host)
@@ -333,6 +344,12 @@ class Special:
         )
         await self._load(self._configuration.reload(), caller)
         return reply
+
+
+def _try_all_anew(context: Context) -> None:
+    """Other settings, or an operator who has mended something: all is tried again."""
+    views.look_at_all_parked(context.tx)
+    breakers.forget_troubled(context.tx, context.caller.by)
 
 
 def needs_daemon(what: str) -> NeedsDaemonError:
