@@ -29,6 +29,7 @@ from msgspec import structs
 
 from workgraph.agents import freeze, kill, signs, wrapper
 from workgraph.agents.kill import Target
+from workgraph.agents.output import Output, measure_output
 from workgraph.agents.wrapper import (
     Adopted,
     Ended,
@@ -36,7 +37,6 @@ from workgraph.agents.wrapper import (
     Launcher,
     LaunchOrder,
     Lock,
-    Output,
     SpawnError,
     Started,
 )
@@ -228,7 +228,7 @@ class RealLauncher:
     async def read_output(self, agent: int, folder: str) -> Output:
         """Looks at the logs."""
         del agent
-        return await anyio.to_thread.run_sync(wrapper.measure_output, folder)
+        return await anyio.to_thread.run_sync(measure_output, folder)
 
     async def close(self) -> None:
         """Refuses further starts. Agents and waits are left as they are."""

@@ -26,6 +26,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from workgraph.agents.kill import Target
+from workgraph.agents.output import Output
 from workgraph.graph.errors import AgentError
 from workgraph.graph.model import ProcessId
 
@@ -147,14 +148,6 @@ class Started(Struct, frozen=True, kw_only=True):
     agent: int
     process: ProcessId
     folder_inode: int
-
-
-class Output(Struct, frozen=True, kw_only=True):
-    """What an agent has written, without the text."""
-
-    size: int
-    #: When it wrote last, in microseconds of wall time.
-    written_at: int
 
 
 class SpawnError(AgentError):
@@ -387,19 +380,6 @@ def explain(error: Exception, order: LaunchOrder) -> str:
         if where:
             return f"{where} can't be used: {error.strerror}"
     return f"{order.argv[0]} can't be started: {_in_words(error)}"
-
-
-def measure_output(folder: str) -> Output:
-    """Looks at the logs of a folder: two stats."""
-    size = written_at = 0
-    for name in ("output.log", "stderr.log"):
-        try:
-            found = os.stat(f"{folder}/{name}")
-        except OSError:
-            continue
-        size += found.st_size
-        written_at = max(written_at, found.st_mtime_ns // 1_000_000 * 1000)
-    return Output(size=size, written_at=written_at)
 
 
 def _make_folder(order: LaunchOrder) -> None:

@@ -20,16 +20,17 @@ from workgraph.commands.handlers import handle, is_read
 from workgraph.daemon import apply
 from workgraph.daemon.alarm import Clock
 from workgraph.daemon.effects import Effect, Effects
+from workgraph.daemon.life import note_life
 from workgraph.daemon.reactors import REACTORS, Outcomes, Surroundings, run_to_end
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
 from workgraph.graph.errors import ConflictError, UserError, WorkgraphError
 from workgraph.graph.facts import Fact
-from workgraph.graph.model import Agent, Record
+from workgraph.graph.model import Record
 from workgraph.graph.readiness import ServiceFacts
 from workgraph.graph.replies import ReactorData, Reply
 from workgraph.logs import Logger
-from workgraph.store import agent_reads, agents, moments, service, views
+from workgraph.store import agent_reads, moments, service, views
 from workgraph.store.database import Store, Tx
 
 T = TypeVar("T")
@@ -37,8 +38,6 @@ T = TypeVar("T")
 #: A reactor that failed is tried again after this, doubling to a minute.
 _RETRY_REACTOR_US: Final = 1_000_000
 _RETRY_REACTOR_MAX_US: Final = 60_000_000
-#: A sign of life is written down once in so long.
-_NOTE_LIFE_US: Final = 60_000_000
 
 
 class Mode(Record, frozen=True, kw_only=True):
@@ -238,35 +237,8 @@ class Engine:
                 "this token is of no attempt",
                 hint="an agent speaks for its own attempt alone",
             )
-        await self._note_life(agent)
+        await note_life(self.store, agent, self.clock.now())
         return Caller(name=agent.id, agent=agent)
-
-    async def _note_life(self, agent: Agent) -> None:
-        """A call of `wg` is a sign of life, one that only reads, too.
-
-        Written down for the first of an agent, and then a few times in each of its
-        stall limits, so that calls that read stay reads.
-        """
-        if agent.ended_at is not None:
-            return
-        limit = agent.stall_after or _NOTE_LIFE_US
-        seldom = min(limit // 4, _NOTE_LIFE_US)
-        if agent.heard and self.clock.now() - agent.last_activity_at < seldom:
-            return
-        await self.store.transaction(
-            lambda tx: agents.touch(tx, agent), self.clock.now()
-        )
-
-    def look_at_clock(self) -> None:
-        """Has limits moved if the machine slept, or its clock was set."""
-        if self.clock.has_jumped():
-            self.wake()
-
-    async def look_at_host(self) -> None:
-        """Looks whether something that parked tasks wait for is there by now."""
-        if self.effects.awaited and await self.effects.has_come(self.host.grounds.host):
-            await self.store.transaction(views.look_at_all_parked, self.clock.now())
-            self.wake()
 
     async def end_agents(self, numbers: Sequence[int]) -> None:
         """Ends agents whose rows have the order to stop; returns when all are gone."""

@@ -20,6 +20,7 @@ from workgraph.daemon.project import DATABASE, RESCUED
 from workgraph.graph.errors import UserError, WorkgraphError
 from workgraph.graph.times import to_rfc3339
 from workgraph.logs import Logger
+from workgraph.store import views
 
 _LOOK_S: Final = 1.0
 
@@ -53,11 +54,21 @@ class Lookout:
                 await anyio.sleep(_LOOK_S)
                 if _inode(database) != inode:
                     break
-                self._engine.look_at_clock()
-                await self._engine.look_at_host()
+                await self.look()
             self._engine.draining = True
             self._lost = await self._rescue(database)
             self._stopping.set()
+
+    async def look(self) -> None:
+        """One look at the clock, and at what is missing."""
+        engine = self._engine
+        if engine.clock.has_jumped():
+            engine.wake()
+        host = engine.host.grounds.host
+        if engine.effects.awaited and await engine.effects.has_come(host):
+            now = engine.clock.now()
+            await engine.store.transaction(views.look_at_all_parked, now)
+            engine.wake()
 
     def stop(self) -> None:
         """Looks no more."""
