@@ -9,6 +9,7 @@ takes wall time again, and `anchor` says so to whoever keeps limits as moments
 """
 
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import anyio
@@ -46,25 +47,36 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock.
 
-    def __init__(self) -> None:
+    Args:
+        wall: Nanoseconds since the epoch; jumps when the clock is set.
+        monotonic: Nanoseconds since boot, without those of sleep.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
         self._boot_id = read_boot_id()
-        self._offset = _wall_offset()
+        self._offset = self._wall_offset()
 
     def now(self) -> int:
         """The moment."""
-        moment = self._offset + time.monotonic_ns() // 1000
+        moment = self._offset + self._monotonic() // 1000
         return moment // _MILLISECOND * _MILLISECOND
 
     def has_jumped(self) -> bool:
         """Compares the two clocks: two reads."""
-        return abs(_wall_offset() - self._offset) >= JUMP
+        return abs(self._wall_offset() - self._offset) >= JUMP
 
     def catch_up(self) -> None:
         """Goes on from wall time."""
         if self.has_jumped():
-            self._offset = _wall_offset()
+            self._offset = self._wall_offset()
 
     def anchor(self) -> Anchor:
         """Good for all processes of this boot."""
@@ -79,6 +91,5 @@ class SystemClock:
         with anyio.move_on_after(min(max(left_s, 0.0), _LONGEST_S)):
             await event.wait()
 
-
-def _wall_offset() -> int:
-    return (time.time_ns() - time.monotonic_ns()) // 1000
+    def _wall_offset(self) -> int:
+        return (self._wall() - self._monotonic()) // 1000

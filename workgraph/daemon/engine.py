@@ -100,6 +100,7 @@ class Engine:
         self._waiting: dict[int, anyio.Event] = {}
         self._reactor_errors: dict[str, str] = {}
         self._retry_gap_us = _RETRY_REACTOR_US
+        self._is_ticking = False
         self._retry_at: int | None = None
         self._followed: moments.Anchor | None = None
         self._wake_at: int | None = None
@@ -134,6 +135,7 @@ class Engine:
         """One tick. Returns whether it has decided anything."""
         if self._wake.is_set():
             self._wake = anyio.Event()
+        self._is_ticking = True
         facts = list(self._facts)
         self._facts.clear()
         # At once with the call below: what is asked from now on comes after the shift.
@@ -327,8 +329,8 @@ class Engine:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether neither fact nor change waits for a tick."""
-        return not self._facts and not self._wake.is_set()
+        """Whether neither fact nor change waits for a tick, or is in one."""
+        return not (self._facts or self._wake.is_set() or self._is_ticking)
 
     @property
     def reactors(self) -> tuple[ReactorData, ...]:
@@ -363,6 +365,7 @@ class Engine:
         )
 
     def _end_tick(self) -> None:
+        self._is_ticking = False
         if self._ticked is not None:
             self._ticked.set()
             self._ticked = None

@@ -79,10 +79,10 @@ def follow_clock(tx: Tx, anchor: Anchor) -> None:
     service.set_meta(tx, _CLOCK, to_json(anchor) or "")
     if not same_boot:
         return
-    _shift_limits(tx, by, tx.now + GRACE)
+    frozen = service.frozen_since(tx)
+    _shift_limits(tx, by, 0 if frozen is not None else tx.now + GRACE)
     for sql in (SHIFT_BACKOFFS, SHIFT_LOOKS, SHIFT_BREAKERS):
         tx.run(sql, {"by": by, "now": tx.now} if sql is SHIFT_BACKOFFS else {"by": by})
-    frozen = service.frozen_since(tx)
     if frozen is not None:
         service.set_meta(tx, service.FROZEN, str(frozen + by))
     sign = "+" if by > 0 else "-"
