@@ -77,6 +77,8 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.GraphChanged: Reach.OPERATOR,
         r.Tick: Reach.OPERATOR,
         r.Reconfigure: Reach.OPERATOR,
+        r.Freeze: Reach.OPERATOR,
+        r.Thaw: Reach.OPERATOR,
         r.SpawnAgent: Reach.OPERATOR,
         r.KillAgents: Reach.OPERATOR,
         r.SetConfig: Reach.OPERATOR,

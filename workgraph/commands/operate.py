@@ -28,6 +28,7 @@ from workgraph.store import (
     moments,
     reads,
     service,
+    views,
     writes,
 )
 from workgraph.store.database import Tx
@@ -81,6 +82,12 @@ def thaw(context: Context) -> None:
         moments.thaw(tx, since)
         service.set_meta(tx, "paused", "0")
         tx.emit(ChangeKind.SERVICE_THAWED, by=context.caller.by)
+
+
+def try_all_anew(context: Context) -> None:
+    """Other settings, or an operator who has mended something: all is tried again."""
+    views.look_at_all_parked(context.tx)
+    breakers.forget_troubled(context.tx, context.caller.by)
 
 
 def check_not_frozen(tx: Tx, what: str) -> None:

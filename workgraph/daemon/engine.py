@@ -219,8 +219,14 @@ class Engine:
                 lambda context: handle(context, request), caller
             )
             assert isinstance(answer, Reply)
+            await self.note_life(caller)
             return answer
         return await self.submit(request, caller)
+
+    async def note_life(self, caller: Caller) -> None:
+        """An agent that reads is alive, too; one that writes is noted with that."""
+        if caller.agent is not None:
+            await note_life(self.store, caller.agent, self.clock.now())
 
     async def caller_of(self, token: str | None, name: str) -> Caller:
         """Who is speaking: the attempt whose token it is, or an operator.
@@ -239,7 +245,6 @@ class Engine:
                 "this token is of no attempt",
                 hint="an agent speaks for its own attempt alone",
             )
-        await note_life(self.store, agent, self.clock.now())
         return Caller(name=agent.id, agent=agent)
 
     async def end_agents(self, numbers: Sequence[int]) -> None:

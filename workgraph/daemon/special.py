@@ -15,7 +15,7 @@ from msgspec import structs
 
 from workgraph import __version__
 from workgraph.agents.plan import Flags, plan_spawn, visible
-from workgraph.commands import queries, records, shapes, transfer
+from workgraph.commands import operate, queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
 from workgraph.daemon import apply, freezing
@@ -39,7 +39,7 @@ from workgraph.graph.replies import DoneData, OutputData, Reply
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 from workgraph.logs import NoLog
-from workgraph.store import agent_reads, agents, breakers, reads, service, views
+from workgraph.store import agent_reads, agents, reads, service
 
 Answerer = Callable[[Any, Caller], Awaitable[Reply]]
 
@@ -216,7 +216,7 @@ class Special:
         self._engine.configure(
             make_host(configuration, self._identity.socket, self._engine.effects)
         )
-        await self._engine.ask(_try_all_anew, caller)
+        await self._engine.ask(operate.try_all_anew, caller)
         self._engine.wake()
 
     async def _check_graph(self, request: r.CheckGraph, caller: Caller) -> Reply:
@@ -344,12 +344,6 @@ class Special:
         )
         await self._load(self._configuration.reload(), caller)
         return reply
-
-
-def _try_all_anew(context: Context) -> None:
-    """Other settings, or an operator who has mended something: all is tried again."""
-    views.look_at_all_parked(context.tx)
-    breakers.forget_troubled(context.tx, context.caller.by)
 
 
 def needs_daemon(what: str) -> NeedsDaemonError:
