@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 import msgspec
 
-from workgraph.agents.choices import choose_working_dir
+from workgraph.agents.choices import SHELL, choose_stall_after, choose_working_dir
 from workgraph.agents.context import compose_prompt
 from workgraph.agents.plan import (
     AgentFacts,
@@ -28,8 +28,10 @@ from workgraph.agents.sandbox import PRIVATE
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
 from workgraph.daemon.effects import (
+    AwaitHost,
     Effect,
     EndLeftover,
+    LookAtOutput,
     RunGate,
     Spawn,
     StopProcess,
@@ -43,6 +45,7 @@ from workgraph.graph.facts import (
     Fact,
     GatesJudged,
     LeftoverFound,
+    LifeSought,
 )
 from workgraph.graph.model import (
     Actor,
@@ -56,7 +59,16 @@ from workgraph.graph.model import (
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.graph.times import Duration
 from workgraph.reactors import patrol
-from workgraph.store import agent_reads, agents, leftovers, reads, service, writes
+from workgraph.store import (
+    agent_reads,
+    agents,
+    breakers,
+    leftovers,
+    reads,
+    service,
+    views,
+    writes,
+)
 from workgraph.store.database import Tx
 
 #: A parked task is looked at again after a minute, then two, up to half an hour.
@@ -84,9 +96,8 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
         case d.ConcludeAttempt():
             _conclude(tx, decision)
             return []
-        case d.MakeDue():
-            for task in decision.tasks:
-                writes.clear_due(tx, task)
+        case d.MakeDue() | d.TakeClaim() | d.SetBreaker() | d.HoldTask():
+            _write_down(tx, decision)
             return []
         case d.StopAgent():
             agent = agent_reads.by_number(tx, decision.agent)
@@ -96,12 +107,12 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
             agent = agent_reads.by_number(tx, decision.agent)
             leftovers.put_off(tx, agent)
             return [leftover_effect(agent, host, _LOOK_S)]
-        case d.TakeClaim():
-            agent = agent_reads.by_number(tx, decision.agent)
-            reason = f"{agent.actor} held the task longer than --abandon-after"
-            end = agents.End(outcome=Outcome.TIMED_OUT, reason=reason)
-            agents.record_end(tx, agent.number, end)
-            return []
+        case d.LookForLife():
+            folder = host.folder(decision.agent)
+            known = decision.known_bytes
+            return [
+                LookAtOutput(agent=decision.agent, folder=folder, known_bytes=known)
+            ]
         case d.JudgeGates():
             return [_gate_effect(tx, decision, host)]
         case d.LaunchAgent():
@@ -129,6 +140,12 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
                     counted=not fact.never_started,
                 ),
             )
+            if fact.output_bytes is not None:
+                agents.note_output(tx, fact.agent, fact.output_bytes)
+        case LifeSought():
+            # A file's time may lie ahead of a clock that was set back.
+            written = None if fact.written_at is None else min(fact.written_at, tx.now)
+            agents.note_look(tx, fact.agent, fact.output_bytes, written)
         case LeftoverFound():
             leftovers.note(tx, agent_reads.by_number(tx, fact.agent), fact.processes)
         case GatesJudged():
@@ -175,6 +192,9 @@ def launch(
             plan_line=line,
             token_sha256=sha256(token.encode()).digest(),
             sandbox=None if plan.sandbox.value == "none" else plan.sandbox.value,
+            stall_after=choose_stall_after(
+                host.grounds.layered, task, plan.executor.value
+            ),
         ),
     )
     after = task.spec.abandon_after_s
@@ -194,7 +214,8 @@ def launch(
     )
     files = {"prompt.md": prompt, "plan.json": shown}
     order = _order(number, plan, files, host)
-    return number, Spawn(order=order, line=line)
+    is_shell = plan.executor.value == SHELL
+    return number, Spawn(order=order, line=line, may_be_too_fast=not is_shell)
 
 
 def stop_effect(tx: Tx, number: int, host: Host) -> StopProcess:
@@ -214,6 +235,26 @@ def leftover_effect(agent: Agent, host: Host, limit_s: float) -> EndLeftover:
     """What has to be done about what an ended agent has left behind."""
     target = target_of(agent, host.folder(agent.number))
     return EndLeftover(target=target, limit_s=limit_s)
+
+
+def _write_down(
+    tx: Tx, decision: d.MakeDue | d.TakeClaim | d.SetBreaker | d.HoldTask
+) -> None:
+    match decision:
+        case d.MakeDue():
+            for task in decision.tasks:
+                writes.clear_due(tx, task)
+        case d.TakeClaim():
+            agent = agent_reads.by_number(tx, decision.agent)
+            reason = f"{agent.actor} held the task longer than --abandon-after"
+            end = agents.End(outcome=Outcome.TIMED_OUT, reason=reason)
+            agents.record_end(tx, agent.number, end)
+        case d.SetBreaker():
+            breakers.put(tx, decision.breaker)
+        case d.HoldTask():
+            writes.park(tx, reads.task(tx, decision.task), decision.parked, None)
+        case _:
+            assert_never(decision)
 
 
 def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
@@ -236,6 +277,10 @@ def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
             agent=agent,
             counted=decision.counted,
         )
+        if decision.move.parked is not None:
+            writes.park(tx, task, decision.move.parked, None)
+    if decision.quick is not None:
+        writes.set_quick(tx, task.id, decision.quick)
 
 
 def _refuse_beside_leftover(tx: Tx, task: Task, workspace: str) -> None:
@@ -276,7 +321,7 @@ def _launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
             code=error.code, message=error.message, remedy=error.hint, looks=looks
         )
         writes.park(tx, task, parked, tx.now + wait)
-        return []
+        return [AwaitHost(awaited=error.awaits)] if error.awaits else []
     return [spawn]
 
 
@@ -315,6 +360,7 @@ def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
         task=task.id,
         agent=decision.agent,
         gate=decision.gate,
+        handed_in=decision.handed_in,
         working_dir=folder,
         outputs=task.spec.outputs,
         commands=task.spec.verify,
@@ -327,7 +373,11 @@ def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
 def _judge_gates(tx: Tx, fact: GatesJudged, host: Host) -> None:
     """Moves a task on by what its gate said; a verdict on older work is dropped."""
     task = reads.task(tx, fact.task)
-    if task.status is not Status.PENDING_REVIEW or task.last_agent != fact.agent:
+    if (
+        task.status is not Status.PENDING_REVIEW
+        or task.gate != fact.gate
+        or views.handed_in(tx, task.id) != fact.handed_in
+    ):
         return
     agent = _attempt_of(tx, task)
     tx.emit(
