@@ -20,9 +20,9 @@ from workgraph.agents.executor import load_executors
 from workgraph.agents.plan import prepare_grounds
 from workgraph.commands.context import Caller
 from workgraph.daemon import freezing
-from workgraph.daemon.apply import Host
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine, Mode
+from workgraph.daemon.launching import Host
 from workgraph.daemon.recover import settle_agents
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change

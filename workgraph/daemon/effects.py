@@ -5,7 +5,7 @@ is a fact, too: nothing here raises into the engine.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar, TypeVarTuple, Unpack
 
 import anyio
@@ -19,12 +19,21 @@ from workgraph.agents.process import (
     Ended,
     Fate,
     Launcher,
-    LaunchOrder,
     SpawnError,
     Started,
     SweepTarget,
 )
 from workgraph.daemon.gates import Verdict, run_gate
+from workgraph.daemon.orders import (
+    AwaitHost,
+    Effect,
+    EndLeftover,
+    LookAtOutput,
+    RunGate,
+    Spawn,
+    StopProcess,
+    target_of,
+)
 from workgraph.graph.errors import may_pass
 from workgraph.graph.facts import (
     AgentEnded,
@@ -34,7 +43,7 @@ from workgraph.graph.facts import (
     LeftoverFound,
     LifeSought,
 )
-from workgraph.graph.model import Agent, Outcome, ProcessId, Record
+from workgraph.graph.model import Agent, Outcome, ProcessId
 from workgraph.logs import Logger
 
 #: The least time between two searches of `/proc` for what ended agents left behind.
@@ -47,65 +56,6 @@ _TOO_FAST_S: Final = 1.0
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
-
-
-class Spawn(Record, frozen=True, kw_only=True):
-    """A claimed task's agent is to be started."""
-
-    order: LaunchOrder
-    line: str
-    #: An end within a second and with nothing written tells something.
-    may_be_too_fast: bool = False
-
-
-class StopProcess(Record, frozen=True, kw_only=True):
-    """An agent is to be ended, with all that it has started."""
-
-    agent: int
-    folder: str
-    process: ProcessId | None
-    grace_s: float
-    force: bool
-
-
-class EndLeftover(Record, frozen=True, kw_only=True):
-    """What an ended agent has left behind is to be ended, or seen to be gone."""
-
-    target: SweepTarget
-    limit_s: float
-
-
-class LookAtOutput(Record, frozen=True, kw_only=True):
-    """An agent may have stalled: what it has written is to be looked at."""
-
-    agent: int
-    folder: str
-    known_bytes: int
-
-
-class AwaitHost(Record, frozen=True, kw_only=True):
-    """A task could be started if one of these were there."""
-
-    awaited: tuple[Awaited, ...]
-
-
-class RunGate(Record, frozen=True, kw_only=True):
-    """A gate of a task that was handed in is to be run."""
-
-    task: str
-    agent: str | None
-    gate: str
-    handed_in: int
-    working_dir: str
-    outputs: tuple[str, ...]
-    commands: tuple[str, ...]
-    #: What goes before the commands' argv.
-    sandbox: tuple[str, ...] = ()
-    env: Mapping[str, str]
-    timeout_s: float
-
-
-Effect = Spawn | StopProcess | EndLeftover | LookAtOutput | AwaitHost | RunGate
 
 
 class Effects:
@@ -402,17 +352,6 @@ class Effects:
                 never_started=never_started,
             )
         )
-
-
-def target_of(agent: Agent, folder: str) -> SweepTarget:
-    """An ended agent, for a search after what it has left behind."""
-    return SweepTarget(
-        agent=agent.number,
-        folder=folder,
-        inode=agent.folder_inode,
-        process=agent.process,
-        known=agent.leftover,
-    )
 
 
 def _fact_of(ended: Ended) -> AgentEnded:

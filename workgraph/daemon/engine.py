@@ -20,9 +20,12 @@ from workgraph.commands.context import Answer, Caller, Context
 from workgraph.commands.handlers import handle, is_read
 from workgraph.daemon import apply
 from workgraph.daemon.alarm import Clock
-from workgraph.daemon.effects import Effect, Effects, EndLeftover
+from workgraph.daemon.effects import Effects
+from workgraph.daemon.launching import Host
 from workgraph.daemon.life import note_life
-from workgraph.daemon.reactors import REACTORS, Outcomes, Surroundings, run_to_end
+from workgraph.daemon.orders import Effect, EndLeftover
+from workgraph.daemon.reactors import REACTORS, Surroundings
+from workgraph.daemon.tick import tick
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
 from workgraph.graph.errors import ConflictError, UserError, WorkgraphError
@@ -31,9 +34,8 @@ from workgraph.graph.model import Record
 from workgraph.graph.readiness import ServiceFacts
 from workgraph.graph.replies import ReactorData, Reply
 from workgraph.logs import Logger
-from workgraph.store import agent_reads, moments, service, views
+from workgraph.store import agent_reads, moments, service
 from workgraph.store.database import Store, Tx
-from workgraph.store.failures import is_of_the_machine
 
 T = TypeVar("T")
 
@@ -51,19 +53,6 @@ class Mode(Record, frozen=True, kw_only=True):
     is_daemon: bool = True
     #: Whether it may start processes.
     may_start: bool = True
-
-
-class TickResult(Record, frozen=True, kw_only=True):
-    """What a tick has done."""
-
-    effects: tuple[Effect, ...]
-    concluded: tuple[int, ...]
-    #: The next moment at which something is due.
-    wake_at: int | None
-    busy: bool
-    failed: dict[str, str]
-    #: Facts that could not be written down; they are tried again.
-    unwritten: tuple[Fact, ...] = ()
 
 
 class Engine:
@@ -84,7 +73,7 @@ class Engine:
         store: Store,
         clock: Clock,
         effects: Callable[[Callable[[Fact], None]], Effects],
-        host: Callable[[Effects], apply.Host],
+        host: Callable[[Effects], Host],
         mode: Mode,
         log: Logger,
     ) -> None:
@@ -155,7 +144,7 @@ class Engine:
         )
         try:
             result, changes = await self.store.transaction(
-                lambda tx: _tick(tx, facts, around), self.clock.now()
+                lambda tx: tick(tx, facts, around), self.clock.now()
             )
         except WorkgraphError as error:
             # The disk may be full: what was learnt is kept for the next try.
@@ -295,7 +284,7 @@ class Engine:
             raise UserError("the engine does not run", hint="wg service start")
         self.effects.perform(effects, self._group)
 
-    def configure(self, host: apply.Host) -> None:
+    def configure(self, host: Host) -> None:
         """Plans and limits come from other settings from now on."""
         self.host = host
         self.max_agents = host.grounds.layered.settings.dispatcher.max_agents
@@ -411,57 +400,3 @@ class Engine:
             self._retry_gap_us = min(self._retry_gap_us * 2, _RETRY_REACTOR_MAX_US)
         else:
             self._retry_at, self._retry_gap_us = None, _RETRY_REACTOR_US
-
-
-def _write_facts(
-    tx: Tx, facts: Sequence[Fact], host: apply.Host, failed: dict[str, str]
-) -> list[Fact]:
-    """Writes down what the world has answered; gives those that can't be written."""
-    try:
-        with tx.savepoint():
-            for fact in facts:
-                apply.apply_fact(tx, fact, host)
-    except Exception as error:
-        if is_of_the_machine(error) or not tx.is_open:
-            raise
-    else:
-        return []
-    unwritten: list[Fact] = []
-    # One by one, so that those that can be written are.
-    for fact in facts:
-        try:
-            with tx.savepoint():
-                apply.apply_fact(tx, fact, host)
-        except Exception as error:
-            if is_of_the_machine(error) or not tx.is_open:
-                raise
-            failed["facts"] = f"{type(fact).__name__}: {error!r}"
-            unwritten.append(fact)
-    return unwritten
-
-
-def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
-    """The transaction of a tick. A reactor that raises contributes nothing to it.
-
-    A database that can't be written fails all of it: no part may stand alone.
-    """
-    failed: dict[str, str] = {}
-    if around.anchor is not None:
-        moments.follow_clock(tx, around.anchor)
-    unwritten = _write_facts(tx, facts, around.host, failed)
-    outcomes: list[Outcomes] = []
-    for reactor in REACTORS:
-        try:
-            outcomes.append(run_to_end(reactor.react(tx, tx.now, around)))
-        except Exception as error:
-            if is_of_the_machine(error) or not tx.is_open:
-                raise
-            failed[reactor.name] = repr(error)
-    return TickResult(
-        effects=tuple(effect for outcome in outcomes for effect in outcome.effects),
-        concluded=tuple(n for outcome in outcomes for n in outcome.concluded),
-        wake_at=views.next_moment(tx),
-        busy=any(outcome.busy for outcome in outcomes),
-        failed=failed,
-        unwritten=tuple(unwritten),
-    )

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 from workgraph.agents.choices import Grounds, executor_of
 from workgraph.commands.context import retry_policy
 from workgraph.daemon import apply
-from workgraph.daemon.apply import Host
-from workgraph.daemon.effects import Effect, Spawn
+from workgraph.daemon.launching import Host
+from workgraph.daemon.orders import Effect, Spawn
 from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent
 from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.model import SHELL_BREAKER, Record, Task, breaker_key

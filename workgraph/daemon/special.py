@@ -15,14 +15,14 @@ from workgraph.agents.plan import Flags, plan_spawn, visible
 from workgraph.commands import operate, queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
-from workgraph.daemon import apply, backup, freezing
+from workgraph.daemon import backup, freezing, launching
 from workgraph.daemon.artifacts import hash_file
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
-from workgraph.daemon.effects import Spawn
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
+from workgraph.daemon.orders import Spawn
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
@@ -251,7 +251,7 @@ class Special:
             freezing.check_not_frozen(tx, f"{task.id} can't be started")
             _check_startable(context, task)
             actor = _actor_for(context, task, request.actor)
-            return apply.launch(tx, task, actor, _flags(request), host)
+            return launching.launch(tx, task, actor, _flags(request), host)
 
         number, spawn = await self._engine.ask(start, caller)
         self._engine.perform([spawn])
