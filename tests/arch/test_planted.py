@@ -93,7 +93,7 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
     "a second start of processes": (
         tree.starts_of_processes,
         at_the_end(
-            "workgraph/daemon/effects.py",
+            "workgraph/daemon/recover.py",
             """
             import asyncio
 
@@ -165,7 +165,7 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
                 "            result, changes = await self.store.transaction(\n",
                 """\
             early = await self.store.read(
-                lambda tx: tick(tx, facts, around), self.clock.now()
+                lambda tx: _tick(tx, facts, around), self.clock.now()
             )
             if early.effects and self._group is not None:
                 self.effects.perform(early.effects, self._group)
@@ -224,6 +224,74 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
                 "    _pass_on(tx, task, new)\n"
                 "    if verb in (Verb.RELEASE, Verb.REQUEUE):\n"
                 "        return new\n",
+            ),
+        ),
+    ),
+    "a breaker that never opens": (
+        "after three failures",
+        (
+            Plant(
+                "workgraph/reactors/breakers.py",
+                "(*(t for t in breaker.failed if t != agent.task), agent.task)",
+                "(agent.task,)",
+            ),
+        ),
+    ),
+    "a breaker that lets through while it is open": (
+        "after three failures",
+        (
+            Plant(
+                "workgraph/reactors/breakers.py",
+                "return int((breaker.until or 0) <= now)",
+                "return 1",
+            ),
+        ),
+    ),
+    "a backoff that each start begins anew": (
+        ": a gap of ",
+        (
+            Plant(
+                "workgraph/reactors/patrol.py",
+                "doublings = min(max(times - 1, 0), _MAX_DOUBLINGS)",
+                "doublings = 0",
+            ),
+        ),
+    ),
+    "a limit that is reached while agents are frozen": (
+        "is late while frozen",
+        (
+            Plant(
+                "workgraph/store/views.py",
+                "if (overdue or expired or silent) and service.frozen_since(tx)",
+                "if () and service.frozen_since(tx)",
+            ),
+        ),
+    ),
+    "frozen time that counts": (
+        "is late after",
+        (
+            Plant(
+                "workgraph/store/moments.py",
+                "    _shift_limits(tx, max(tx.now - since, 0), 0)\n",
+                "",
+            ),
+        ),
+    ),
+    "a sleep that counts": (
+        "is late after",
+        (
+            Plant(
+                "workgraph/store/moments.py",
+                "_shift_limits(tx, by, 0 if frozen is not None else tx.now + GRACE)",
+                "pass",
+            ),
+        ),
+    ),
+    "a restart that lets frozen agents stand as they are": (
+        "AssertionError: frozen",
+        (
+            Plant(
+                "workgraph/daemon/recover.py", "    if frozen:\n", "    if not live:\n"
             ),
         ),
     ),

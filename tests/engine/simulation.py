@@ -23,12 +23,12 @@ from tests.fake_clock import FakeClock
 from tests.fakes import FakeLauncher
 from tests.faulty import FAULTS, FaultyTx
 from tests.invariants import Rows, check_invariants, dump
-from workgraph.agents.process import Ended, Fate, LaunchOrder, Started
+from workgraph.agents.process import Ended, Fate, LaunchOrder, Output, Started
 from workgraph.commands.context import Caller, task_facts
 from workgraph.daemon.engine import Mode
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
-from workgraph.graph.changes import Change
+from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.errors import (
     ConflictError,
     ForbiddenError,
@@ -37,6 +37,7 @@ from workgraph.graph.errors import (
 )
 from workgraph.graph.model import Agent, AgentStatus, Outcome, Task
 from workgraph.graph.status import Status, Verb
+from workgraph.graph.times import SECOND
 from workgraph.store import agent_reads, history, reads, service
 from workgraph.store.database import Store, Tx
 
@@ -44,10 +45,15 @@ T = TypeVar("T")
 Step = tuple[str, int, int]
 
 MAX_AGENTS = 3
+#: An executor that is no shell.
+BOT = "bot"
+SETTINGS = (f"dispatcher.max_agents={MAX_AGENTS}", f'executors.{BOT}.argv=["{BOT}"]')
 ME = Caller(name="me")
 #: One request without a daemon.
 OFFLINE = Mode(is_daemon=False, may_start=False)
-_NOT_OFFLINE = {"crash", "forget", "disk-full", "bad-disk"}
+#: The least limit that a task of a story has.
+LIMIT_S = 60
+_NOT_OFFLINE = {"crash", "forget", "disk-full", "jump", "fail-bots", "bad-disk"}
 _LOTS = 1 << 30
 
 
@@ -55,7 +61,7 @@ class WatchedStore(Store):
     """A store that knows which claims have been committed."""
 
     claimed: set[int]
-    tokens_used: int
+    world: "World"
     #: What goes wrong with writes, after how many, and whether SQLite ends it all.
     fault: tuple[tuple[str, int, str], int, bool] | None = None
 
@@ -70,8 +76,14 @@ class WatchedStore(Store):
                 tx = FaultyTx(tx, fault, after, ends=ends)
             result = job(tx)
             for change in tx.changes:
-                if change.verb == Verb.CLAIM and change.by == "workgraph":
+                if change.by != "workgraph":
+                    continue
+                if change.verb == Verb.CLAIM:
                     _check_start(tx, reads.task(tx, change.task or ""))
+                if change.verb == Verb.REQUEUE:
+                    _check_gap(tx, reads.task(tx, change.task or ""))
+                if change.kind == ChangeKind.AGENT_STOPPING:
+                    self.world.check_late(tx, change)
             return result
 
         result, changes = await super().transaction(watched, now)
@@ -88,6 +100,65 @@ def _check_start(tx: Tx, task: Task) -> None:
     assert not task.paused, f"{task.id} is started and paused"
     assert (task.not_before or 0) <= tx.now, f"{task.id} is started too early"
     assert not service.is_service_paused(tx), f"{task.id} is started in a pause"
+    agent = agent_reads.by_id(tx, task.claimed_by or "")
+    if agent.executor == BOT:
+        since = broken_since(tx)
+        assert since is None or tx.now - since >= 60 * SECOND, (
+            f"{agent.id} is started {(tx.now - since) / SECOND} s after three failures"
+        )
+
+
+def _check_gap(tx: Tx, task: Task) -> None:
+    """What is tried again waits, twice as long each time."""
+    failed_gate = task.failure is not None and task.failure.class_ == Outcome.GATE
+    if failed_gate or task.parked is not None or task.status is not Status.OPEN:
+        return
+    least = 0.8 * min(10 * 2 ** (task.attempts - 1), 300) * SECOND
+    gap = (task.retry_at or 0) - tx.now
+    assert gap >= least - 1000, f"{task.id}: a gap of {gap / SECOND} s"
+
+
+def broken_since(tx: Tx) -> int | None:
+    """When the last of three failures of the bot came, that nothing has made good.
+
+    Told from the change log and the rows of the agents alone. What an operator says,
+    and a clock that jumps, begins anew.
+    """
+    failed: list[str] = []
+    since: int | None = None
+    newest = 0
+    for change in history.changes_since(tx, 0, None, 1_000_000):
+        if change.kind == ChangeKind.AGENT_STARTED:
+            newest = max(newest, int((change.agent or "").removeprefix("agent-")))
+        is_retry = change.verb == Verb.RETRY or change.kind == ChangeKind.TASK_UNPARKED
+        if is_retry or change.kind == ChangeKind.CLOCK_JUMPED:
+            failed, since = [], None
+        if change.kind != ChangeKind.AGENT_ENDED:
+            continue
+        agent = agent_reads.by_id(tx, change.agent or "")
+        if agent.executor != BOT or agent.stop is not None:
+            continue
+        if _is_broken(agent):
+            failed = [task for task in failed if task != agent.task] + [agent.task]
+            since = change.at if len(failed) >= 3 else since
+        elif agent.outcome in _WORKED:
+            failed, since = [], None
+    return since
+
+
+_WORKED = {Outcome.DONE, Outcome.SUBMITTED, Outcome.FAILED, Outcome.GATE}
+
+
+def _is_broken(agent: Agent) -> bool:
+    if agent.outcome is Outcome.SPAWN_FAILED:
+        return agent.counted
+    return (
+        agent.output_bytes == 0
+        and not agent.heard
+        and agent.verdict is None
+        and agent.exit_code != 0
+        and (agent.ended_at or 0) - agent.started_at < SECOND
+    )
 
 
 class World(FakeLauncher):
@@ -97,6 +168,8 @@ class World(FakeLauncher):
         super().__init__()
         self.store = store
         self.ends: dict[int, Ended] = {}
+        #: For how long each has really run, in seconds.
+        self.lived: dict[int, float] = {}
         self.tasks: dict[int, str] = {}
         self.gone: set[int] = set()
 
@@ -116,7 +189,21 @@ class World(FakeLauncher):
         assert order.agent not in self.tasks, f"agent-{order.agent} is started twice"
         started = await super().launch(order)
         self.tasks[order.agent] = task
+        self.lived[order.agent] = 0
         return started
+
+    def pass_time(self, seconds: float) -> None:
+        """Those that are not frozen get older."""
+        for agent in set(self.running()) - self.frozen:
+            self.lived[agent] += seconds
+
+    def check_late(self, tx: Tx, change: Change) -> None:
+        """Nobody is ended by a limit whose time it has not lived."""
+        assert service.frozen_since(tx) is None, f"{change.agent} is late while frozen"
+        agent = agent_reads.by_id(tx, change.agent or "")
+        lived = self.lived.get(agent.number, _LOTS)
+        if agent.verdict in {Outcome.TIMED_OUT, Outcome.STALLED}:
+            assert lived >= LIMIT_S, f"{agent.id} is late after {lived} s"
 
     def end(self, ended: Ended) -> None:
         """Keeps the end as it was."""
@@ -133,11 +220,11 @@ async def play(steps: Sequence[Step]) -> None:
     """Plays a story; the assertion of the first thing that is wrong comes through."""
     async with _a_store() as store:
         world, clock = World(store), FakeClock()
+        store.world = world
         rest = list(steps)
-        setting = f"dispatcher.max_agents={MAX_AGENTS}"
         while True:
             async with running_core(
-                setting, store=store, clock=clock, launcher=world
+                *SETTINGS, store=store, clock=clock, launcher=world
             ) as core:
                 story = Story(core, world)
                 await story.check()
@@ -150,6 +237,8 @@ async def play(steps: Sequence[Step]) -> None:
                 else:
                     return
             world.crash()
+            if x % 3 == 0:
+                world.frozen.clear()  # it has died before it could say so to all
             if rest and rest[0][0] == "forget":
                 _, which, _ = rest.pop(0)
                 running = world.running()
@@ -159,7 +248,7 @@ async def play(steps: Sequence[Step]) -> None:
             if x % 2 and rest and rest[0][0] not in _NOT_OFFLINE:
                 name, x, y = rest.pop(0)
                 async with running_core(
-                    setting, store=store, clock=clock, launcher=world, mode=OFFLINE
+                    *SETTINGS, store=store, clock=clock, launcher=world, mode=OFFLINE
                 ) as core:
                     await STEPS[name](Story(core, world), x, y)
                 world.crash()
@@ -219,6 +308,9 @@ class Story:
             if not agent.human:
                 self._check_agent(agent, running)
         live = [a for a in agents if a.status is not AgentStatus.ENDED and not a.human]
+        going = {a.number for a in live if a.status is not AgentStatus.STOPPING}
+        frozen = service.frozen_since(tx) is not None
+        assert self.world.frozen & going == (going if frozen else set()), "frozen"
         assert running <= {agent.number for agent in live}, "a process nobody knows"
         assert len(live) <= MAX_AGENTS
         lingering = {agent.task for agent in live}
@@ -324,6 +416,9 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"priority": 0},
     {"not_before": "1m"},
     {"timeout": "1m"},
+    {"executor": BOT, "exec": ""},
+    {"executor": BOT, "exec": "", "stall_timeout": "1m"},
+    {"executor": BOT, "exec": "", "retry_on": "failure"},
     {"abandon_after": "1m"},
     {"actor": "alice"},
     {"executor": "nobody", "exec": ""},
@@ -335,6 +430,22 @@ async def _add(story: Story, x: int, y: int) -> None:
     after = {await story.pick(n) for n in range(x % 4, x % 4 + y % 3)} - {"nobody"}
     options = {"exec": "true"} | OPTIONS[x % len(OPTIONS)]
     await story.ask(r.AddTask(title=f"t{x % 8}", after=tuple(sorted(after)), **options))
+
+
+async def _add_bots(story: Story, x: int, y: int) -> None:
+    for n in range(2 + y % 3):
+        await story.ask(r.AddTask(title=f"b{x % 8}-{n}", executor=BOT))
+
+
+async def _fail_bots(story: Story, x: int, y: int) -> None:
+    """The bot is broken for a while: it ends at once and says nothing."""
+    for _ in range(1 + x % 4):
+        for agent in await story.agents(alive=True):
+            if agent.executor == BOT and agent.number in story.world.running():
+                story.world.outputs[agent.number] = Output(size=0, written_at=0)
+                end = Ended(agent=agent.number, fate=Fate.EXITED, exit_code=y % 3 or 1)
+                story.world.end(end)
+        await story.core.settle()
 
 
 async def _edit(story: Story, x: int, y: int) -> None:
@@ -435,7 +546,45 @@ def _exit(**how: Any) -> Any:
 
 
 async def _advance(story: Story, x: int, y: int) -> None:
-    story.core.clock.advance((0.001, 1, 10, 60, 600, 86400)[x % 6] + y / 1000)
+    _pass_time(story, (0.001, 1, 10, 60, 600, 86400)[x % 6] + y / 1000)
+
+
+def _pass_time(story: Story, seconds: float) -> None:
+    story.world.pass_time(seconds)
+    story.core.clock.advance(seconds)
+
+
+async def _jump(story: Story, x: int, y: int) -> None:
+    """The machine has slept, or its clock was set, either way."""
+    seconds = (0.5, 30, 3600, 86400, -0.5, -30, -3600, -86400)[x % 8] + y / 1000
+    await story.core.jump(seconds)
+
+
+async def _freeze(story: Story, x: int, y: int) -> None:
+    del x, y
+    await story.core.freeze()
+
+
+async def _thaw(story: Story, x: int, y: int) -> None:
+    del x, y
+    await story.core.thaw()
+
+
+async def _freeze_for(story: Story, x: int, y: int) -> None:
+    """Agents stand still for longer than any of them may run."""
+    await story.core.freeze()
+    _pass_time(story, 600 * x + y)
+    await story.core.settle()
+    await story.core.thaw()
+
+
+async def _write(story: Story, x: int, y: int) -> None:
+    """An agent says something, or is found to have said nothing yet."""
+    running = story.world.running()
+    if running:
+        agent = running[x % len(running)]
+        written = Output(size=y, written_at=story.core.clock.now())
+        story.world.outputs[agent] = written
 
 
 async def _fail_start(story: Story, x: int, y: int) -> None:
@@ -464,7 +613,7 @@ async def _fill_disk(story: Story, x: int, y: int) -> None:
     await ticked.wait()
     await core.store.read(lambda tx: tx.value(f"pragma max_page_count = {_LOTS}"), 0)
     for _ in range(2):
-        core.clock.advance(61)
+        _pass_time(story, 61)
         await core.settle()
 
 
@@ -487,7 +636,7 @@ async def _bad_disk(story: Story, x: int, y: int) -> None:
     await ticked.wait()
     story.world.store.fault = None
     for _ in range(2):
-        core.clock.advance(61)
+        _pass_time(story, 61)
         await core.settle()
 
 
@@ -528,6 +677,13 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "lost": _exit(fate=Fate.LOST),
     "advance": _advance,
     "advance-more": _advance,
+    "add-bots": _add_bots,
+    "fail-bots": _fail_bots,
+    "write": _write,
+    "jump": _jump,
+    "freeze": _freeze,
+    "thaw": _thaw,
+    "freeze-for": _freeze_for,
     "fail-start": _fail_start,
     "resist": _resist,
     "disk-full": _fill_disk,
