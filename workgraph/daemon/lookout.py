@@ -23,6 +23,8 @@ from workgraph.logs import Logger
 from workgraph.store import views
 
 _LOOK_S: Final = 1.0
+#: What SQLite keeps beside a database that is open.
+_LOGS: Final = ("-wal", "-shm")
 
 
 class Lookout:
@@ -49,6 +51,7 @@ class Lookout:
         """Looks until it is stopped, or the database has vanished."""
         database = self._wg_dir / DATABASE
         inode = _inode(database)
+        logs = {path: _inode(path) for path in _logs_of(database)}
         with self._scope:
             while True:
                 await anyio.sleep(_LOOK_S)
@@ -57,6 +60,10 @@ class Lookout:
                 await self.look()
             self._engine.draining = True
             self._lost = await self._rescue(database)
+            for path, known in logs.items():
+                # SQLite would carry it out on whatever file lies there by then.
+                if known is not None and _inode(path) == known:
+                    os.unlink(path)
             self._stopping.set()
 
     async def look(self) -> None:
@@ -103,6 +110,10 @@ class Lookout:
             f"{message}; what it held is in {copy}; agents go on",
             hint=f"to go on from there: mv {copy} {database} && wg service start",
         )
+
+
+def _logs_of(database: Path) -> tuple[Path, ...]:
+    return tuple(database.with_name(f"{database.name}{end}") for end in _LOGS)
 
 
 def _inode(path: Path) -> int | None:
