@@ -32,6 +32,7 @@ class Chaos:
             (20, self._kill_agent_process),
             (15, self._kill_agent),
             (6, self._pause_a_while),
+            (5, self._freeze_a_while),
             (4, self._reload),
             (6, self._back_up),
         )
@@ -120,6 +121,16 @@ class Chaos:
         if not self._lives.read("status")["paused"]:
             self._tally.note_miss("forgotten", "the service was paused and is not")
         self._lives.project.run("service", "resume")
+
+    def _freeze_a_while(self) -> None:
+        """Every other time through the death of the daemon."""
+        self._lives.project.wg("service", "freeze")
+        if self._random.random() < 0.5:
+            self._kill_daemon()
+        time.sleep(0.2)
+        if not self._lives.read("status")["frozen"]:
+            self._tally.note_miss("forgotten", "the service was frozen and is not")
+        self._lives.project.wg("service", "thaw")
 
     def _reload(self) -> None:
         self._lives.project.wg("service", "reload")

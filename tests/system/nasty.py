@@ -103,7 +103,8 @@ NASTY: Final = {
         "head -c 300000 /dev/urandom; leave 0"
     ),
     "says it is done and hangs": Nasty(
-        "wg done; trap '' TERM; say ended signal 9; while :; do sleep 600; done",
+        "wg done || leave 9; trap '' TERM; say ended signal 9;"
+        " while :; do sleep 600; done",
         *("done", "done"),
         signal=9,
     ),

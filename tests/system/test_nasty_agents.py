@@ -131,19 +131,24 @@ def test_an_agent_that_kills_all_it_can(victims: Lives) -> None:
 
 
 def test_a_deleted_database_is_noticed(victims: Lives) -> None:
-    """Within two seconds, and it is said; what runs is let alone."""
-    victims.project.wg("add", "bad", "--exec", 'rm "$WG_DIR"/graph.db*; sleep 600')
+    """Within two seconds, and it is said; what it held is saved, and agents go on."""
+    wg_dir = victims.project.folder / ".wg"
+    command = 'rm "$WG_DIR"/graph.db*; sleep 600'
+    victims.project.wg("add", "bad", "--id", "bad", "--exec", command)
+    wait_for(lambda: not (wg_dir / "graph.db").exists(), "the deed")
     began = time.monotonic()
 
-    assert victims.wait_end() == 0
+    assert victims.wait_end() == 1
 
     assert time.monotonic() - began < 3
-    log = (victims.project.folder / ".wg/log/wgd.jsonl").read_text()
-    assert "database_vanished" in log
+    assert "database_vanished" in (wg_dir / "log/wgd.jsonl").read_text()
     refused = victims.project.run("list")
     assert refused.returncode == 1
     assert "graph.db" in refused.stderr
-    assert any("sleep 600" in one.command for one in victims.den.inmates())
+    (saved,) = wg_dir.glob("graph.db.rescued-*")
+    saved.rename(wg_dir / "graph.db")
+    victims.start()
+    assert [(x["task"], x["status"]) for x in victims.agents()] == [("bad", "working")]
 
 
 def test_an_agent_without_its_token_is_no_operator(lives: Lives) -> None:
