@@ -19,9 +19,10 @@ from workgraph.agents.choices import Host as PlanHost
 from workgraph.agents.executor import load_executors
 from workgraph.agents.plan import prepare_grounds
 from workgraph.commands.context import Caller
-from workgraph.daemon.apply import Host
+from workgraph.daemon import freezing
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine, Mode
+from workgraph.daemon.launching import Host
 from workgraph.daemon.recover import settle_agents
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
@@ -73,16 +74,40 @@ class Core:
         task_id: str = reply.data.id
         return task_id
 
+    async def freeze(self) -> None:
+        """Freezes the service."""
+        await freezing.freeze(self.engine, OPERATOR)
+        await self.settle()
+
+    async def thaw(self) -> None:
+        """Thaws it."""
+        await freezing.thaw(self.engine, OPERATOR)
+        await self.settle()
+
+    async def advance(self, seconds: float) -> None:
+        """Lets time pass, and what follows from that happen."""
+        self.clock.advance(seconds)
+        await self.settle()
+
+    async def jump(self, seconds: float) -> None:
+        """Lets the machine sleep, or its clock be set, until the daemon has seen it."""
+        self.clock.jump(seconds)
+        self.engine.wake()
+        await self.settle()
+
     async def settle(self) -> None:
         """Returns when no fact, change or effect is on its way."""
-        for _ in range(2):
-            await anyio.wait_all_tasks_blocked()
-            await self.engine.settle()
-            while self.engine.effects.judging:
-                ticked = self.engine.ticked
-                await ticked.wait()
-                await self.engine.settle()
+        engine, effects, quiet = self.engine, self.engine.effects, False
         await anyio.wait_all_tasks_blocked()
+        while not quiet:
+            await engine.settle()
+            while effects.judging or effects.looking:
+                ticked = engine.ticked
+                await ticked.wait()
+                await engine.settle()
+            await anyio.wait_all_tasks_blocked()
+            failing = any(not reactor.ok for reactor in engine.reactors)
+            quiet = engine.is_quiet or failing
 
     async def exit(self, task: str, code: int = 0) -> None:
         """Ends the agent that holds a task."""

@@ -3,6 +3,7 @@
 import anyio
 
 from workgraph.graph.times import SECOND
+from workgraph.store.moments import Anchor
 
 #: 2026-01-01T00:00:00Z
 START = 1_767_225_600 * SECOND
@@ -13,11 +14,32 @@ class FakeClock:
 
     def __init__(self, now: int = START) -> None:
         self._now = now
+        self._offset = 0
+        #: How far wall time has jumped since it was last caught up with.
+        self._ahead = 0
         self._waiting: list[tuple[int, anyio.Event]] = []
 
     def now(self) -> int:
         """The moment that tests have set."""
         return self._now
+
+    def has_jumped(self) -> bool:
+        """Whether a test has made wall time jump since."""
+        return self._ahead != 0
+
+    def catch_up(self) -> None:
+        """Goes on from wall time."""
+        ahead, self._ahead = self._ahead, 0
+        self._offset += ahead
+        self.advance(ahead / SECOND)
+
+    def anchor(self) -> Anchor:
+        """How far wall time has jumped in all."""
+        return Anchor(boot_id="fake", offset=self._offset)
+
+    def jump(self, seconds: float) -> None:
+        """The machine sleeps for so long, or its clock is set; nobody is told."""
+        self._ahead += round(seconds * SECOND)
 
     async def wait(self, event: anyio.Event, until: int | None) -> None:
         """Returns when the event is set, or when time was moved to that moment."""

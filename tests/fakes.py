@@ -10,6 +10,7 @@ from workgraph.agents.process import (
     Ended,
     Fate,
     LaunchOrder,
+    Output,
     SpawnError,
     Started,
     SweepTarget,
@@ -45,6 +46,10 @@ class FakeLauncher:
         self.stops: list[tuple[int, bool]] = []
         self.swept: list[int] = []
         self.frozen: set[int] = set()
+        #: What agents have written, and when; a byte and never unless tests say so.
+        self.outputs: dict[int, Output] = {}
+        #: Whether agents write nothing unless tests say so.
+        self.silent = False
         #: Agents that ignore TERM.
         self.stubborn: set[int] = set()
         #: Agents that go on after any signal: tests end them with `exit`.
@@ -175,6 +180,7 @@ class FakeLauncher:
         """Ends it by TERM, or by KILL if it is stubborn or that is asked."""
         del folder, process, grace_s
         self.stops.append((agent, force))
+        self.frozen.discard(agent)  # CONT goes with TERM
         if self._runs(agent) and agent not in self.unmoved:
             self.exit(agent, signal=9 if force or agent in self.stubborn else 15)
         return self.leftovers.get(agent, ())
@@ -193,16 +199,22 @@ class FakeLauncher:
         del agents_dir
         return frozenset(self.strays) | {n for n in self._agents if self._runs(n)}
 
-    def freeze(self, agent: int) -> bool:
-        """Notes it in `frozen`."""
-        if self._runs(agent):
-            self.frozen.add(agent)
-        return self._runs(agent)
+    async def freeze(self, agents: Sequence[int]) -> tuple[int, ...]:
+        """Notes them in `frozen`."""
+        running = tuple(agent for agent in agents if self._runs(agent))
+        self.frozen.update(running)
+        return running
 
-    def thaw(self, agent: int) -> bool:
-        """Takes it out of `frozen`."""
-        self.frozen.discard(agent)
-        return self._runs(agent)
+    async def thaw(self, agents: Sequence[int]) -> tuple[int, ...]:
+        """Takes them out of `frozen`."""
+        self.frozen.difference_update(agents)
+        return tuple(agent for agent in agents if self._runs(agent))
+
+    async def read_output(self, agent: int, folder: str) -> Output:
+        """What a test has said."""
+        del folder
+        default = Output(size=0 if self.silent else 1, written_at=0)
+        return self.outputs.get(agent, default)
 
     async def close(self) -> None:
         """Refuses further starts."""

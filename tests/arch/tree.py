@@ -97,7 +97,7 @@ def makers_of_orders(root: Path) -> list[str]:
     return _unexpected(
         root,
         {"LaunchOrder"},
-        {"workgraph/agents/process.py": 1, "workgraph/daemon/apply.py": 1},
+        {"workgraph/agents/process.py": 1, "workgraph/daemon/launching.py": 1},
     )
 
 

@@ -151,6 +151,8 @@ COMMANDS: list[tuple[str, object]] = [
     ("service pause", r.Pause()),
     ("service resume", r.Resume()),
     ("service reload", r.Reconfigure()),
+    ("service freeze", r.Freeze()),
+    ("service thaw", r.Thaw()),
     ("service tick", r.Tick()),
     ("agents", r.ListAgents()),
     ("agents --alive", r.ListAgents(alive=True)),

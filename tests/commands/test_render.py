@@ -27,6 +27,7 @@ from workgraph.graph.replies import (
     LogData,
     OutputData,
     ProgressData,
+    ProviderData,
     ReactorData,
     ReasonData,
     Reply,
@@ -441,7 +442,9 @@ def test_service_pages() -> None:
             ReactorData(name="patrol", ok=True, error=None),
             ReactorData(name="gates", ok=False, error="boom\n"),
         ),
-        providers=({"account": "x", "state": "limited", "until": EPOCH, "reason": ""},),
+        providers=(
+            ProviderData(account="x", state="limited", until=EPOCH, reason="429"),
+        ),
     )
 
     assert shown(ServiceStatusQuery(), ServiceData(running=False)) == "Running: no\n"
@@ -456,7 +459,7 @@ def test_service_pages() -> None:
         "Ready: 2\n"
         "Tasks: 3 open, 1 done\n"
         "Reactor gates: boom\\n\n"
-        f"Provider x: limited until {EPOCH}\n"
+        f"Provider x: limited until {EPOCH}: 429\n"
     )
     assert shown(r.Pause(), service) == "service: paused\n"
 

@@ -271,13 +271,13 @@ async def test_frozen_and_thawed_while_it_runs(kind: str, tmp_path: Path) -> Non
     world = _make_world(kind, tmp_path)
     await _started(world)
 
-    assert world.launcher.freeze(1)
-    assert world.launcher.thaw(1)
+    assert await world.launcher.freeze([1, 2]) == (1,)
+    assert await world.launcher.thaw([1, 2]) == (1,)
     await world.end(1, 0)
     await world.launcher.wait_ended(1)
 
-    assert not world.launcher.freeze(1)
-    assert not world.launcher.thaw(1)
+    assert await world.launcher.freeze([1]) == ()
+    assert await world.launcher.thaw([1]) == ()
 
 
 async def test_nothing_is_left_of_a_clean_end(kind: str, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from workgraph.agents import cgroups, kill, signs
 from workgraph.agents.signs import LockedFolder, Named, Trail
 from workgraph.commands.access import Origin
-from workgraph.daemon.callers import Read, Wrappers, find_origin
+from workgraph.daemon.callers import Read, Wrappers, find_origin, refuse_agent
 from workgraph.daemon.peer import Look
+from workgraph.graph.errors import ForbiddenError
 from workgraph.graph.model import ProcessId
 
 BOOT = kill.read_boot_id()
@@ -139,6 +140,23 @@ async def test_what_the_daemon_runs_is_the_machinery(
     found = await find_origin(Look(trail=trail), "/p/.wg", 77, wrappers())
 
     assert found == Origin(is_machinery=is_machinery)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database, but long enough" * 99])
+async def test_what_can_not_be_read_names_nobody(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    """A crash may have come before the first table: whoever starts then makes it."""
+    if content is not None:
+        (tmp_path / "graph.db").write_bytes(content)
+
+    await refuse_agent(tmp_path, {}, "to start the daemon")
+
+
+async def test_a_token_is_refused_whatever_can_be_read(tmp_path: Path) -> None:
+    """Nothing else has to be looked at."""
+    with pytest.raises(ForbiddenError, match="to start the daemon"):
+        await refuse_agent(tmp_path, {"WG_TOKEN": "x"}, "to start the daemon")
 
 
 async def test_of_who_is_gone_nothing_is_known() -> None:

@@ -223,3 +223,26 @@ async def _wait_judging(core: Core) -> None:
         ticked = core.engine.ticked
         core.engine.wake()
         await ticked.wait()
+
+
+async def test_a_verdict_on_what_was_sent_back_is_dropped(tmp_path: Path) -> None:
+    """Rejected and done again while the gate was run: that is another hand-in."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    verify = f"test -e {second} || {{ while ! test -e {first}; do :; done; false; }}"
+    async with core_in(tmp_path) as core:
+        task = await core.add("t", verify=(verify,), max_attempts=9)
+        await core.engine.answer(r.FinishTask(task=task), await core.agent_caller(task))
+        while task not in core.engine.effects.judging:
+            ticked = core.engine.ticked
+            await ticked.wait()
+        await core.engine.answer(r.Pause(), ME)
+        await core.engine.answer(r.RejectTask(task=task, reason="too early"), ME)
+        await core.engine.answer(r.FinishTask(task=task), ME)
+
+        second.touch()
+        first.touch()
+        await core.settle()
+
+        assert await core.status(task) == "done"
+        kinds = [change.kind for change in await core.changes()]
+        assert kinds.count("gate_judged") == 1

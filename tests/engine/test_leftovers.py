@@ -11,7 +11,7 @@ from tests.fakes import FakeLauncher
 from workgraph.agents.kill import LIMIT_S
 from workgraph.agents.plan import Flags, PlanError
 from workgraph.agents.process import SweepTarget
-from workgraph.daemon import apply
+from workgraph.daemon import launching
 from workgraph.graph import requests as r
 from workgraph.graph.model import ProcessId
 from workgraph.store import reads
@@ -56,7 +56,7 @@ async def test_the_next_attempt_waits_for_what_shares_its_workspace() -> None:
         task = await a_leftover(core, requeue=True)
 
         def start(tx: Tx) -> None:
-            apply.launch(tx, reads.task(tx, task), None, Flags(), core.engine.host)
+            launching.launch(tx, reads.task(tx, task), None, Flags(), core.engine.host)
 
         assert await core.status(task) == "open"
         assert await core.why(task) == ["leftover"]

@@ -45,7 +45,12 @@ def test_the_daemons_gates_are_run_once_at_a_time() -> None:
     )
 
     decisions = gates.decide(
-        GateView(waiting=waiting, running=frozenset({"outputs"})), START
+        GateView(
+            waiting=waiting, handed_in={"verify": 7}, running=frozenset({"outputs"})
+        ),
+        START,
     )
 
-    assert decisions == (JudgeGates(task="verify", agent="agent-1", gate="verify"),)
+    assert decisions == (
+        JudgeGates(task="verify", agent="agent-1", gate="verify", handed_in=7),
+    )

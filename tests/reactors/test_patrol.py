@@ -76,7 +76,10 @@ def test_a_crash_with_an_attempt_left_is_tried_again() -> None:
 def test_a_start_of_which_nothing_came_is_given_back() -> None:
     """The claim is released, whatever the number of attempts."""
     agent = an_ended_agent(
-        outcome=Outcome.SPAWN_FAILED, counted=False, reason="nothing was started"
+        outcome=Outcome.SPAWN_FAILED,
+        counted=False,
+        reason="nothing was started",
+        process=None,
     )
 
     assert conclude(agent, a_claimed_task(attempts=99)).move == MoveTask(

@@ -23,6 +23,8 @@ _COMMIT: Final = "workgraph.store.database:_JobConnection.execute"
 _SCRIPT: Final = "workgraph.store.database:_JobConnection.executescript"
 _FORK: Final = "asyncio:create_subprocess_exec"
 _SIGNAL_GROUP: Final = "workgraph.agents.kill:signal_group"
+#: By the cgroup, where there is one, else one by one.
+_ENDS_REST: Final = "workgraph.agents.cgroups:kill workgraph.agents.kill:_kill"
 
 
 class Seen(NamedTuple):
@@ -53,7 +55,8 @@ class Point(NamedTuple):
 
     Args:
         stage: The work that leads there (`crash_stages`).
-        target: The function, as `module:name`, where its callers look it up.
+        target: The function, as `module:name`, where its callers look it up; or
+            several, of which the first that is called counts.
         only: Which of its calls count.
     """
 
@@ -153,7 +156,7 @@ POINTS: Final = tuple(
         ("end-before-commit", "the record of an end is written, not committed", "work", _COMMIT, "before", _ENDED),
         ("end-after-commit", "the record of an end is committed with what follows", "work", _COMMIT, "after", _ENDED),
         ("sweep-before", "an end is recorded, what the agent left behind runs on", "leave-behind", "workgraph.agents.kill:end_all", "before", _always, 2),
-        ("sweep-found", "what an agent left behind is found, not ended", "leave-behind", "workgraph.agents.kill:_kill", "before"),
+        ("sweep-found", "what an agent left behind is found, not ended", "leave-behind", _ENDS_REST, "before"),
         # The kill ladder
         ("kill-before-commit", "the order to end an agent is not committed", "kill", _COMMIT, "before", _KILL),
         ("kill-after-commit", "the order to end an agent is committed, nothing sent", "kill", _COMMIT, "after", _KILL),
@@ -161,7 +164,7 @@ POINTS: Final = tuple(
         ("ladder-after-term", "TERM is sent, the grace begins", "kill", _SIGNAL_GROUP, "after", _sends(signal.SIGTERM)),
         ("ladder-before-kill", "the grace is over, KILL is not sent", "kill", _SIGNAL_GROUP, "before", _sends(signal.SIGKILL)),
         ("ladder-after-kill", "KILL is sent, nobody has looked who is left", "kill", _SIGNAL_GROUP, "after", _sends(signal.SIGKILL)),
-        ("ladder-search", "the search for what is left has found some", "kill-tree", "workgraph.agents.kill:_kill", "before"),
+        ("ladder-search", "the search for what is left has found some", "kill-tree", _ENDS_REST, "before"),
         ("stopped-before-answer", "an agent was ended for `wg kill`, nobody is told", "kill", "workgraph.daemon.engine:Engine.end_agents", "after"),
         # Gates
         ("gate-running", "a --verify command runs", "gate", _FORK, "after", _forks_gate),

@@ -42,7 +42,8 @@ class Trap:
         _wrap("workgraph.store.database:Store.transaction", self._watch_transaction)
         _wrap("workgraph.daemon.engine:Engine.submit", _note_request)
         _wrap("workgraph.daemon.service:Service.answer", _note_request)
-        _wrap(self._point.target, self._around)
+        for target in self._point.target.split():
+            _wrap(target, self._around)
 
     def _around(self, function: Any) -> Any:
         if self._point.when == "inside":

@@ -7,7 +7,7 @@ gives the value with the words for where it was set. Only `plan_spawn` calls the
 import difflib
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -16,15 +16,53 @@ from workgraph.agents.executor import Executor, Executors
 from workgraph.agents.sandbox import Machine
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import Actor, Task
+from workgraph.graph.times import Duration
 from workgraph.settings import Endpoint, Layered
 
 SHELL: Final = "shell"
 
 
+class Awaited(Struct, frozen=True, kw_only=True):
+    """Something the host lacks: when it is there, the plan can be made."""
+
+    kind: Literal["program", "folder", "file"]
+    name: str
+    #: Where a program is looked for.
+    path: str = ""
+
+    def is_there(self, host: "Host") -> bool:
+        """Looks for it; a few stats."""
+        match self.kind:
+            case "program":
+                return host.has_executable(self.name, self.path) is not None
+            case "folder":
+                return host.is_dir(self.name)
+            case "file":
+                return host.exists(self.name)
+
+
 class PlanError(UserError):
-    """No plan can be made, or its process could not run: something has to change."""
+    """No plan can be made, or its process could not run: something has to change.
+
+    Args:
+        message: What is wrong.
+        hint: What to do about it.
+        awaits: What of it would come about by something appearing on this host.
+        code: The reason that `wg why` gives.
+    """
 
     default_code = "misconfigured"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        awaits: tuple[Awaited, ...] = (),
+        code: str = default_code,
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.awaits = awaits
 
 
 class Host(Struct, frozen=True, kw_only=True):
@@ -58,6 +96,9 @@ class Flags(Struct, frozen=True, kw_only=True):
     endpoint: str | None = None
     #: The caller looks it up: the plan is given the actor itself.
     actor: str | None = None
+
+
+NO_FLAGS: Final = Flags()
 
 
 class Grounds(Struct, frozen=True, kw_only=True):
@@ -193,6 +234,25 @@ def choose_working_dir(host: Host, task: Task) -> Chosen[str]:
         return Chosen(host.project_dir, "default")
     joined = posixpath.join(host.project_dir, task.spec.working_dir)
     return Chosen(posixpath.normpath(joined), "task.working_dir")
+
+
+def executor_of(grounds: Grounds, task: Task, actor: Actor | None) -> str | None:
+    """The executor's name; null for a task that contradicts itself."""
+    try:
+        return _choose_name(grounds, task, actor, NO_FLAGS).value
+    except PlanError:
+        return None
+
+
+def choose_stall_after(layered: Layered, task: Task, executor: str) -> int | None:
+    """How long an attempt may be silent, in microseconds; null is for ever.
+
+    A shell task is silent for good reasons, so it has a limit only of its own.
+    """
+    limit = task.spec.stall_timeout_s
+    if limit is None and executor != SHELL:
+        limit = layered.settings.agents.stall_timeout
+    return Duration(limit).micros if limit else None
 
 
 def choose_timeout(layered: Layered, task: Task) -> Chosen[float]:

@@ -8,12 +8,14 @@ that the caller hands in. The plan is frozen, and what is launched is exactly it
 import posixpath
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct
 
 from workgraph.agents.choices import (
+    NO_FLAGS,
     SHELL,
+    Awaited,
     Flags,
     Grounds,
     Host,
@@ -95,9 +97,6 @@ class SpawnPlan(Struct, frozen=True, kw_only=True):
     stderr_apart: bool
     #: What would keep it from running well.
     problems: tuple[str, ...] = ()
-
-
-NO_FLAGS: Final = Flags()
 
 
 def prepare_grounds(layered: Layered, executors: Executors, host: Host) -> Grounds:
@@ -186,7 +185,9 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
             f"({chosen.source}), is not there"
         )
         hint = f"install it, or name its path in [executors.{chosen.value}].argv"
-        lacks.append(PlanError(message, hint=hint))
+        wanted = _wanted(command[0], working_dir.value)
+        awaited = Awaited(kind="program", name=wanted, path=env["PATH"].value)
+        lacks.append(PlanError(message, hint=hint, awaits=(awaited,)))
     elif unseen := lacks_inside(grounds, enclosure, task.id, program):
         lacks.append(unseen)
     if enclosure.problem is not None:
@@ -383,9 +384,12 @@ def _checked_variable(task: Task, name: str, value: str) -> str:
 
 def _locate(name: str, path: str, working_dir: str, host: Host) -> str | None:
     """The absolute path of a program, as the process itself would find it."""
-    wanted = posixpath.join(working_dir, name) if "/" in name else name
-    found = host.has_executable(wanted, path)
+    found = host.has_executable(_wanted(name, working_dir), path)
     return None if found is None else posixpath.join(working_dir, found)
+
+
+def _wanted(name: str, working_dir: str) -> str:
+    return posixpath.join(working_dir, name) if "/" in name else name
 
 
 def _lacks(draft: _Draft, env: Mapping[str, Chosen[str]]) -> list[PlanError]:
@@ -398,12 +402,17 @@ def _lacks(draft: _Draft, env: Mapping[str, Chosen[str]]) -> list[PlanError]:
             f"{task_id}: working directory {where.value} ({where.source}) is no folder"
         )
         hint = f"make it, or wg edit {task_id} --working-dir PATH"
-        lacks.append(PlanError(message, hint=hint))
+        folder = Awaited(kind="folder", name=where.value)
+        lacks.append(PlanError(message, hint=hint, awaits=(folder,)))
     needed = draft.executor.credentials
     if needed and (missing := missing_credentials(needed, env, host.home, host.exists)):
         message = f"{task_id}: executor {name} has no credentials: {missing}"
         hint = "log in with the client, or set one of the variables for wgd"
-        lacks.append(PlanError(message, hint=hint))
+        files = tuple(
+            Awaited(kind="file", name=file)
+            for file in credential_files(needed.files, env, host.home)
+        )
+        lacks.append(PlanError(message, hint=hint, awaits=files))
     if address and address.api_key_env and address.api_key_env not in env:
         message = (
             f"{task_id}: endpoint {address.name} wants {address.api_key_env}: not set"

@@ -19,7 +19,7 @@ import shutil
 import signal
 import tempfile
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -27,8 +27,9 @@ import anyio
 import anyio.to_thread
 from msgspec import structs
 
-from workgraph.agents import kill, search, shell, signs, wrapper
+from workgraph.agents import freeze, kill, search, shell, signs, wrapper
 from workgraph.agents.cgroups import Cgroups
+from workgraph.agents.output import Output, measure_output
 from workgraph.agents.search import Target
 from workgraph.agents.wrapper import (
     Adopted,
@@ -49,6 +50,7 @@ __all__ = [
     "Fate",
     "LaunchOrder",
     "Launcher",
+    "Output",
     "RealLauncher",
     "SpawnError",
     "Started",
@@ -240,13 +242,18 @@ class RealLauncher:
         """One pass over `/proc` for all agents of a project."""
         return await anyio.to_thread.run_sync(search.agents_seen, agents_dir)
 
-    def freeze(self, agent: int) -> bool:
-        """Stops the group."""
-        return self._signal(agent, signal.SIGSTOP)
+    async def freeze(self, agents: Sequence[int]) -> tuple[int, ...]:
+        """Stops groups, then what has left them."""
+        return await self._signal_trees(agents, freeze.stop_trees)
 
-    def thaw(self, agent: int) -> bool:
-        """Lets the group go on."""
-        return self._signal(agent, signal.SIGCONT)
+    async def thaw(self, agents: Sequence[int]) -> tuple[int, ...]:
+        """Lets all of it go on."""
+        return await self._signal_trees(agents, freeze.continue_trees)
+
+    async def read_output(self, agent: int, folder: str) -> Output:
+        """Looks at the logs."""
+        del agent
+        return await anyio.to_thread.run_sync(measure_output, folder)
 
     async def close(self) -> None:
         """Refuses further starts. Agents and waits are left as they are."""
@@ -498,11 +505,15 @@ class RealLauncher:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(_remove, folder)
 
-    def _signal(self, agent: int, number: int) -> bool:
-        entry = self._entries.get(agent)
-        if entry is None or entry.target.process is None:
-            return False
-        return kill.signal_group(entry.target.process, self._boot_id, number)
+    async def _signal_trees(
+        self,
+        agents: Sequence[int],
+        signal_all: Callable[[Sequence[Target], str], tuple[int, ...]],
+    ) -> tuple[int, ...]:
+        targets = [self._entries[n].target for n in agents if n in self._entries]
+        if not targets:
+            return ()
+        return await anyio.to_thread.run_sync(signal_all, targets, self._boot_id)
 
 
 def _remove(folder: str) -> None:

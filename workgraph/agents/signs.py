@@ -35,6 +35,8 @@ class Stat(Struct, frozen=True, kw_only=True):
     """What is used of `/proc/PID/stat`."""
 
     alive: bool
+    #: It stands still by SIGSTOP or the like.
+    stopped: bool
     parent: int
     group: int
     session: int
@@ -86,6 +88,7 @@ def read_stat(pid: int) -> Stat | None:
         return None
     return Stat(
         alive=fields[0].decode() not in _DEAD,
+        stopped=fields[0] == b"T",
         parent=int(fields[1]),
         group=int(fields[2]),
         session=int(fields[3]),

@@ -26,6 +26,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from workgraph.agents.kill import LIMIT_S
+from workgraph.agents.output import Output
 from workgraph.agents.search import Target
 from workgraph.agents.shell import ENTERED, NOT_RUN, TO_ENTER
 from workgraph.agents.signs import raise_if_exhausted
@@ -196,11 +197,14 @@ class Launcher(Protocol):
     async def agents_seen(self, agents_dir: str) -> frozenset[int]:
         """The agents of a project that anything runs of, as far as that can be told."""
 
-    def freeze(self, agent: int) -> bool:
-        """Stops an agent's group where it is; false when it does not run."""
+    async def freeze(self, agents: Sequence[int]) -> tuple[int, ...]:
+        """Stops agents with all that they have started; returns those that run."""
 
-    def thaw(self, agent: int) -> bool:
-        """Lets a frozen group go on; false when it does not run."""
+    async def thaw(self, agents: Sequence[int]) -> tuple[int, ...]:
+        """Lets frozen agents go on, with all of theirs; returns those that run."""
+
+    async def read_output(self, agent: int, folder: str) -> Output:
+        """Says how much an agent has written, and when; nothing where it is gone."""
 
     async def close(self) -> None:
         """Starts nothing more and leaves the agents alone. End with `os._exit`."""

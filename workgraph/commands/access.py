@@ -77,6 +77,8 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.GraphChanged: Reach.OPERATOR,
         r.Tick: Reach.OPERATOR,
         r.Reconfigure: Reach.OPERATOR,
+        r.Freeze: Reach.OPERATOR,
+        r.Thaw: Reach.OPERATOR,
         r.SpawnAgent: Reach.OPERATOR,
         r.KillAgents: Reach.OPERATOR,
         r.SetConfig: Reach.OPERATOR,
@@ -89,6 +91,7 @@ _WORDS: Final = ("percent", "path", "name", "summary", "reason", "message")
 _HARMLESS: Final = (r.Log, r.Heartbeat)
 #: What may be said twice: the second time changes nothing.
 _HANDING_IN: Final = (r.FinishTask, r.SubmitTask)
+_VERDICTS: Final = (r.FinishTask, r.SubmitTask, r.FailTask)
 
 
 class Origin(Record, frozen=True, kw_only=True):
@@ -205,6 +208,12 @@ def _check_own(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
         raise ConflictError(
             f"{agent.id} does not hold {agent.task} any more",
             hint=f"wg show {agent.task}",
+        )
+    if agent.stop is not None and isinstance(request, _VERDICTS):
+        # What becomes of the task was said with the order to end its agent.
+        raise ConflictError(
+            f"{agent.id} is being ended: {agent.stop.reason or agent.stop.then}",
+            hint="its results are kept, and shown to the operator",
         )
 
 

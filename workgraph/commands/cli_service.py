@@ -17,12 +17,14 @@ from workgraph.commands.local import (
 )
 from workgraph.graph.errors import UsageError
 from workgraph.graph.requests import (
+    Freeze,
     GetConfig,
     ListConfig,
     Pause,
     Reconfigure,
     Resume,
     SetConfig,
+    Thaw,
     Tick,
 )
 
@@ -52,6 +54,8 @@ def register(app: typer.Typer) -> None:
     service.command("uninstall", cls=WgCommand)(_uninstall)
     service.command("pause", cls=WgCommand)(_pause)
     service.command("resume", cls=WgCommand)(_resume)
+    service.command("freeze", cls=WgCommand)(_freeze)
+    service.command("thaw", cls=WgCommand)(_thaw)
     service.command("reload", cls=WgCommand)(_reload)
     service.command("tick", cls=WgCommand)(_tick)
     app.add_typer(service)
@@ -108,6 +112,16 @@ def _pause() -> Pause:
 def _resume() -> Resume:
     """Start agents again."""
     return Resume()
+
+
+def _freeze() -> Freeze:
+    """Stop all agents where they are, and start no new ones."""
+    return Freeze()
+
+
+def _thaw() -> Thaw:
+    """Let frozen agents go on, and start new ones."""
+    return Thaw()
 
 
 def _reload() -> Reconfigure:

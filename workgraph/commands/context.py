@@ -12,7 +12,7 @@ from workgraph.graph.replies import Reply, TaskData
 from workgraph.graph.status import Cause, Status
 from workgraph.graph.views import RetryPolicy
 from workgraph.settings import Settings
-from workgraph.store import agent_reads, agents, history, leftovers, reads
+from workgraph.store import agent_reads, agents, breakers, history, leftovers, reads
 from workgraph.store.database import Tx
 
 
@@ -83,11 +83,13 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 def task_facts(tx: Tx, task: Task) -> TaskFacts:
     """What the reasons for a task's rest depend on."""
     left = leftovers.of_task(tx, task.id) if task.last_agent is not None else []
+    key = task.parked.key if task.parked else None
     return TaskFacts(
         task=task,
         dependencies=reads.dependencies(tx, task.id) if task.unmet else (),
         leftover=tuple(process.pid for agent in left for process in agent.leftover),
         left_by=tuple(agent.id for agent in left),
+        breaker=breakers.find(tx, (key,)).get(key) if key else None,
     )
 
 

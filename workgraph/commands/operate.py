@@ -1,4 +1,4 @@
-"""Handlers of the service: pause, retry, kill."""
+"""Handlers of the service: pause, freeze, retry, kill."""
 
 from workgraph.commands.context import (
     Answer,
@@ -10,10 +10,29 @@ from workgraph.commands.life import pause_task, resume_task
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import UsageError, UserError
-from workgraph.graph.model import Agent, AgentStatus, Outcome, Stop, StopThen, Task
+from workgraph.graph.model import (
+    Agent,
+    AgentStatus,
+    Outcome,
+    Stop,
+    StopThen,
+    Task,
+    breaker_key,
+)
 from workgraph.graph.replies import DoneData, KilledData, Reply
 from workgraph.graph.status import Cause, Status, Verb
-from workgraph.store import agent_reads, agents, leftovers, reads, service, writes
+from workgraph.store import (
+    agent_reads,
+    agents,
+    breakers,
+    leftovers,
+    moments,
+    reads,
+    service,
+    views,
+    writes,
+)
+from workgraph.store.database import Tx
 
 _RETRIED = frozenset({Status.FAILED, Status.ABANDONED, Status.DONE})
 
@@ -29,7 +48,57 @@ def resume(context: Context, request: r.Resume) -> Reply:
     """Undoes `pause`."""
     if request.task is not None:
         return resume_task(context, request.task)
+    check_not_frozen(context.tx, "it can't be resumed")
     return _pause_service(context, paused=False)
+
+
+def freeze(context: Context) -> tuple[int, ...]:
+    """No time passes for agents from now on, and none are started.
+
+    Returns:
+        The agents that are to be stopped where they are.
+    """
+    tx = context.tx
+    if service.frozen_since(tx) is None:
+        moments.freeze(tx)
+        service.set_meta(tx, "paused", "1")
+        tx.emit(ChangeKind.SERVICE_FROZEN, by=context.caller.by)
+    return live_agents(tx)
+
+
+def live_agents(tx: Tx) -> tuple[int, ...]:
+    """The agents that are processes and are not being ended."""
+    return tuple(
+        agent.number
+        for agent in agent_reads.list_agents(tx, alive=True)
+        if not agent.human and agent.status is not AgentStatus.STOPPING
+    )
+
+
+def thaw(context: Context) -> None:
+    """Time passes again, and agents are started."""
+    tx = context.tx
+    since = service.frozen_since(tx)
+    if since is not None:
+        moments.thaw(tx, since)
+        service.set_meta(tx, "paused", "0")
+        tx.emit(ChangeKind.SERVICE_THAWED, by=context.caller.by)
+
+
+def try_all_anew(context: Context) -> None:
+    """Other settings, or an operator who has mended something: all is tried again."""
+    views.look_at_all_parked(context.tx)
+    breakers.forget_troubled(context.tx, context.caller.by)
+
+
+def check_not_frozen(tx: Tx, what: str) -> None:
+    """Refuses what makes no sense while everything stands still.
+
+    Raises:
+        UserError: The service is frozen.
+    """
+    if service.frozen_since(tx) is not None:
+        raise UserError(f"the service is frozen: {what}", hint="wg service thaw")
 
 
 def retry_tasks(context: Context, request: r.RetryTasks) -> Answer:
@@ -46,7 +115,7 @@ def retry_tasks(context: Context, request: r.RetryTasks) -> Answer:
     else:
         tasks = [reads.task(tx, task_id) for task_id in dict.fromkeys(ids)]
     for task in tasks:
-        if task.status not in _RETRIED:
+        if task.status not in _RETRIED and not _is_parked(task):
             raise UserError(
                 f"{task.id} is {task.status}: only what has ended can be retried",
                 hint=f"wg why {task.id}",
@@ -54,6 +123,7 @@ def retry_tasks(context: Context, request: r.RetryTasks) -> Answer:
     if request.dry_run:
         notes = tuple(f"would retry {task.id}" for task in tasks)
         return Reply(data=describe(context, tasks), notes=notes)
+    breakers.forget(tx, _breakers_of(tx, tasks), context.caller.by)
     lingering = _lingering(context, tasks)
     if lingering:
         return Deferred(agents=lingering)
@@ -153,6 +223,23 @@ def _lingering(context: Context, tasks: list[Task]) -> tuple[int, ...]:
     return tuple(agent.number for agent in found)
 
 
+def _is_parked(task: Task) -> bool:
+    """Whether the dispatcher leaves an open task alone until something changes."""
+    return task.status is Status.OPEN and task.parked is not None
+
+
+def _breakers_of(tx: Tx, tasks: list[Task]) -> tuple[str, ...]:
+    """What the tasks were last tried with, and what keeps them back."""
+    keys: dict[str, None] = {}
+    for task in tasks:
+        if task.parked is not None and task.parked.key is not None:
+            keys[task.parked.key] = None
+        attempts = agent_reads.agents_of(tx, task.id)
+        if attempts and not attempts[-1].human:
+            keys[breaker_key(attempts[-1].executor)] = None
+    return tuple(keys)
+
+
 def _retry(context: Context, request: r.RetryTasks, task: Task) -> None:
     spec = task.spec
     if request.set_model is not None:
@@ -174,5 +261,10 @@ def _retry(context: Context, request: r.RetryTasks, task: Task) -> None:
             context.caller.by,
             "retry",
         )
+    if _is_parked(task):
+        writes.restart_count(context.tx, task, context.caller.by, request.reason)
+        return
+    if task.quick:
+        writes.set_quick(context.tx, task.id, 0)
     marks = writes.Marks(by=context.caller.by, reason=request.reason)
     writes.change_status(context.tx, task, Verb.RETRY, Cause.OPERATOR, marks)

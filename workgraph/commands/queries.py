@@ -8,6 +8,7 @@ from workgraph.graph.errors import UsageError
 from workgraph.graph.model import Task
 from workgraph.graph.replies import (
     FindingData,
+    ProviderData,
     ReasonData,
     Reply,
     RunningData,
@@ -17,7 +18,8 @@ from workgraph.graph.replies import (
 )
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
-from workgraph.store import agent_reads, history, reads, service, views
+from workgraph.store import agent_reads, breakers, history, reads, service, views
+from workgraph.store.database import Tx
 
 #: Tags of tasks that the machinery made.
 MACHINERY_TAGS = frozenset({"assignment", "reward", "evolution", "chat"})
@@ -119,6 +121,7 @@ def service_status(context: Context) -> ServiceData:
     return ServiceData(
         running=facts.daemon_running,
         paused=service.is_service_paused(tx),
+        frozen=facts.frozen,
         draining=facts.draining,
         max_agents=facts.max_agents,
         agents=service.count_live(tx),
@@ -126,6 +129,21 @@ def service_status(context: Context) -> ServiceData:
         idle=views.is_idle(tx, facts.max_agents),
         unfinished=service.count_unfinished(tx),
         counts=service.counts(tx),
+        providers=providers(tx),
+    )
+
+
+def providers(tx: Tx) -> tuple[ProviderData, ...]:
+    """What is held back because it is broken."""
+    return tuple(
+        ProviderData(
+            account=breaker.key,
+            state="open" if (breaker.until or 0) > tx.now else "half-open",
+            until=to_rfc3339(breaker.until) if breaker.until else None,
+            reason=breaker.reason,
+        )
+        for breaker in breakers.troubled(tx).values()
+        if breaker.opened_at is not None
     )
 
 

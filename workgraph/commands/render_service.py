@@ -157,7 +157,8 @@ def _plan_value(value: object) -> str:
 def _provider(provider: object) -> str:
     told = msgspec.to_builtins(provider)
     until = f" until {told.get('until')}" if told.get("until") else ""
-    return f"Provider {told.get('account')}: {told.get('state')}{until}"
+    why = f": {told.get('reason')}" if told.get("reason") else ""
+    return f"Provider {told.get('account')}: {told.get('state')}{until}{why}"
 
 
 def _whole_lines(text: str) -> str:

@@ -12,10 +12,10 @@ import anyio
 from workgraph.agents.process import Launcher
 from workgraph.agents.redact import TOKEN_PREFIX
 from workgraph.daemon.alarm import Clock
-from workgraph.daemon.apply import Host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine, Mode
+from workgraph.daemon.launching import Host
 from workgraph.daemon.recover import settle_agents
 from workgraph.graph.model import Record
 from workgraph.logs import Logger

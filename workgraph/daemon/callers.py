@@ -133,7 +133,9 @@ async def refuse_agent(wg_dir: Path, env: Mapping[str, str], what: str) -> None:
         try:
             store = await Store.open_to_read(wg_dir / "graph.db")
             try:
-                return await store.read(job, 0)
+                return await store.read(
+                    lambda tx: job(tx) if agent_reads.has_agents(tx) else [], 0
+                )
             finally:
                 await store.close()
         except WorkgraphError:

@@ -220,6 +220,7 @@ async def _read_status(wg_dir: Path, path: str, max_agents: int) -> ServiceData:
                 version=__version__,
                 socket=path,
                 paused=service.is_service_paused(tx),
+                frozen=service.frozen_since(tx) is not None,
                 max_agents=max_agents,
                 agents=service.count_live(tx),
                 ready=service.count_ready(tx),

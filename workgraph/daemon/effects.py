@@ -5,24 +5,35 @@ is a fact, too: nothing here raises into the engine.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 from msgspec import structs
 
+from workgraph.agents.choices import Awaited, Host
 from workgraph.agents.process import (
     Adopted,
     Ended,
     Fate,
     Launcher,
-    LaunchOrder,
     SpawnError,
     Started,
     SweepTarget,
 )
 from workgraph.daemon.gates import Verdict, run_gate
+from workgraph.daemon.orders import (
+    AwaitHost,
+    Effect,
+    EndLeftover,
+    LookAtOutput,
+    RunGate,
+    Spawn,
+    StopProcess,
+    target_of,
+)
 from workgraph.graph.errors import may_pass
 from workgraph.graph.facts import (
     AgentEnded,
@@ -30,8 +41,9 @@ from workgraph.graph.facts import (
     Fact,
     GatesJudged,
     LeftoverFound,
+    LifeSought,
 )
-from workgraph.graph.model import Agent, Outcome, ProcessId, Record
+from workgraph.graph.model import Agent, Outcome, ProcessId
 from workgraph.logs import Logger
 
 #: The least time between two searches of `/proc` for what ended agents left behind.
@@ -39,51 +51,11 @@ _SWEEP_GAP_S: Final = 0.5
 #: What the machine refuses is asked again after this, doubling to the second one.
 _ASK_AGAIN_S: Final = 0.5
 _ASK_AGAIN_MAX_S: Final = 10.0
+#: What ends later has worked, whatever it has written.
+_TOO_FAST_S: Final = 1.0
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
-
-
-class Spawn(Record, frozen=True, kw_only=True):
-    """A claimed task's agent is to be started."""
-
-    order: LaunchOrder
-    line: str
-
-
-class StopProcess(Record, frozen=True, kw_only=True):
-    """An agent is to be ended, with all that it has started."""
-
-    agent: int
-    folder: str
-    process: ProcessId | None
-    grace_s: float
-    force: bool
-
-
-class EndLeftover(Record, frozen=True, kw_only=True):
-    """What an ended agent has left behind is to be ended, or seen to be gone."""
-
-    target: SweepTarget
-    limit_s: float
-
-
-class RunGate(Record, frozen=True, kw_only=True):
-    """A gate of a task that was handed in is to be run."""
-
-    task: str
-    agent: str | None
-    gate: str
-    working_dir: str
-    outputs: tuple[str, ...]
-    commands: tuple[str, ...]
-    #: What goes before the commands' argv.
-    sandbox: tuple[str, ...] = ()
-    env: Mapping[str, str]
-    timeout_s: float
-
-
-Effect = Spawn | StopProcess | EndLeftover | RunGate
 
 
 class Effects:
@@ -111,6 +83,12 @@ class Effects:
         self._sweep_wanted = anyio.Event()
         #: Tasks whose gates are being run.
         self.judging: set[str] = set()
+        #: Agents whose output is being looked at.
+        self.looking: set[int] = set()
+        #: What tasks wait for that this host lacks.
+        self.awaited: set[Awaited] = set()
+        #: Whatever starts now is to stand still at once.
+        self._is_frozen = False
         self._stopping: dict[int, StopProcess] = {}
         self._starting = 0
         self._awaited = 0
@@ -145,6 +123,11 @@ class Effects:
                         group.start_soon(self._stop, effect)
                 case EndLeftover():
                     group.start_soon(self.end_leftover, effect)
+                case LookAtOutput():
+                    self.looking.add(effect.agent)
+                    group.start_soon(self._look, effect)
+                case AwaitHost():
+                    self.awaited.update(effect.awaited)
                 case RunGate():
                     self.judging.add(effect.task)
                     group.start_soon(self._judge, effect)
@@ -161,16 +144,28 @@ class Effects:
             agent.process,
         )
 
-    async def wait_ended(self, agent: int, process: ProcessId | None) -> None:
+    async def wait_ended(
+        self,
+        agent: int,
+        process: ProcessId | None,
+        *,
+        may_be_too_fast: bool = False,
+    ) -> None:
         """Waits for an agent's end and posts it."""
+        began = anyio.current_time()
+        output = None
         self._awaited += 1
         try:
             ended = await self._patiently(self._launcher.wait_ended, agent)
+            if may_be_too_fast and anyio.current_time() - began < _TOO_FAST_S:
+                output = await self._launcher.read_output(agent, self.folder(agent))
         finally:
             self._awaited -= 1
-        self.note_end(ended, process)
+        self.note_end(ended, process, output.size if output else None)
 
-    def note_end(self, ended: Ended, process: ProcessId | None) -> None:
+    def note_end(
+        self, ended: Ended, process: ProcessId | None, output_bytes: int | None = None
+    ) -> None:
         """Posts an end, and has what it left behind looked for."""
         self._stopping.pop(ended.agent, None)
         self._ended.append(
@@ -179,7 +174,29 @@ class Effects:
             )
         )
         self._sweep_wanted.set()
-        self._post(_fact_of(ended))
+        fact = _fact_of(ended)
+        if output_bytes is not None:
+            fact = structs.replace(fact, output_bytes=output_bytes)
+        self._post(fact)
+
+    async def freeze(self, agents: Sequence[int]) -> None:
+        """Stops agents where they are, with all that they have started."""
+        self._is_frozen = True
+        await self._launcher.freeze(agents)
+
+    async def thaw(self, agents: Sequence[int]) -> None:
+        """Lets frozen agents go on."""
+        self._is_frozen = False
+        await self._launcher.thaw(agents)
+
+    async def has_come(self, host: Host) -> bool:
+        """Whether something that tasks wait for is there now; asked no more, then."""
+        awaited = tuple(self.awaited)
+        there = await anyio.to_thread.run_sync(
+            lambda: {one for one in awaited if one.is_there(host)}
+        )
+        self.awaited -= there
+        return bool(there)
 
     async def sweep_forever(self) -> None:
         """Ends what ended agents left behind, many of them in one search."""
@@ -252,11 +269,27 @@ class Effects:
 
     async def _follow(self, spawn: Spawn, started: Started) -> None:
         agent = spawn.order.agent
+        if self._is_frozen:
+            await self._launcher.freeze([agent])
         early = self._stopping.get(agent)
         if early is not None:
             # The order to end it came when there was nothing to be ended yet.
             await self._stop(structs.replace(early, process=started.process))
-        await self.wait_ended(agent, started.process)
+        await self.wait_ended(
+            agent, started.process, may_be_too_fast=spawn.may_be_too_fast
+        )
+
+    async def _look(self, effect: LookAtOutput) -> None:
+        output = await self._launcher.read_output(effect.agent, effect.folder)
+        self.looking.discard(effect.agent)
+        grown = output.size != effect.known_bytes
+        self._post(
+            LifeSought(
+                agent=effect.agent,
+                output_bytes=output.size,
+                written_at=output.written_at if grown else None,
+            )
+        )
 
     async def _stop(self, effect: StopProcess) -> None:
         left = await self._patiently(
@@ -282,6 +315,8 @@ class Effects:
             GatesJudged(
                 task=effect.task,
                 agent=effect.agent,
+                handed_in=effect.handed_in,
+                gate=effect.gate,
                 failed=None if verdict.passed else effect.gate,
                 evidence=verdict.evidence,
             )
@@ -319,19 +354,16 @@ class Effects:
         )
 
 
-def target_of(agent: Agent, folder: str) -> SweepTarget:
-    """An ended agent, for a search after what it has left behind."""
-    return SweepTarget(
-        agent=agent.number,
-        folder=folder,
-        inode=agent.folder_inode,
-        process=agent.process,
-        known=agent.leftover,
-    )
-
-
 def _fact_of(ended: Ended) -> AgentEnded:
     match ended.fate:
+        case Fate.EXITED if ended.detail:
+            # The program is there and can't be run: the wrapper's shell said so.
+            return AgentEnded(
+                agent=ended.agent,
+                exit_code=ended.exit_code,
+                outcome=Outcome.SPAWN_FAILED,
+                reason=ended.detail,
+            )
         case Fate.EXITED:
             return AgentEnded(agent=ended.agent, exit_code=ended.exit_code)
         case Fate.SIGNALED:

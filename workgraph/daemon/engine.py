@@ -20,8 +20,12 @@ from workgraph.commands.context import Answer, Caller, Context
 from workgraph.commands.handlers import handle, is_read
 from workgraph.daemon import apply
 from workgraph.daemon.alarm import Clock
-from workgraph.daemon.effects import Effect, Effects, EndLeftover
-from workgraph.daemon.reactors import REACTORS, Outcomes, Surroundings, run_to_end
+from workgraph.daemon.effects import Effects
+from workgraph.daemon.launching import Host
+from workgraph.daemon.life import note_life
+from workgraph.daemon.orders import Effect, EndLeftover
+from workgraph.daemon.reactors import REACTORS, Surroundings
+from workgraph.daemon.tick import tick
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
 from workgraph.graph.errors import ConflictError, UserError, WorkgraphError
@@ -30,9 +34,8 @@ from workgraph.graph.model import Record
 from workgraph.graph.readiness import ServiceFacts
 from workgraph.graph.replies import ReactorData, Reply
 from workgraph.logs import Logger
-from workgraph.store import agent_reads, service, views
+from workgraph.store import agent_reads, moments, service
 from workgraph.store.database import Store, Tx
-from workgraph.store.failures import is_of_the_machine
 
 T = TypeVar("T")
 
@@ -50,19 +53,6 @@ class Mode(Record, frozen=True, kw_only=True):
     is_daemon: bool = True
     #: Whether it may start processes.
     may_start: bool = True
-
-
-class TickResult(Record, frozen=True, kw_only=True):
-    """What a tick has done."""
-
-    effects: tuple[Effect, ...]
-    concluded: tuple[int, ...]
-    #: The next moment at which something is due.
-    wake_at: int | None
-    busy: bool
-    failed: dict[str, str]
-    #: Facts that could not be written down; they are tried again.
-    unwritten: tuple[Fact, ...] = ()
 
 
 class Engine:
@@ -83,7 +73,7 @@ class Engine:
         store: Store,
         clock: Clock,
         effects: Callable[[Callable[[Fact], None]], Effects],
-        host: Callable[[Effects], apply.Host],
+        host: Callable[[Effects], Host],
         mode: Mode,
         log: Logger,
     ) -> None:
@@ -103,7 +93,9 @@ class Engine:
         self._waiting: dict[int, anyio.Event] = {}
         self._reactor_errors: dict[str, str] = {}
         self._retry_gap_us = _RETRY_REACTOR_US
+        self._is_ticking = False
         self._retry_at: int | None = None
+        self._followed: moments.Anchor | None = None
         self._wake_at: int | None = None
         self._group: anyio.abc.TaskGroup | None = None
 
@@ -136,17 +128,23 @@ class Engine:
         """One tick. Returns whether it has decided anything."""
         if self._wake.is_set():
             self._wake = anyio.Event()
+        self._is_ticking = True
         facts = list(self._facts)
         self._facts.clear()
+        # At once with the call below: what is asked from now on comes after the shift.
+        self.clock.catch_up()
+        anchor = self.clock.anchor()
         around = Surroundings(
             host=self.host,
             max_agents=self.max_agents,
             may_start=self.mode.may_start and not self.draining,
             judging=frozenset(self.effects.judging),
+            looking=frozenset(self.effects.looking),
+            anchor=None if anchor == self._followed else anchor,
         )
         try:
             result, changes = await self.store.transaction(
-                lambda tx: _tick(tx, facts, around), self.clock.now()
+                lambda tx: tick(tx, facts, around), self.clock.now()
             )
         except WorkgraphError as error:
             # The disk may be full: what was learnt is kept for the next try.
@@ -154,6 +152,7 @@ class Engine:
             self._note_failure({_STORE: error.message})
             self._end_tick()
             return False
+        self._followed = anchor
         self._note_failure(result.failed)
         self._facts.extendleft(reversed(result.unwritten))
         self._wake_at = result.wake_at
@@ -214,8 +213,14 @@ class Engine:
                 lambda context: handle(context, request), caller
             )
             assert isinstance(answer, Reply)
+            await self.note_life(caller)
             return answer
         return await self.submit(request, caller)
+
+    async def note_life(self, caller: Caller) -> None:
+        """An agent that reads is alive, too; one that writes is noted with that."""
+        if caller.agent is not None:
+            await note_life(self.store, caller.agent, self.clock.now())
 
     async def caller_of(self, token: str | None, name: str) -> Caller:
         """Who is speaking: the attempt whose token it is, or an operator.
@@ -279,7 +284,7 @@ class Engine:
             raise UserError("the engine does not run", hint="wg service start")
         self.effects.perform(effects, self._group)
 
-    def configure(self, host: apply.Host) -> None:
+    def configure(self, host: Host) -> None:
         """Plans and limits come from other settings from now on."""
         self.host = host
         self.max_agents = host.grounds.layered.settings.dispatcher.max_agents
@@ -337,8 +342,8 @@ class Engine:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether neither fact nor change waits for a tick."""
-        return not self._facts and not self._wake.is_set()
+        """Whether neither fact nor change waits for a tick, or is in one."""
+        return not (self._facts or self._wake.is_set() or self._is_ticking)
 
     @property
     def reactors(self) -> tuple[ReactorData, ...]:
@@ -355,6 +360,7 @@ class Engine:
         return ServiceFacts(
             daemon_running=self.mode.is_daemon,
             paused=service.is_service_paused(tx),
+            frozen=service.frozen_since(tx) is not None,
             draining=self.draining,
             live_agents=service.count_live(tx),
             max_agents=self.max_agents,
@@ -371,6 +377,7 @@ class Engine:
         )
 
     def _end_tick(self) -> None:
+        self._is_ticking = False
         if self._ticked is not None:
             self._ticked.set()
             self._ticked = None
@@ -393,45 +400,3 @@ class Engine:
             self._retry_gap_us = min(self._retry_gap_us * 2, _RETRY_REACTOR_MAX_US)
         else:
             self._retry_at, self._retry_gap_us = None, _RETRY_REACTOR_US
-
-
-def _tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
-    """The transaction of a tick. A reactor that raises contributes nothing to it.
-
-    A database that can't be written fails all of it: no part may stand alone.
-    """
-    failed: dict[str, str] = {}
-    unwritten: list[Fact] = []
-    try:
-        with tx.savepoint():
-            for fact in facts:
-                apply.apply_fact(tx, fact, around.host)
-    except Exception as all_error:
-        if is_of_the_machine(all_error) or not tx.is_open:
-            raise
-        # One by one, so that those that can be written are.
-        for fact in facts:
-            try:
-                with tx.savepoint():
-                    apply.apply_fact(tx, fact, around.host)
-            except Exception as error:
-                if is_of_the_machine(error) or not tx.is_open:
-                    raise
-                failed["facts"] = f"{type(fact).__name__}: {error!r}"
-                unwritten.append(fact)
-    outcomes: list[Outcomes] = []
-    for reactor in REACTORS:
-        try:
-            outcomes.append(run_to_end(reactor.react(tx, tx.now, around)))
-        except Exception as error:
-            if is_of_the_machine(error) or not tx.is_open:
-                raise
-            failed[reactor.name] = repr(error)
-    return TickResult(
-        effects=tuple(effect for outcome in outcomes for effect in outcome.effects),
-        concluded=tuple(n for outcome in outcomes for n in outcome.concluded),
-        wake_at=views.next_moment(tx),
-        busy=any(outcome.busy for outcome in outcomes),
-        failed=failed,
-        unwritten=tuple(unwritten),
-    )

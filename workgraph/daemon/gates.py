@@ -25,7 +25,7 @@ from workgraph.graph.model import Record
 from workgraph.graph.times import format_duration
 
 if TYPE_CHECKING:
-    from workgraph.daemon.effects import RunGate
+    from workgraph.daemon.orders import RunGate
 
 #: How long what an earlier daemon left running is looked for.
 _LIMIT_S: Final = 5.0

@@ -29,6 +29,7 @@ from workgraph.daemon.assembly import Parts, running_engine
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Engine, Mode
 from workgraph.daemon.limits import Complaints, bounds
+from workgraph.daemon.lookout import Lookout
 from workgraph.daemon.notify import (
     HANDED_OVER,
     Handover,
@@ -71,6 +72,7 @@ class Daemon(Record, frozen=True, kw_only=True):
     service: Service
     wg_dir: Path
     stopping: anyio.Event
+    lookout: Lookout
     log: Logger
     notify: NotifySocket
 
@@ -107,6 +109,7 @@ async def serving(
     """
     env = handover.env
     configuration = Configuration.load(wg_dir, env, options.overrides)
+    project.check_database(wg_dir)
     guard = lock.ProjectLock(os.fspath(wg_dir))
     await guard.acquire("wgd", wait_for_wg_s=10, wait_for_daemon_s=0.5)
     try:
@@ -150,8 +153,10 @@ async def serving(
                 log=log,
                 bounds=bounds(),
             )
+            lookout = Lookout(engine, wg_dir, stopping, log)
             async with anyio.create_task_group() as group:
                 await group.start(server.serve, listener)
+                group.start_soon(lookout.run)
                 log.info("daemon_started", pid=os.getpid(), socket=place.path)
                 try:
                     yield Daemon(
@@ -159,12 +164,14 @@ async def serving(
                         service=service,
                         wg_dir=wg_dir,
                         stopping=stopping,
+                        lookout=lookout,
                         log=log,
                         notify=notify,
                     )
                 finally:
                     engine.draining = True
                     place.close()
+                    lookout.stop()
                     server.stop()
             log.info("daemon_stopped", pid=os.getpid())
     finally:
@@ -182,7 +189,6 @@ async def run_daemon(options: Options, handover: Handover) -> int:
             # First, so that a signal finds its handler as soon as we are ready.
             await group.start(_heed_signals, daemon)
             await notify.tell("READY=1")
-            group.start_soon(_stop_when_gone, daemon)
             if handover.watchdog_s:
                 group.start_soon(
                     keep_watchdog, notify, daemon.engine, handover.watchdog_s
@@ -192,6 +198,7 @@ async def run_daemon(options: Options, handover: Handover) -> int:
             await daemon.stopping.wait()
             group.cancel_scope.cancel()
         await notify.tell("STOPPING=1")
+    daemon.lookout.check()
     return 0
 
 
@@ -223,26 +230,6 @@ async def _reload(daemon: Daemon) -> None:
         daemon.log.warning("settings_refused", error=error.message)
     else:
         daemon.log.info("settings_reloaded", signal=int(signal.SIGHUP))
-
-
-async def _stop_when_gone(daemon: Daemon) -> None:
-    """Ends a daemon whose folder or database was deleted or replaced underneath."""
-    database = daemon.wg_dir / "graph.db"
-    inode = _inode(database)
-    while True:
-        await anyio.sleep(1)
-        if _inode(database) != inode:
-            daemon.log.error("database_vanished", path=str(database))
-            daemon.stopping.set()
-            return
-
-
-def _inode(path: Path) -> int | None:
-    """A stat takes microseconds; a thread for it would be a second wake-up."""
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return None
 
 
 def main() -> NoReturn:

@@ -165,7 +165,7 @@ async def _run_engine(
     if not await guard.acquire("wg", on_retry=answers):
         await _call_again(call)
     try:
-        _check_database(wg_dir)
+        project.check_database(wg_dir)
         install_child_watcher()
         clock = SystemClock()
         parts = Parts(
@@ -238,14 +238,6 @@ async def _show(
         now = SystemClock().now()
         style: Style = style_of(call, now)
         await streams.out(render(request, reply, style))
-
-
-def _check_database(wg_dir: Path) -> None:
-    if not (wg_dir / "graph.db").exists():
-        raise UserError(
-            f"{wg_dir} has no graph.db",
-            hint="restore a backup there, or remove the folder and say wg init",
-        )
 
 
 def _call(argv: list[str], env: Mapping[str, str]) -> Call:

@@ -30,6 +30,8 @@ from workgraph.store.identities import insert_actor
 
 WG_DIR: Final = ".wg"
 DATABASE: Final = "graph.db"
+#: What a database that vanished under a daemon is saved as, before the moment.
+RESCUED: Final = "graph.db.rescued-"
 #: What a folder is called while it is made; one that is left over is nobody's.
 TEMPORARY_PREFIX: Final = ".wg.init-"
 #: Folders in `.wg` that hold a backup until its reader has it.
@@ -70,6 +72,21 @@ async def init_project(
         word = "is up to date" if update.content is None else "was written"
         notes.append(f"{update.file} {word}")
     return Reply(data=DoneData(message=message), notes=tuple(notes))
+
+
+def check_database(wg_dir: Path) -> None:
+    """Refuses a project whose database is gone: an empty one in its place is a lie.
+
+    Raises:
+        UserError: There is none; the hint names what a daemon has saved of it.
+    """
+    database = wg_dir / DATABASE
+    if database.exists():
+        return
+    hint = "restore a backup there, or remove the folder and say wg init"
+    if saved := sorted(wg_dir.glob(f"{RESCUED}*")):
+        hint = f"the last daemon has saved it: mv {saved[-1]} {database}"
+    raise UserError(f"{wg_dir} has no {DATABASE}", hint=hint)
 
 
 def ensure_folders(wg_dir: Path, env: Mapping[str, str]) -> None:

@@ -8,16 +8,18 @@ with no loop (docs/adr/0002). The deciding is a plain function in `reactors/`.
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
+from workgraph.agents.choices import Grounds, executor_of
 from workgraph.commands.context import retry_policy
 from workgraph.daemon import apply
-from workgraph.daemon.apply import Host
-from workgraph.daemon.effects import Effect
+from workgraph.daemon.launching import Host
+from workgraph.daemon.orders import Effect, Spawn
 from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent
 from workgraph.graph.errors import WorkgraphBug
-from workgraph.graph.model import Record
+from workgraph.graph.model import SHELL_BREAKER, Record, Task, breaker_key
 from workgraph.reactors import dispatch, gates, patrol
-from workgraph.store import views
+from workgraph.store import service, views
 from workgraph.store.database import Tx
+from workgraph.store.moments import Anchor
 
 T = TypeVar("T")
 
@@ -35,6 +37,10 @@ class Surroundings(Record, frozen=True, kw_only=True):
     max_agents: int
     may_start: bool
     judging: frozenset[str]
+    #: Agents whose output is being looked at.
+    looking: frozenset[int]
+    #: How the clock stands, where that is not known to the graph yet.
+    anchor: Anchor | None = None
 
 
 class Outcomes(Record, frozen=True, kw_only=True):
@@ -70,11 +76,13 @@ class Reactor(Record, frozen=True, kw_only=True):
                 for decision in decisions
                 if isinstance(decision, ConcludeAttempt)
             ),
-            busy=_is_more_likely(decisions, len(effects)),
+            busy=_is_more_likely(
+                decisions, sum(isinstance(effect, Spawn) for effect in effects)
+            ),
         )
 
 
-def _is_more_likely(decisions: Sequence[Decision], effects: int) -> bool:
+def _is_more_likely(decisions: Sequence[Decision], spawns: int) -> bool:
     """Whether another tick may find more to decide.
 
     Not after ends and starts alone, which are most of all decisions: those reactors
@@ -84,10 +92,16 @@ def _is_more_likely(decisions: Sequence[Decision], effects: int) -> bool:
     launches = sum(isinstance(decision, LaunchAgent) for decision in decisions)
     ends = sum(isinstance(decision, ConcludeAttempt) for decision in decisions)
     return (
-        launches + ends < len(decisions)
-        or effects < launches
-        or len(decisions) >= _MANY
+        launches + ends < len(decisions) or spawns < launches or len(decisions) >= _MANY
     )
+
+
+def _breaker_of(tx: Tx, task: Task, grounds: Grounds) -> str | None:
+    if task.spec.exec:
+        return SHELL_BREAKER
+    actor = service.actor_by_name(tx, task.actor)
+    executor = executor_of(grounds, task, actor)
+    return None if executor is None else breaker_key(executor)
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -109,7 +123,7 @@ REACTORS: Final = (
     Reactor(
         name="patrol",
         load=lambda tx, around: views.patrol(
-            tx, retry_policy(around.host.grounds.layered.settings)
+            tx, retry_policy(around.host.grounds.layered.settings), around.looking
         ),
         decide=patrol.decide,
     ),
@@ -123,7 +137,11 @@ REACTORS: Final = (
     Reactor(
         name="dispatch",
         load=lambda tx, around: views.dispatch(
-            tx, around.max_agents, may_start=around.may_start
+            tx,
+            around.max_agents,
+            retry_policy(around.host.grounds.layered.settings).max_starts,
+            lambda task: _breaker_of(tx, task, around.host.grounds),
+            may_start=around.may_start,
         ),
         decide=dispatch.decide,
     ),

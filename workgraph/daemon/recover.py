@@ -13,7 +13,7 @@ from workgraph.daemon.engine import Engine
 from workgraph.graph.facts import AgentStarted
 from workgraph.graph.model import Agent, AgentStatus
 from workgraph.logs import Logger
-from workgraph.store import agent_reads, views
+from workgraph.store import agent_reads, service, views
 from workgraph.store.database import Tx
 
 
@@ -29,11 +29,12 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
         How many agents were adopted.
     """
 
-    def load(tx: Tx) -> list[Agent]:
+    def load(tx: Tx) -> tuple[list[Agent], bool]:
         views.look_at_all_parked(tx)
-        return [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
+        live = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
+        return live, service.frozen_since(tx) is not None
 
-    live, _ = await engine.store.transaction(load, engine.clock.now())
+    (live, frozen), _ = await engine.store.transaction(load, engine.clock.now())
     adopted = 0
     for agent in live:
         try:
@@ -41,6 +42,10 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
                 adopted += 1
         except Exception as error:
             log.exception("agent_unsettled", agent=agent.id, error=repr(error))
+    if frozen:
+        # A daemon may have died before all were; what is stopped stays stopped.
+        running = [a for a in live if a.status is not AgentStatus.STOPPING]
+        await engine.effects.freeze([a.number for a in running])
     stopping = [a.number for a in live if a.status is AgentStatus.STOPPING]
     if stopping:
         await engine.perform_stops(stopping)

@@ -122,6 +122,7 @@ async def run_dispatcher(
         unfinished = await _read(daemon, service_reads.count_unfinished)
         await _tell_rest(daemon, progress)
         progress.finish(counts)
+    daemon.lookout.check()
     return 1 if unfinished else 0
 
 

@@ -193,7 +193,9 @@ class Service:
         )
         if handler is not None:
             await self._special.check(request, caller)
-            return await handler(request, caller)
+            reply = await handler(request, caller)
+            await self._engine.note_life(caller)
+            return reply
         return await self._engine.answer(request, caller)
 
     async def _show(

@@ -12,17 +12,17 @@ from msgspec import structs
 
 from workgraph import __version__
 from workgraph.agents.plan import Flags, plan_spawn, visible
-from workgraph.commands import queries, records, shapes, transfer
+from workgraph.commands import operate, queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
-from workgraph.daemon import apply, backup
+from workgraph.daemon import backup, freezing, launching
 from workgraph.daemon.artifacts import hash_file
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
-from workgraph.daemon.effects import Spawn
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
+from workgraph.daemon.orders import Spawn
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
@@ -36,7 +36,7 @@ from workgraph.graph.replies import DoneData, OutputData, Reply
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 from workgraph.logs import NoLog
-from workgraph.store import agent_reads, agents, reads, service, views
+from workgraph.store import agent_reads, agents, reads, service
 
 Answerer = Callable[[Any, Caller], Awaitable[Reply]]
 
@@ -87,6 +87,8 @@ class Special:
             r.GraphChanged: self._wake,
             r.Tick: self._tick,
             r.Reconfigure: self._reconfigure,
+            r.Freeze: self._freeze,
+            r.Thaw: self._thaw,
             r.CheckGraph: self._check_graph,
             r.ExportGraph: self._export,
             r.ImportGraph: self._import,
@@ -129,7 +131,7 @@ class Special:
                 version=__version__,
                 socket=identity.socket,
                 paused=data.paused,
-                frozen=False,
+                frozen=data.frozen,
                 draining=self._engine.draining,
                 max_agents=self._engine.max_agents,
                 agents=data.agents,
@@ -138,7 +140,7 @@ class Special:
                 unfinished=data.unfinished,
                 counts=data.counts,
                 reactors=self._engine.reactors,
-                providers=(),
+                providers=data.providers,
             )
         )
 
@@ -188,12 +190,20 @@ class Special:
             notes=self._configuration.layered.warnings,
         )
 
+    async def _freeze(self, request: r.Freeze, caller: Caller) -> Reply:
+        del request
+        return await freezing.freeze(self._engine, caller)
+
+    async def _thaw(self, request: r.Thaw, caller: Caller) -> Reply:
+        del request
+        return await freezing.thaw(self._engine, caller)
+
     async def _load(self, configuration: Configuration, caller: Caller) -> None:
         self._configuration = configuration
         self._engine.configure(
             make_host(configuration, self._identity.socket, self._engine.effects)
         )
-        await self._engine.ask(lambda c: views.look_at_all_parked(c.tx), caller)
+        await self._engine.ask(operate.try_all_anew, caller)
         self._engine.wake()
 
     async def _check_graph(self, request: r.CheckGraph, caller: Caller) -> Reply:
@@ -238,9 +248,10 @@ class Special:
         def start(context: Context) -> tuple[int, Spawn]:
             tx = context.tx
             task = reads.task(tx, request.task or "")
+            freezing.check_not_frozen(tx, f"{task.id} can't be started")
             _check_startable(context, task)
             actor = _actor_for(context, task, request.actor)
-            return apply.launch(tx, task, actor, _flags(request), host)
+            return launching.launch(tx, task, actor, _flags(request), host)
 
         number, spawn = await self._engine.ask(start, caller)
         self._engine.perform([spawn])

@@ -29,6 +29,11 @@ class ChangeKind(StrEnum):
     LATE_RESULT = "late_result"
     SERVICE_PAUSED = "service_paused"
     SERVICE_RESUMED = "service_resumed"
+    SERVICE_FROZEN = "service_frozen"
+    SERVICE_THAWED = "service_thawed"
+    BREAKER_OPENED = "breaker_opened"
+    BREAKER_CLOSED = "breaker_closed"
+    CLOCK_JUMPED = "clock_jumped"
     GRAPH_IMPORTED = "graph_imported"
 
 

@@ -4,7 +4,15 @@ A decision is applied in the tick's transaction; an effect is carried out after 
 commit, and what it learns comes back as a fact (`facts`).
 """
 
-from workgraph.graph.model import Failure, Outcome, Record, Stop, Task
+from workgraph.graph.model import (
+    Breaker,
+    Failure,
+    Outcome,
+    Parked,
+    Record,
+    Stop,
+    Task,
+)
 from workgraph.graph.status import Verb
 
 
@@ -21,6 +29,8 @@ class MoveTask(Record, frozen=True, kw_only=True):
     gate: str | None = None
     superseded_by: str | None = None
     summary: str | None = None
+    #: Open it is, and kept back for this reason.
+    parked: Parked | None = None
 
 
 class ConcludeAttempt(Record, frozen=True, kw_only=True):
@@ -33,6 +43,8 @@ class ConcludeAttempt(Record, frozen=True, kw_only=True):
     counted: bool
     #: Null where the task has left this agent already.
     move: MoveTask | None
+    #: The task's new count of ends that were too fast; null leaves it as it is.
+    quick: int | None = None
 
 
 class MakeDue(Record, frozen=True, kw_only=True):
@@ -55,6 +67,27 @@ class LookAtLeftover(Record, frozen=True, kw_only=True):
     agent: int
 
 
+class LookForLife(Record, frozen=True, kw_only=True):
+    """An agent may have stalled: what it has written is to be looked at."""
+
+    agent: int
+    #: What it had written when it was last looked at.
+    known_bytes: int
+
+
+class SetBreaker(Record, frozen=True, kw_only=True):
+    """What is known of something that many tasks need has changed."""
+
+    breaker: Breaker
+
+
+class HoldTask(Record, frozen=True, kw_only=True):
+    """A ready task is kept back for a reason that does not lie in its plan."""
+
+    task: str
+    parked: Parked
+
+
 class TakeClaim(Record, frozen=True, kw_only=True):
     """A person's claim has reached its only limit, `--abandon-after`."""
 
@@ -68,6 +101,8 @@ class JudgeGates(Record, frozen=True, kw_only=True):
     #: Whose work it is; null for an operator's word.
     agent: str | None
     gate: str
+    #: The number of the change by which it was handed in.
+    handed_in: int
 
 
 class LaunchAgent(Record, frozen=True, kw_only=True):
@@ -83,6 +118,9 @@ Decision = (
     | StopAgent
     | LookAtLeftover
     | TakeClaim
+    | LookForLife
     | JudgeGates
+    | SetBreaker
+    | HoldTask
     | LaunchAgent
 )

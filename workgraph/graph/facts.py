@@ -29,6 +29,17 @@ class AgentEnded(Record, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     reason: str | None = None
     never_started: bool = False
+    #: How much it has written, where that was looked at.
+    output_bytes: int | None = None
+
+
+class LifeSought(Record, frozen=True, kw_only=True):
+    """What an agent that seems silent has written was looked at."""
+
+    agent: int
+    output_bytes: int
+    #: When it has written last; null when that was nothing since the last look.
+    written_at: int | None
 
 
 class LeftoverFound(Record, frozen=True, kw_only=True):
@@ -44,8 +55,11 @@ class GatesJudged(Record, frozen=True, kw_only=True):
     task: str
     #: Whose work was judged; the task may have had another attempt since.
     agent: str | None
+    #: Which hand-in was judged; there may have been another one since.
+    handed_in: int
+    gate: str
     failed: str | None
     evidence: str
 
 
-Fact = AgentStarted | AgentEnded | LeftoverFound | GatesJudged
+Fact = AgentStarted | AgentEnded | LifeSought | LeftoverFound | GatesJudged

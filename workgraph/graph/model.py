@@ -26,6 +26,8 @@ ContextScope = Literal["clean", "task", "graph", "full"]
 Trust = Literal["verified", "provisional", "unknown"]
 
 DEFAULT_PRIORITY: Final = 2
+#: A shell is not put on trial: there is nothing about it to be found out.
+SHELL_BREAKER: Final = "executor:shell"
 #: Digits that surely fit the 64 bits of a stored integer.
 _INTEGER_DIGITS: Final = 18
 
@@ -108,6 +110,8 @@ class Parked(Record, frozen=True, kw_only=True):
     remedy: str
     #: How often it was looked at since it was parked; the gap doubles with it.
     looks: int = 1
+    #: The breaker that holds it, `executor:claude`; null where it is held for itself.
+    key: str | None = None
 
 
 class Artifact(Record, frozen=True, kw_only=True):
@@ -163,6 +167,8 @@ class Task(Record, frozen=True, kw_only=True):
     started_at: int | None
     completed_at: int | None
     updated_at: int
+    #: Ends in a row that were too fast to have been work.
+    quick: int = 0
 
 
 class AgentStatus(StrEnum):
@@ -264,11 +270,43 @@ class Agent(Record, frozen=True, kw_only=True):
     leftover: tuple[ProcessId, ...] = ()
     #: What its process is locked into, `bwrap`; null: nothing.
     sandbox: str | None = None
+    #: How long it may give no sign of life, in microseconds; null is for ever.
+    stall_after: int | None = None
+    #: The earliest moment at which it could have been silent for so long.
+    stall_at: int | None = None
+    #: When its output was last looked at for that.
+    looked_at: int | None = None
+    #: How much it had written when that was last looked at; null is not known.
+    output_bytes: int | None = None
+    #: It has called `wg`.
+    heard: bool = False
 
     @property
     def id(self) -> str:
         """The agent's name, `agent-17`."""
         return f"agent-{self.number}"
+
+
+class Breaker(Record, frozen=True, kw_only=True):
+    """What is known of something that many tasks need, such as `executor:claude`.
+
+    It is closed when `proven`; on trial until then; open when `opened_at` is set.
+    """
+
+    key: str
+    #: Its last end was a good one.
+    proven: bool = False
+    #: The tasks whose starts have failed since, each once.
+    failed: tuple[str, ...] = ()
+    #: What the last of them said.
+    reason: str | None = None
+    opened_at: int | None = None
+    #: How often in a row it was opened; the gap doubles with it.
+    looks: int = 0
+    #: When something may be started again.
+    until: int | None = None
+    #: Agents up to this one say nothing about an open one: they are from before.
+    since_agent: int = 0
 
 
 class Role(Record, frozen=True, kw_only=True):
@@ -305,6 +343,11 @@ class Actor(Record, frozen=True, kw_only=True):
     model: str | None = None
     usd_per_hour: float | None = None
     lineage: Lineage = Lineage()
+
+
+def breaker_key(executor: str) -> str:
+    """The key of an executor's breaker."""
+    return f"executor:{executor}"
 
 
 def parse_agent_id(text: str) -> int | None:

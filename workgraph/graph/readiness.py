@@ -9,7 +9,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
-from workgraph.graph.model import Edge, Record, Task
+from workgraph.graph.model import Breaker, Edge, Record, Task
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.times import to_rfc3339
 
@@ -39,6 +39,7 @@ class ServiceFacts(Record, frozen=True, kw_only=True):
 
     daemon_running: bool = True
     paused: bool = False
+    frozen: bool = False
     draining: bool = False
     live_agents: int = 0
     max_agents: int = 4
@@ -54,6 +55,8 @@ class TaskFacts(Record, frozen=True, kw_only=True):
     #: Processes of earlier attempts that could not be ended, and whose they are.
     leftover: tuple[int, ...] = ()
     left_by: tuple[str, ...] = ()
+    #: How the breaker stands that keeps it back, if one does.
+    breaker: Breaker | None = None
 
 
 def unmet(
@@ -110,7 +113,7 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
     if task.parked is not None and not (
         facts.leftover and task.parked.code == "leftover"
     ):
-        reasons.append(_parked(task))
+        reasons.append(_parked(task, facts.breaker))
     if facts.leftover:
         pids = " ".join(str(pid) for pid in facts.leftover)
         agents = " ".join(facts.left_by) or task.last_agent
@@ -129,6 +132,8 @@ def explain_service(service: ServiceFacts) -> tuple[Reason, ...]:
     """The reasons why a task that could be started is not, all of the service."""
     if not service.daemon_running:
         return (_DAEMON_NOT_RUNNING,)
+    if service.frozen:
+        return (_SERVICE_FROZEN,)
     if service.paused:
         return (_SERVICE_PAUSED,)
     if service.draining:
@@ -193,6 +198,12 @@ _SERVICE_PAUSED: Final = Reason(
     remedy="wg service resume",
     weight=Weight.SERVICE,
 )
+_SERVICE_FROZEN: Final = Reason(
+    code="service_paused",
+    message="the service is frozen: agents stand still, and none are started",
+    remedy="wg service thaw",
+    weight=Weight.SERVICE,
+)
 _DRAINING: Final = Reason(
     code="service_paused",
     message="the daemon is about to end and starts no new agents",
@@ -212,13 +223,35 @@ _PARKED_WEIGHT: Final[Mapping[str, Weight]] = MappingProxyType(
 )
 
 
-def _parked(task: Task) -> Reason:
+def _parked(task: Task, breaker: Breaker | None) -> Reason:
     assert task.parked is not None
+    if breaker is not None:
+        return _held(breaker)
     return Reason(
         code=task.parked.code,
         message=task.parked.message,
         remedy=task.parked.remedy,
         weight=_PARKED_WEIGHT.get(task.parked.code, Weight.DISPATCH),
+    )
+
+
+def _held(breaker: Breaker) -> Reason:
+    kind, _, name = breaker.key.partition(":")
+    if breaker.opened_at is None:
+        return Reason(
+            code="no_free_slot",
+            message=f"{kind} {name} is on trial: three agents at a time are started"
+            " until one has ended well",
+            remedy="wait a moment",
+            weight=Weight.SERVICE,
+        )
+    then = to_rfc3339(breaker.until or breaker.opened_at)
+    return Reason(
+        code="quarantined",
+        message=f"{kind} {name} is held back: {len(breaker.failed)} starts in a row"
+        f" have failed, the last: {breaker.reason}; one is tried from {then} on",
+        remedy="mend it, then: wg service reload; or wait",
+        weight=Weight.DISPATCH,
     )
 
 

@@ -161,6 +161,16 @@ class ReactorData(Record, frozen=True, kw_only=True):
     error: str | None
 
 
+class ProviderData(Record, frozen=True, kw_only=True):
+    """Something that many tasks need and that is held back: an executor, an account."""
+
+    account: str
+    #: `open`: nothing is started; `half-open`: one is tried.
+    state: str
+    until: str | None
+    reason: str | None
+
+
 class ServiceData(Record, frozen=True, kw_only=True):
     """What the daemon is and does (CONTRACT §9)."""
 
@@ -181,7 +191,7 @@ class ServiceData(Record, frozen=True, kw_only=True):
     unfinished: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     reactors: tuple[ReactorData, ...] = ()
-    providers: tuple[Any, ...] = ()
+    providers: tuple[ProviderData, ...] = ()
 
 
 class KilledData(Record, frozen=True, kw_only=True):

@@ -309,6 +309,14 @@ class Reconfigure(Request, frozen=True, kw_only=True, tag="reconfigure"):
     max_agents: int | None = None
 
 
+class Freeze(Request, frozen=True, kw_only=True, tag="freeze"):
+    """Stops all agents where they are, and starts no new ones."""
+
+
+class Thaw(Request, frozen=True, kw_only=True, tag="thaw"):
+    """Undoes `freeze`, and `pause`."""
+
+
 class ListAgents(Request, frozen=True, kw_only=True, tag="agents"):
     """Agents, newest last."""
 
@@ -422,6 +430,8 @@ ServiceCommand = (
     | GraphChanged
     | Tick
     | Reconfigure
+    | Freeze
+    | Thaw
     | SpawnAgent
     | KillAgents
     | Watch

@@ -1,6 +1,10 @@
 """What a reactor is shown of the graph: just what its decision needs."""
 
-from workgraph.graph.model import Agent, Record, RetryOn, Task
+from collections.abc import Mapping
+
+from msgspec import field
+
+from workgraph.graph.model import Agent, Breaker, Record, RetryOn, Task
 from workgraph.graph.times import Duration
 
 
@@ -38,16 +42,26 @@ class PatrolView(Record, frozen=True, kw_only=True):
     due: tuple[str, ...] = ()
     #: Agents that have reached their wall clock, or did not leave after their verdict.
     overdue: tuple[Agent, ...] = ()
+    #: The time-outs of these, in seconds, by the agent's number.
+    limits: Mapping[int, float] = field(default_factory=dict)
     #: Agents and persons whose claim has reached `--abandon-after`.
     expired: tuple[Agent, ...] = ()
     #: Ended agents whose leftover is to be looked at.
     leftover: tuple[Agent, ...] = ()
+    #: Agents that may have given no sign of life for too long.
+    silent: tuple[Agent, ...] = ()
+    #: Those whose output is being looked at already.
+    looking: frozenset[int] = frozenset()
+    #: What is known of the executors of the ended, by key.
+    breakers: Mapping[str, Breaker] = field(default_factory=dict)
 
 
 class GateView(Record, frozen=True, kw_only=True):
     """Tasks in pending-review whose gate is one that the daemon runs."""
 
     waiting: tuple[Task, ...] = ()
+    #: The numbers of the changes by which they were handed in.
+    handed_in: Mapping[str, int] = field(default_factory=dict)
     #: Those whose gates are being run already.
     running: frozenset[str] = frozenset()
 
@@ -60,3 +74,11 @@ class DispatchView(Record, frozen=True, kw_only=True):
     free_slots: int
     #: The best ready tasks in the order of dispatch; no more than there are slots.
     candidates: tuple[Task, ...] = ()
+    #: By which breaker a candidate may be held; those that are not here by none.
+    keys: Mapping[str, str] = field(default_factory=dict)
+    #: The breakers that are not closed, by key.
+    breakers: Mapping[str, Breaker] = field(default_factory=dict)
+    #: How many agents are younger than a second, by the key of their executor.
+    young: Mapping[str, int] = field(default_factory=dict)
+    #: Starts of one task over its life, until an operator's retry.
+    max_starts: int = 100

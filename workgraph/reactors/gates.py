@@ -12,7 +12,12 @@ RUN_BY_DAEMON: Final = frozenset({"outputs", "verify"})
 def decide(view: GateView, now: int) -> tuple[Decision, ...]:
     """Each task that waits for a gate of ours gets its gates run, once at a time."""
     return tuple(
-        JudgeGates(task=task.id, agent=task.last_agent, gate=task.gate)
+        JudgeGates(
+            task=task.id,
+            agent=task.last_agent,
+            gate=task.gate,
+            handed_in=view.handed_in.get(task.id, 0),
+        )
         for task in view.waiting
         if task.gate in RUN_BY_DAEMON and task.id not in view.running
     )

@@ -2,6 +2,10 @@
 
 An agent that has ended is concluded exactly once: its end gives an outcome, and the
 outcome, with the attempts that are left, gives the task's next status (CONTRACT §3.2).
+
+What ends at once with nothing to show has not worked, whatever it exits with. Of one
+task's attempts in a row the first is taken at its word, the second is a crash, and with
+the third the task is put in quarantine. A shell task may well be that quick.
 """
 
 import zlib
@@ -11,22 +15,29 @@ from workgraph.graph.decisions import (
     ConcludeAttempt,
     Decision,
     LookAtLeftover,
+    LookForLife,
     MakeDue,
     MoveTask,
+    SetBreaker,
     StopAgent,
     TakeClaim,
 )
 from workgraph.graph.model import (
+    SHELL_BREAKER,
     Agent,
+    Breaker,
     Failure,
     Outcome,
+    Parked,
     Stop,
     StopThen,
     Task,
+    breaker_key,
 )
 from workgraph.graph.status import Verb
 from workgraph.graph.times import SECOND, format_duration
 from workgraph.graph.views import EndedAttempt, PatrolView, RetryPolicy
+from workgraph.reactors import breakers
 
 #: Ends that have nothing to do with what the worker thinks of its work.
 CRASHES: Final = frozenset(
@@ -38,25 +49,36 @@ CRASHES: Final = frozenset(
         Outcome.SPAWN_FAILED,
     }
 )
+_SHELL: Final = "shell"
 _MAX_DOUBLINGS: Final = 30
 #: Share of a backoff that may fall away, so that many tasks do not return at once.
 _JITTER: Final = 0.2
 _JITTER_STEPS: Final = 1 << 16
+#: Nothing that works with a model ends sooner.
+_TOO_FAST: Final = SECOND
+#: Ends in a row that were too fast: from so many on a crash, and a quarantine.
+_QUICK_CRASHES: Final = 2
+_QUICK_QUARANTINE: Final = 3
 
 
 def decide(view: PatrolView, now: int) -> tuple[Decision, ...]:
     """What has ended is concluded, what is due is woken, what is late is stopped."""
-    decisions: list[Decision] = [
-        conclude(ended, view.policy, now) for ended in view.ended
-    ]
+    ends = [conclude(ended, view.policy, now) for ended in view.ended]
+    decisions: list[Decision] = [*ends, *_judge_executors(view, ends, now)]
     if view.due:
         decisions.append(MakeDue(tasks=view.due))
-    decisions.extend(_stop_late(agent) for agent in view.overdue)
+    decisions.extend(_stop_late(agent, view) for agent in view.overdue)
     late = {agent.number for agent in view.overdue}
     decisions.extend(
         _take_claim(agent) for agent in view.expired if agent.number not in late
     )
     decisions.extend(LookAtLeftover(agent=agent.number) for agent in view.leftover)
+    late |= {agent.number for agent in view.expired}
+    decisions.extend(
+        _look_or_stop(agent)
+        for agent in view.silent
+        if agent.number not in late | view.looking
+    )
     return tuple(decisions)
 
 
@@ -76,15 +98,44 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
         return _conclude_stopped(agent, task, agent.stop)
     outcome = agent.verdict or agent.outcome or _outcome_of_exit(agent, policy)
     if not agent.counted:
-        move = _give_back(agent, task, policy, now)
+        return _conclude_unstarted(agent, task, outcome, policy, now)
+    reason = reason_of(agent, outcome)
+    if not is_too_fast(agent):
+        move = judge(outcome, reason, task, policy, now)
+        quick = 0 if task.quick and outcome is not Outcome.SPAWN_FAILED else None
     else:
-        move = judge(outcome, reason_of(agent, outcome), task, policy, now)
+        quick = task.quick + 1
+        if quick >= _QUICK_CRASHES and outcome not in CRASHES:
+            outcome = Outcome.CRASHED
+            reason += " within a second and with nothing to show, as before"
+        if quick >= _QUICK_QUARANTINE:
+            move = _quarantine(task, outcome, reason, quick)
+        else:
+            move = judge(outcome, reason, task, policy, now)
     return ConcludeAttempt(
         agent=agent.number,
         task=task.id,
         outcome=outcome,
-        counted=agent.counted,
+        counted=True,
         move=move,
+        quick=quick,
+    )
+
+
+def is_too_fast(agent: Agent) -> bool:
+    """Whether an agent has ended so soon, and so silently, that it can't have worked.
+
+    `output_bytes` of one whose end nobody watched is not known: it gets the doubt.
+    """
+    return (
+        agent.executor != _SHELL
+        and not agent.human
+        and not agent.heard
+        and agent.output_bytes == 0
+        and agent.verdict is None
+        and agent.stop is None
+        and agent.ended_at is not None
+        and agent.ended_at - agent.started_at < _TOO_FAST
     )
 
 
@@ -118,24 +169,6 @@ def judge(
             )
         case _:
             return MoveTask(verb=Verb.FAIL, reason=reason, failure=failure)
-
-
-def _give_back(agent: Agent, task: Task, policy: RetryPolicy, now: int) -> MoveTask:
-    """Nothing came of the start, so it uses up no attempt.
-
-    A full disk keeps every start from coming to anything: after the first one the next
-    ones wait, ever longer.
-    """
-    in_vain = task.starts - task.attempts + 1
-    if in_vain <= 1:
-        return MoveTask(verb=Verb.RELEASE, reason=agent.reason)
-    reason = reason_of(agent, Outcome.SPAWN_FAILED)
-    return MoveTask(
-        verb=Verb.RELEASE,
-        reason=reason,
-        failure=Failure(class_=Outcome.SPAWN_FAILED, reason=reason),
-        retry_at=now + _gap(task, in_vain - 1, policy),
-    )
 
 
 def has_attempt_left(task: Task, policy: RetryPolicy) -> bool:
@@ -194,7 +227,7 @@ def _outcome_of_exit(agent: Agent, policy: RetryPolicy) -> Outcome:
         return Outcome.LOST
     if agent.exit_code != 0:
         return Outcome.FAILED
-    if agent.executor == "shell":
+    if agent.executor == _SHELL:
         return Outcome.DONE
     return {"submit": Outcome.SUBMITTED, "fail": Outcome.FAILED}.get(
         policy.exit_zero, Outcome.DONE
@@ -240,12 +273,89 @@ def _conclude_stopped(agent: Agent, task: Task, stop: Stop) -> ConcludeAttempt:
     )
 
 
-def _stop_late(agent: Agent) -> StopAgent:
+def _conclude_unstarted(
+    agent: Agent, task: Task, outcome: Outcome, policy: RetryPolicy, now: int
+) -> ConcludeAttempt:
+    """Nothing came of the start, so it uses up no attempt.
+
+    What failed under our eyes, or a second time, may fail in the same way at once: a
+    full disk keeps every start from coming to anything. So the next ones wait, ever
+    longer. One that a restart has found is started again without a gap.
+    """
+    move = MoveTask(verb=Verb.RELEASE, reason=agent.reason)
+    in_vain = task.starts - task.attempts
+    if agent.process is not None or in_vain > 0:
+        reason = reason_of(agent, Outcome.SPAWN_FAILED)
+        move = MoveTask(
+            verb=Verb.RELEASE,
+            reason=reason,
+            failure=Failure(class_=Outcome.SPAWN_FAILED, reason=reason),
+            retry_at=now + _gap(task, max(in_vain, 1), policy),
+        )
+    return ConcludeAttempt(
+        agent=agent.number,
+        task=task.id,
+        outcome=outcome,
+        counted=False,
+        move=move,
+    )
+
+
+def _quarantine(task: Task, outcome: Outcome, reason: str, quick: int) -> MoveTask:
+    parked = Parked(
+        code="quarantined",
+        message=f"{quick} attempts in a row ended within a second with nothing to show,"
+        f" the last: {reason}",
+        remedy=f"mend what keeps it from working, then: wg retry {task.id}",
+    )
+    return MoveTask(
+        verb=Verb.REQUEUE,
+        reason=reason,
+        failure=Failure(class_=outcome, reason=reason),
+        parked=parked,
+    )
+
+
+def _judge_executors(
+    view: PatrolView, ends: list[ConcludeAttempt], now: int
+) -> list[SetBreaker]:
+    """What the ends say about the executors, one after the other."""
+    changed: dict[str, Breaker] = {}
+    for ended, end in zip(view.ended, ends, strict=True):
+        agent = ended.agent
+        key = breaker_key(agent.executor)
+        before = changed.get(key, view.breakers.get(key))
+        health = breakers.health_of(agent, end.outcome, too_fast=is_too_fast(agent))
+        if before is None:
+            if key == SHELL_BREAKER and health is breakers.Health.GOOD:
+                continue
+            before = Breaker(key=key)
+        reason = reason_of(agent, end.outcome)
+        after = breakers.after_end(before, agent, health, reason, now)
+        if after != before:
+            changed[key] = after
+    return [SetBreaker(breaker=breaker) for breaker in changed.values()]
+
+
+def _look_or_stop(agent: Agent) -> Decision:
+    assert agent.stall_at is not None
+    assert agent.stall_after is not None
+    if agent.looked_at is None or agent.looked_at < agent.stall_at:
+        return LookForLife(agent=agent.number, known_bytes=agent.output_bytes or 0)
+    limit = format_duration(agent.stall_after / SECOND)
+    reason = f"{agent.id} has written nothing and not called wg for {limit}"
+    stop = Stop(then=StopThen.JUDGE, by="workgraph", reason=reason)
+    return StopAgent(agent=agent.number, stop=stop, verdict=Outcome.STALLED)
+
+
+def _stop_late(agent: Agent, view: PatrolView) -> StopAgent:
     if agent.verdict is not None:
         stop = Stop(then=StopThen.NOTHING, by="workgraph")
         return StopAgent(agent=agent.number, stop=stop, verdict=None)
     assert agent.timeout_at is not None
-    limit = format_duration((agent.timeout_at - agent.started_at) / SECOND)
+    # The moment may have been shifted since (a suspend), and the limit was not.
+    since_start = (agent.timeout_at - agent.started_at) / SECOND
+    limit = format_duration(view.limits.get(agent.number, since_start))
     reason = f"{agent.id} ran longer than its timeout of {limit}"
     stop = Stop(then=StopThen.JUDGE, by="workgraph", reason=reason)
     return StopAgent(agent=agent.number, stop=stop, verdict=Outcome.TIMED_OUT)

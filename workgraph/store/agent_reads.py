@@ -23,6 +23,10 @@ select {AGENT_COLUMNS} from agents a
 where a.task = ? and a.status <> 'ended' and a.human = 0
 order by a.attempt desc limit 1
 """  # noqa: S608 - constants
+#: A crash can leave a database in which nothing has been made yet.
+HAS_AGENTS: Final = """
+select 1 from sqlite_schema where type = 'table' and name = 'agents'
+"""
 LIVE_WRAPPERS: Final = """
 select a.number, a.process from agents a
 where a.status <> 'ended'
@@ -86,6 +90,11 @@ def live_process_of(tx: Tx, task_id: str) -> Agent | None:
     """The agent of a task whose process has not ended, whoever holds the task."""
     row = tx.one(LIVE_AGENT_OF, (task_id,))
     return None if row is None else decode_agent(row)
+
+
+def has_agents(tx: Tx) -> bool:
+    """Whether the database is old enough to have agents in it."""
+    return tx.one(HAS_AGENTS) is not None
 
 
 def live_wrappers(tx: Tx, pids: Iterable[int]) -> list[tuple[int, ProcessId]]:

@@ -24,8 +24,8 @@ INSERT_AGENT: Final = """
 insert into agents (
     task, attempt, actor, executor, model, endpoint, status, human, workspace,
     timeout_at, started_at, last_activity_at, plan, plan_line, token_sha256,
-    sandbox
-) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    stall_after, stall_at, sandbox
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 RECORD_START: Final = """
 update agents
@@ -50,11 +50,11 @@ returning {AGENT_COLUMNS.replace("a.", "")}
 SET_STOP: Final = """
 update agents
 set status = 'stopping', stop = ?, verdict = coalesce(verdict, ?),
-    reason = coalesce(?, reason), timeout_at = null
+    reason = coalesce(?, reason), timeout_at = null, stall_at = null
 where number = ? and status <> 'ended'
 """
 SET_VERDICT: Final = """
-update agents set verdict = ?, reason = ?, timeout_at = ?
+update agents set verdict = ?, reason = ?, timeout_at = ?, stall_at = null
 where number = ? and status <> 'ended' and verdict is null
 """
 FAIL_GATE: Final = """
@@ -63,7 +63,17 @@ set outcome = iif(outcome in ('done', 'submitted'), 'gate', outcome),
     verdict = iif(verdict in ('done', 'submitted'), 'gate', verdict)
 where number = ?
 """
-TOUCH: Final = "update agents set last_activity_at = ? where number = ?"
+TOUCH: Final = "update agents set last_activity_at = ?, heard = 1 where number = ?"
+SET_OUTPUT: Final = "update agents set output_bytes = ? where number = ?"
+#: What was silent until now could be stalled a whole limit after its last sign.
+SET_LOOKED: Final = """
+update agents
+set output_bytes = ?2, looked_at = ?3,
+    last_activity_at = max(last_activity_at, coalesce(?4, 0)),
+    stall_at = max(
+        stall_at, max(last_activity_at, coalesce(?4, 0)) + stall_after)
+where number = ?1 and status <> 'ended' and stall_at is not null
+"""
 
 
 class NewAgent(Record, frozen=True, kw_only=True):
@@ -86,6 +96,8 @@ class NewAgent(Record, frozen=True, kw_only=True):
     token_sha256: bytes | None = None
     #: What its process is locked into; null: nothing.
     sandbox: str | None = None
+    #: How long it may give no sign of life, in microseconds; null is for ever.
+    stall_after: int | None = None
 
 
 def next_agent(tx: Tx, task: str) -> tuple[int, int]:
@@ -120,6 +132,8 @@ def insert_agent(tx: Tx, new: NewAgent) -> int:
             new.plan,
             new.plan_line,
             new.token_sha256,
+            new.stall_after,
+            None if new.stall_after is None else tx.now + new.stall_after,
             new.sandbox,
         ),
     )
@@ -233,3 +247,13 @@ def fail_gate(tx: Tx, agent: Agent) -> None:
 def touch(tx: Tx, agent: Agent) -> None:
     """A sign of life."""
     tx.run(TOUCH, (tx.now, agent.number))
+
+
+def note_output(tx: Tx, number: int, output_bytes: int) -> None:
+    """Keeps how much an agent has written."""
+    tx.run(SET_OUTPUT, (output_bytes, number))
+
+
+def note_look(tx: Tx, number: int, output_bytes: int, written_at: int | None) -> None:
+    """An agent that seemed silent was looked at; its output is a sign of life."""
+    tx.run(SET_LOOKED, (number, output_bytes, tx.now, written_at))

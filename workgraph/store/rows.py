@@ -28,7 +28,7 @@ TASK_COLUMNS: Final = """
     t.attempts, t.starts, t.not_before, t.retry_at, t.start_after, t.parked,
     t.gate, t.failure, t.progress, t.usage, t.summary, t.superseded_by,
     t.added_by, t.depth, t.last_agent,
-    t.created_at, t.started_at, t.completed_at, t.updated_at
+    t.created_at, t.started_at, t.completed_at, t.updated_at, t.quick
 """
 
 AGENT_COLUMNS: Final = """
@@ -36,7 +36,8 @@ AGENT_COLUMNS: Final = """
     a.status, a.human, a.outcome, a.exit_code, a.signal, a.process,
     a.folder_inode, a.verdict, a.reason, a.stop, a.counted, a.workspace,
     a.timeout_at, a.started_at, a.ended_at, a.last_activity_at, a.usage,
-    a.leftover, a.sandbox
+    a.leftover, a.sandbox, a.stall_after, a.stall_at, a.looked_at, a.output_bytes,
+    a.heard
 """
 
 encode: Final = msgspec.json.Encoder().encode
@@ -48,6 +49,8 @@ _usage: Final = msgspec.json.Decoder(Usage).decode
 decode_process: Final = msgspec.json.Decoder(ProcessId).decode
 _stop: Final = msgspec.json.Decoder(Stop).decode
 _processes: Final = msgspec.json.Decoder(tuple[ProcessId | int, ...]).decode
+#: A list of texts.
+decode_texts: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _NO_USAGE: Final = Usage()
 
 
@@ -91,6 +94,7 @@ def decode_task(row: Row) -> Task:
         started_at=row[29],
         completed_at=row[30],
         updated_at=row[31],
+        quick=row[32],
     )
 
 
@@ -123,6 +127,11 @@ def decode_agent(row: Row) -> Agent:
         usage=_NO_USAGE if row[23] == "{}" else _usage(row[23]),
         leftover=() if row[24] == "[]" else decode_leftover(row[24]),
         sandbox=row[25],
+        stall_after=row[26],
+        stall_at=row[27],
+        looked_at=row[28],
+        output_bytes=row[29],
+        heard=bool(row[30]),
     )
 
 

@@ -48,6 +48,8 @@ create table tasks (
     started_at integer,
     completed_at integer,
     updated_at integer not null,
+    -- ends in a row that were too fast to have been work
+    quick integer not null default 0 check (quick >= 0),
     -- in progress exactly while a claim exists
     check ((status = 'in-progress') = (claimed_by is not null)),
     check ((claimed_by is null) = (claimed_at is null)),
@@ -63,6 +65,9 @@ create index tasks_due on tasks (start_after) where start_after is not null;
 create index tasks_claim_ends on tasks (claim_ends_at)
     where claim_ends_at is not null;
 create index tasks_parked on tasks (parked_until) where parked is not null;
+-- breakers.held, breakers.release: what a breaker keeps back
+create index tasks_held on tasks (json_extract(parked, '$.key'))
+    where json_extract(parked, '$.key') is not null;
 -- views.gates: what waits for a gate
 create index tasks_gate on tasks (gate) where gate is not null;
 -- reads.list_tasks --status
@@ -118,6 +123,13 @@ create table agents (
     leftover_at integer,
     -- what the process is locked into; null: nothing
     sandbox text,
+    -- how long it may be silent, in microseconds, and when that may have been so
+    stall_after integer,
+    stall_at integer,
+    looked_at integer,
+    output_bytes integer,
+    -- it has called wg
+    heard integer not null default 0 check (heard in (0, 1)),
     unique (task, attempt),
     check ((status = 'ended') = (ended_at is not null)),
     check (concluded = 0 or status = 'ended')
@@ -131,6 +143,8 @@ create index agents_timeout on agents (timeout_at)
     where status <> 'ended' and timeout_at is not null;
 -- leftovers.due, leftovers.of_task
 create index agents_leftover on agents (leftover_at) where leftover_at is not null;
+create index agents_stall on agents (stall_at)
+    where status <> 'ended' and stall_at is not null;
 -- reads.agent_by_token
 create index agents_token on agents (token_sha256) where token_sha256 is not null;
 
@@ -165,6 +179,24 @@ create table changes (
 create index changes_task on changes (task, seq) where task is not null;
 -- history.late_results: what attempts have said after their end
 create index changes_late on changes (task, seq) where kind = 'late_result';
+
+-- what is known of things that many tasks need, such as an executor
+create table breakers (
+    key text primary key,
+    -- its last end was a good one
+    proven integer not null default 0 check (proven in (0, 1)),
+    -- the tasks whose starts have failed since, as JSON
+    failed text not null default '[]',
+    reason text,
+    opened_at integer,
+    looks integer not null default 0 check (looks >= 0),
+    until integer,
+    since_agent integer not null default 0,
+    check (proven = 0 or opened_at is null)
+) strict, without rowid;
+
+-- breakers.troubled: once for each dispatch
+create index breakers_troubled on breakers (key) where proven = 0;
 
 create table identities (
     id text primary key check (length(id) = 64),

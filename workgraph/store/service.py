@@ -21,7 +21,8 @@ select count(*) from tasks
 where status = 'open' and paused = 0 and unmet = 0
   and start_after is null and reserved_for is null
   and (parked is null
-       or json_extract(parked, '$.code') in ('assigned_to_person', 'leftover'))
+       or json_extract(parked, '$.code') in (
+            'assigned_to_person', 'leftover', 'no_free_slot'))
 """
 COUNT_LIVE: Final = """
 select count(*) from agents where status <> 'ended' and human = 0
@@ -29,6 +30,8 @@ select count(*) from agents where status <> 'ended' and human = 0
 ACTORS: Final = """
 select record from identities where kind = 'actor' order by name
 """
+#: The keys of `meta` that other modules know.
+FROZEN: Final = "frozen"
 META: Final = "select value from meta where key = ?"
 ACTOR_BY_NAME: Final = """
 select record from identities where kind = 'actor' and name = ?
@@ -72,6 +75,12 @@ def meta(tx: Tx, key: str) -> str | None:
 def is_service_paused(tx: Tx) -> bool:
     """Whether `wg service pause` holds; it is kept over restarts."""
     return meta(tx, "paused") == "1"
+
+
+def frozen_since(tx: Tx) -> int | None:
+    """When all agents were frozen; null when they are not."""
+    since = meta(tx, FROZEN)
+    return int(since) if since else None
 
 
 def actor_by_name(tx: Tx, name: str | None) -> Actor | None:

@@ -1,8 +1,10 @@
 """What reactors are shown: one query for each question, none of which scans."""
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from workgraph.graph.model import Agent, Task
+from workgraph.graph.model import SHELL_BREAKER, Agent, Breaker, Task, breaker_key
+from workgraph.graph.times import SECOND
 from workgraph.graph.views import (
     DispatchView,
     EndedAttempt,
@@ -10,7 +12,7 @@ from workgraph.graph.views import (
     PatrolView,
     RetryPolicy,
 )
-from workgraph.store import leftovers, service
+from workgraph.store import breakers, leftovers, service
 from workgraph.store.database import Tx
 from workgraph.store.rows import (
     AGENT_COLUMNS,
@@ -21,6 +23,8 @@ from workgraph.store.rows import (
 
 #: Ended agents in one tick; the others wait for the next one.
 _BATCH: Final = 500
+#: How many are kept back in one tick by breakers that are not closed.
+_HELD_AT_ONCE: Final = 200
 
 ENDED: Final = f"""
 select {AGENT_COLUMNS}, {TASK_COLUMNS}
@@ -41,6 +45,15 @@ from tasks t join agents a on a.task = t.id and a.status <> 'ended'
 where t.claim_ends_at <= ? and a.status <> 'stopping'
   and t.claimed_by = 'agent-' || a.number
 """  # noqa: S608 - constants
+#: Between the agents of `OVERDUE` and their limits.
+LIMIT_OF: Final = """
+select json_extract(plan, '$.timeout_s.value') from agents where number = ?
+"""
+SILENT: Final = f"""
+select {AGENT_COLUMNS} from agents a
+where a.status <> 'ended' and a.stall_at <= ?
+order by a.stall_at limit {_BATCH}
+"""  # noqa: S608 - constants
 GATES: Final = f"""
 select {TASK_COLUMNS} from tasks t
 where t.gate is not null and t.gate in ('outputs', 'verify')
@@ -58,6 +71,11 @@ where t.status = 'open' and t.paused = 0 and t.unmet = 0
 order by t.priority, t.chain desc, t.seq
 limit ?
 """  # noqa: S608 - constants
+#: The change by which a task came where it is; what was handed in twice has two.
+HANDED_IN: Final = """
+select seq from changes
+where task = ? and kind = 'status_changed' order by seq desc limit 1
+"""
 LOOK_AGAIN: Final = f"""
 select {TASK_COLUMNS} from tasks t indexed by tasks_parked
 where t.parked is not null and t.parked_until <= ?
@@ -76,10 +94,15 @@ select min(at) from (
     select min(timeout_at) from agents
         where status <> 'ended' and timeout_at > :now
     union all
+    select min(stall_at) from agents
+        where status <> 'ended' and stall_at > :now
+    union all
     select min(parked_until) from tasks
         where parked is not null and parked_until > :now
     union all
     select min(leftover_at) from agents where leftover_at > :now
+    union all
+    select min(until) from breakers where proven = 0 and until > :now
 )
 where at is not null
 """
@@ -88,24 +111,52 @@ select min(start_after) from tasks indexed by tasks_due
 where start_after is not null and status = 'open' and paused = 0 and unmet = 0
   and reserved_for is null
 """
-LOOK_AT_ALL: Final = "update tasks set parked_until = ? where parked is not null"
+#: Not those in quarantine, which wait for an operator, nor those that a breaker holds.
+LOOK_AT_ALL: Final = """
+update tasks indexed by tasks_parked set parked_until = ?
+where parked is not null
+  and json_extract(parked, '$.code') not in ('quarantined', 'no_free_slot')
+"""
 
 
-def patrol(tx: Tx, policy: RetryPolicy) -> PatrolView:
-    """What has ended and what has come due."""
+def patrol(
+    tx: Tx,
+    policy: RetryPolicy,
+    looking: frozenset[int],
+) -> PatrolView:
+    """What has ended and what has come due.
+
+    While agents are frozen no limit is reached.
+
+    Args:
+        tx: The transaction.
+        policy: The retry rule's settings.
+        looking: Agents whose output is being looked at.
+    """
+    ended = tuple(
+        EndedAttempt(
+            agent=decode_agent(row[:_AGENT_WIDTH]),
+            task=decode_task(row[_AGENT_WIDTH:]),
+        )
+        for row in tx.rows(ENDED)
+    )
+    overdue = tuple(_agents(tx, OVERDUE, tx.now))
+    expired = tuple(_agents(tx, EXPIRED, tx.now))
+    silent = tuple(_agents(tx, SILENT, tx.now))
+    if (overdue or expired or silent) and service.frozen_since(tx) is not None:
+        overdue = expired = silent = ()
+    keys = {breaker_key(one.agent.executor) for one in ended if not one.agent.human}
     return PatrolView(
         policy=policy,
-        ended=tuple(
-            EndedAttempt(
-                agent=decode_agent(row[:_AGENT_WIDTH]),
-                task=decode_task(row[_AGENT_WIDTH:]),
-            )
-            for row in tx.rows(ENDED)
-        ),
+        ended=ended,
         due=tuple(row[0] for row in tx.rows(DUE, (tx.now,))),
-        overdue=tuple(_agents(tx, OVERDUE, tx.now)),
-        expired=tuple(_agents(tx, EXPIRED, tx.now)),
+        overdue=overdue,
+        limits=_limits(tx, overdue),
+        expired=expired,
         leftover=tuple(leftovers.due(tx)),
+        silent=silent,
+        looking=looking,
+        breakers=breakers.find(tx, keys),
     )
 
 
@@ -113,18 +164,61 @@ def gates(tx: Tx, running: frozenset[str], *, may_start: bool) -> GateView:
     """What waits for a gate that the daemon runs."""
     if not may_start:
         return GateView()
-    return GateView(waiting=tuple(_tasks(tx, GATES)), running=running)
+    waiting = tuple(_tasks(tx, GATES))
+    return GateView(
+        waiting=waiting,
+        handed_in={task.id: handed_in(tx, task.id) for task in waiting},
+        running=running,
+    )
 
 
-def dispatch(tx: Tx, max_agents: int, *, may_start: bool) -> DispatchView:
-    """What could be started, and how much of it."""
+def handed_in(tx: Tx, task_id: str) -> int:
+    """The number of the change by which a task came to its status."""
+    return int(tx.value(HANDED_IN, (task_id,)) or 0)
+
+
+def dispatch(
+    tx: Tx,
+    max_agents: int,
+    max_starts: int,
+    key_of: Callable[[Task], str | None],
+    *,
+    may_start: bool,
+) -> DispatchView:
+    """What could be started, and how much of it.
+
+    Args:
+        tx: The transaction.
+        max_agents: How many may run at a time.
+        max_starts: How often a task may be started.
+        key_of: The key of the breaker that holds a task, should it be open; null for
+            one that none can hold.
+        may_start: Whether this engine starts anything.
+    """
     may = may_start and not service.is_service_paused(tx)
     free = max_agents - service.count_live(tx) if may else 0
     if free <= 0:
         return DispatchView(may_start=may, free_slots=0)
-    candidates = _tasks(tx, CANDIDATES, free)
+    troubled = breakers.troubled(tx)
+    candidates = _tasks(tx, CANDIDATES, free + (_HELD_AT_ONCE if troubled else 0))
     candidates.extend(_tasks(tx, LOOK_AGAIN, tx.now, free))
-    return DispatchView(may_start=may, free_slots=free, candidates=tuple(candidates))
+    keys = {task.id: key for task in candidates if (key := key_of(task)) is not None}
+    troubled |= _unknown(tx, troubled, keys)
+    young = breakers.young(tx, tx.now - SECOND) if troubled else {}
+    for key in troubled:
+        # One more than may be: then it is known that somebody goes on waiting.
+        for task in breakers.held(tx, key, min(free, _HELD_AT_ONCE) + 1):
+            candidates.append(task)
+            keys[task.id] = key
+    return DispatchView(
+        may_start=may,
+        free_slots=free,
+        candidates=tuple(candidates),
+        keys=keys,
+        breakers=troubled,
+        young={breaker_key(name): count for name, count in young.items()},
+        max_starts=max_starts,
+    )
 
 
 def next_moment(tx: Tx) -> int | None:
@@ -145,12 +239,31 @@ def is_idle(tx: Tx, max_agents: int) -> bool:
         return False
     if max_agents == 0 or service.is_service_paused(tx):
         return True
-    return next_start(tx) is None and tx.one(CANDIDATES, (1,)) is None
+    return (
+        next_start(tx) is None
+        and tx.one(CANDIDATES, (1,)) is None
+        and not breakers.is_any_held(tx)
+    )
 
 
 def look_at_all_parked(tx: Tx) -> None:
     """Has every parked task looked at in the next tick: the settings have changed."""
     tx.run(LOOK_AT_ALL, (tx.now,))
+
+
+def _limits(tx: Tx, overdue: tuple[Agent, ...]) -> dict[int, float]:
+    found = ((agent.number, tx.value(LIMIT_OF, (agent.number,))) for agent in overdue)
+    return {number: limit for number, limit in found if limit is not None}
+
+
+def _unknown(
+    tx: Tx, troubled: Mapping[str, Breaker], keys: Mapping[str, str]
+) -> dict[str, Breaker]:
+    """The breakers of what has not been tried yet: these are on trial."""
+    others = set(keys.values()) - troubled.keys() - {SHELL_BREAKER}
+    if not others:
+        return {}
+    return {key: Breaker(key=key) for key in others - breakers.find(tx, others).keys()}
 
 
 def _agents(tx: Tx, sql: str, *params: object) -> list[Agent]:

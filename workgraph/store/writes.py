@@ -38,8 +38,9 @@ insert into tasks (
 UPDATE_SPEC: Final = """
 update tasks
 set spec = ?, priority = ?, paused = ?, actor = ?, actor_matched = ?,
-    not_before = ?, start_after = ?, parked = null, parked_until = null,
-    updated_at = ?
+    not_before = ?, start_after = ?, parked_until = null, updated_at = ?,
+    parked = iif(json_extract(parked, '$.code') = 'quarantined'
+        and json_extract(parked, '$.key') is null, parked, null)
 where id = ?
 """
 
@@ -83,6 +84,14 @@ where id in (select task from edges where dep = ? and kind in (?, ?))
 
 
 SET_PAUSED: Final = "update tasks set paused = ?, updated_at = ? where id = ?"
+#: A new count, as a retry gives it to what has ended.
+RESTART_COUNT: Final = """
+update tasks
+set attempts = 0, starts = 0, quick = 0, parked = null, parked_until = null,
+    updated_at = ?
+where id = ?
+"""
+SET_QUICK: Final = "update tasks set quick = ? where id = ?"
 SET_PARKED: Final = """
 update tasks set parked = ?, parked_until = ?, updated_at = ? where id = ?
 """
@@ -322,6 +331,17 @@ def park(tx: Tx, task: Task, parked: Parked, until: int | None) -> None:
             to=parked.code,
             reason=parked.message,
         )
+
+
+def restart_count(tx: Tx, task: Task, by: str, reason: str | None) -> None:
+    """An operator lets an open task that was parked be started again."""
+    tx.run(RESTART_COUNT, (tx.now, task.id))
+    tx.emit(ChangeKind.TASK_UNPARKED, task=task.id, by=by, reason=reason)
+
+
+def set_quick(tx: Tx, task: str, quick: int) -> None:
+    """Keeps how many ends in a row were too fast."""
+    tx.run(SET_QUICK, (quick, task))
 
 
 def clear_due(tx: Tx, task: str) -> None:

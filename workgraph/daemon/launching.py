@@ -1,0 +1,174 @@
+"""From a ready task to a claim, a frozen plan and an order to start its process.
+
+All of it are rows before there is a process: a crash in between leaves a row that says
+what was intended, and starting up settles it.
+"""
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from workgraph.agents.choices import SHELL, choose_stall_after
+from workgraph.agents.context import compose_prompt
+from workgraph.agents.plan import (
+    AgentFacts,
+    Flags,
+    Grounds,
+    PlanError,
+    SpawnPlan,
+    log_line,
+    plan_spawn,
+    visible,
+)
+from workgraph.agents.process import LaunchOrder
+from workgraph.daemon.orders import AwaitHost, Effect, Spawn
+from workgraph.graph.model import Actor, Parked, Record, Task
+from workgraph.graph.status import Cause, Verb
+from workgraph.graph.times import Duration
+from workgraph.store import agents, leftovers, service, writes
+from workgraph.store.database import Tx
+
+#: A parked task is looked at again after a minute, then two, up to half an hour.
+_FIRST_LOOK: Final = Duration(60)
+_LAST_LOOK: Final = Duration(1800)
+_MAX_DOUBLINGS: Final = 10
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Host(Record, frozen=True, kw_only=True):
+    """What applying needs besides the transaction."""
+
+    grounds: Grounds
+    #: Where an agent's files are kept.
+    folder: Callable[[int], str]
+    #: A new secret for each attempt.
+    new_token: Callable[[], str]
+
+
+def launch(
+    tx: Tx, task: Task, actor: Actor | None, flags: Flags, host: Host
+) -> tuple[int, Spawn]:
+    """Claims a task for a new agent, and freezes the plan that it is started with.
+
+    Raises:
+        PlanError: No plan can be made; nothing was written.
+    """
+    number, attempt = agents.next_agent(tx, task.id)
+    token = host.new_token()
+    prompt = compose_prompt(task)
+    folder = host.folder(number)
+    facts = AgentFacts(
+        id=f"agent-{number}",
+        attempt=attempt,
+        token=token,
+        folder=folder,
+        prompt=prompt,
+    )
+    plan = plan_spawn(host.grounds, task=task, actor=actor, flags=flags, agent=facts)
+    _refuse_beside_leftover(tx, task, plan.working_dir.value)
+    line = log_line(plan, facts.id)
+    shown = _encode(visible(plan)).decode()
+    agents.insert_agent(
+        tx,
+        agents.NewAgent(
+            task=task.id,
+            attempt=attempt,
+            actor=actor.name if actor else None,
+            executor=plan.executor.value,
+            model=plan.model.value,
+            endpoint=plan.endpoint.value,
+            workspace=plan.working_dir.value,
+            timeout_at=tx.now + Duration(plan.timeout_s.value).micros,
+            plan=shown,
+            plan_line=line,
+            token_sha256=sha256(token.encode()).digest(),
+            sandbox=None if plan.sandbox.value == "none" else plan.sandbox.value,
+            stall_after=choose_stall_after(
+                host.grounds.layered, task, plan.executor.value
+            ),
+        ),
+    )
+    after = task.spec.abandon_after_s
+    writes.change_status(
+        tx,
+        task,
+        Verb.CLAIM,
+        Cause.MACHINE,
+        writes.Marks(
+            by="workgraph",
+            agent=facts.id,
+            attempt=facts.attempt,
+            actor=actor.name if actor else None,
+            reason=line,
+            claim_ends_at=tx.now + Duration(after).micros if after else None,
+        ),
+    )
+    files = {"prompt.md": prompt, "plan.json": shown}
+    order = _order(number, plan, files, host)
+    is_shell = plan.executor.value == SHELL
+    return number, Spawn(order=order, line=line, may_be_too_fast=not is_shell)
+
+
+def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
+    """Launches a ready task's agent, or keeps the task back and says why it can't."""
+    actor = service.actor_by_name(tx, task.actor)
+    if task.actor is not None and (actor is None or actor.human):
+        writes.park(
+            tx,
+            task,
+            Parked(
+                code="assigned_to_person",
+                message=f"it is assigned to {task.actor}, a person",
+                remedy=f"{task.actor} takes it with: wg claim {task.id}"
+                f" --actor {task.actor}",
+            ),
+            None,
+        )
+        return []
+    try:
+        _, spawn = launch(tx, task, actor, Flags(), host)
+    except PlanError as error:
+        looks = task.parked.looks + 1 if task.parked else 1
+        wait = min(
+            _FIRST_LOOK.micros << min(looks - 1, _MAX_DOUBLINGS), _LAST_LOOK.micros
+        )
+        parked = Parked(
+            code=error.code, message=error.message, remedy=error.hint, looks=looks
+        )
+        writes.park(tx, task, parked, tx.now + wait)
+        return [AwaitHost(awaited=error.awaits)] if error.awaits else []
+    return [spawn]
+
+
+def _refuse_beside_leftover(tx: Tx, task: Task, workspace: str) -> None:
+    """What still runs of an attempt would change the next one's files under it."""
+    for agent in leftovers.of_task(tx, task.id):
+        if agent.workspace == workspace:
+            pids = " ".join(str(process.pid) for process in agent.leftover)
+            raise PlanError(
+                f"{task.id}: processes of {agent.id} are not gone: {pids}",
+                hint=f"wg kill {agent.id} --force",
+                code="leftover",
+            )
+
+
+def _order(
+    number: int, plan: SpawnPlan, files: Mapping[str, str], host: Host
+) -> LaunchOrder:
+    folder = host.folder(number)
+    settings = host.grounds.layered.settings.agents
+    return LaunchOrder(
+        agent=number,
+        folder=folder,
+        argv=plan.argv.value,
+        env={name: chosen.value for name, chosen in plan.env.items()},
+        cwd=plan.working_dir.value,
+        stdin=f"{folder}/prompt.md" if plan.stdin.value == "prompt" else None,
+        stderr_apart=plan.stderr_apart,
+        files=files,
+        nice=settings.nice,
+        sandboxed=plan.sandbox.value != "none",
+        cgroup=settings.cgroups == "auto",
+    )

@@ -1,0 +1,77 @@
+"""What a tick has decided that has to be done in the world, after its commit."""
+
+from collections.abc import Mapping
+
+from workgraph.agents.choices import Awaited
+from workgraph.agents.process import LaunchOrder, SweepTarget
+from workgraph.graph.model import Agent, ProcessId, Record
+
+
+class Spawn(Record, frozen=True, kw_only=True):
+    """A claimed task's agent is to be started."""
+
+    order: LaunchOrder
+    line: str
+    #: An end within a second and with nothing written tells something.
+    may_be_too_fast: bool = False
+
+
+class StopProcess(Record, frozen=True, kw_only=True):
+    """An agent is to be ended, with all that it has started."""
+
+    agent: int
+    folder: str
+    process: ProcessId | None
+    grace_s: float
+    force: bool
+
+
+class EndLeftover(Record, frozen=True, kw_only=True):
+    """What an ended agent has left behind is to be ended, or seen to be gone."""
+
+    target: SweepTarget
+    limit_s: float
+
+
+class LookAtOutput(Record, frozen=True, kw_only=True):
+    """An agent may have stalled: what it has written is to be looked at."""
+
+    agent: int
+    folder: str
+    known_bytes: int
+
+
+class AwaitHost(Record, frozen=True, kw_only=True):
+    """A task could be started if one of these were there."""
+
+    awaited: tuple[Awaited, ...]
+
+
+class RunGate(Record, frozen=True, kw_only=True):
+    """A gate of a task that was handed in is to be run."""
+
+    task: str
+    agent: str | None
+    gate: str
+    handed_in: int
+    working_dir: str
+    outputs: tuple[str, ...]
+    commands: tuple[str, ...]
+    #: What goes before the commands' argv.
+    sandbox: tuple[str, ...] = ()
+    env: Mapping[str, str]
+    timeout_s: float
+
+
+Effect = Spawn | StopProcess | EndLeftover | LookAtOutput | AwaitHost | RunGate
+
+
+def target_of(agent: Agent, folder: str) -> SweepTarget:
+    """An ended agent, for a search after what it has left behind."""
+    return SweepTarget(
+        agent=agent.number,
+        folder=folder,
+        inode=agent.folder_inode,
+        process=agent.process,
+        known=agent.leftover,
+    )
