@@ -15,8 +15,9 @@ pytestmark = pytest.mark.slow
 
 
 def core_in(folder: Path, *settings: str) -> Any:
-    """A core whose project folder is real."""
-    return running_core(*settings, host=plan_host(project_dir=str(folder)))
+    """A core whose project folder is real, and its own: a start ends earlier gates."""
+    host = plan_host(project_dir=str(folder), wg_dir=str(folder / ".wg"))
+    return running_core(*settings, host=host)
 
 
 async def test_a_promised_output_that_is_there_passes(tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ async def test_a_gate_sees_the_tasks_environment(tmp_path: Path) -> None:
         await core.exit(task)
 
         seen = (tmp_path / "sub" / "seen").read_text()
-        assert seen == "blue green|/project/.wg|"
+        assert seen == f"blue green|{tmp_path}/.wg|"
 
 
 async def test_an_agents_own_done_passes_the_same_gates(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ pytestmark = [
 #: A client's request, and what it must have left in the database.
 Asked = tuple[dict[str, Any], tuple[Any, ...]]
 CLIENTS = 3
-CI_CUTS = 60
+CI_CUTS = 40
 LONG_CUTS = 3000
 
 
