@@ -97,6 +97,23 @@ class Cgroups:
         found = (f"{base}/{name}" for base in self._bases(wg_dir))
         return tuple(path for path in found if os.path.isdir(path))
 
+    def left_of(self, folder: str) -> tuple[str, ...]:
+        """Those of an agent that has ended in which something runs; others are removed.
+
+        Most are empty, and so are gone with the one call that finds that out.
+        """
+        name = os.path.basename(folder)
+        left = []
+        for base in self._bases(_project_of(folder)):
+            path = f"{base}/{name}"
+            try:
+                os.rmdir(path)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                left.append(path)
+        return tuple(left)
+
     def leave(self) -> None:
         """Removes what was made for all agents, where none is left in it."""
         for wg_dir in tuple(self._earlier):

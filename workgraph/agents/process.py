@@ -233,7 +233,7 @@ class RealLauncher:
             structs.replace(target, own_session=target.agent in self._watched)
             for target in agents
         ]
-        targets = await self._with_cgroups(targets)
+        targets = await self._with_cgroups(targets, ended=True)
         left = await kill.end_all(targets, boot_id=self._boot_id, limit_s=limit_s)
         self._watched.difference_update({t.agent for t in targets} - left.keys())
         return left
@@ -346,12 +346,13 @@ class RealLauncher:
                     raise
             await anyio.sleep(_NO_FILES_S)
 
-    async def _with_cgroups(self, targets: Sequence[Target]) -> list[Target]:
+    async def _with_cgroups(
+        self, targets: Sequence[Target], *, ended: bool = False
+    ) -> list[Target]:
+        find = self._cgroups.left_of if ended else self._cgroups.of
+
         def look() -> list[Target]:
-            return [
-                structs.replace(target, cgroups=self._cgroups.of(target.folder))
-                for target in targets
-            ]
+            return [structs.replace(t, cgroups=find(t.folder)) for t in targets]
 
         return await anyio.to_thread.run_sync(look)
 
