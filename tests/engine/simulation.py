@@ -612,6 +612,7 @@ async def _fill_disk(story: Story, x: int, y: int) -> None:
     core.engine.wake()
     await ticked.wait()
     await core.store.read(lambda tx: tx.value(f"pragma max_page_count = {_LOTS}"), 0)
+    await core.settle()
     for _ in range(2):
         _pass_time(story, 61)
         await core.settle()
@@ -635,6 +636,7 @@ async def _bad_disk(story: Story, x: int, y: int) -> None:
     core.engine.wake()
     await ticked.wait()
     story.world.store.fault = None
+    await core.settle()  # what has been claimed is there before it gets older
     for _ in range(2):
         _pass_time(story, 61)
         await core.settle()

@@ -58,9 +58,8 @@ def health_of(agent: Agent, outcome: Outcome, *, too_fast: bool) -> Health:
     if agent.stop is not None or agent.human:
         return Health.NOTHING
     if agent.outcome is Outcome.SPAWN_FAILED:
-        # Settled at a start-up as never started: nobody has tried it.
-        tried = agent.counted or agent.process is not None
-        return Health.BROKEN if tried else Health.NOTHING
+        # Not counted is what the machine has refused, or what nobody has tried.
+        return Health.BROKEN if agent.counted else Health.NOTHING
     if agent.outcome is Outcome.LOST:
         return Health.NOTHING
     if too_fast and agent.exit_code != 0:

@@ -47,6 +47,9 @@ SHIFT_LOOKS: Final = """
 update tasks set parked_until = parked_until + :by
 where parked is not null and parked_until is not null
 """
+SHIFT_LEFTOVERS: Final = """
+update agents set leftover_at = leftover_at + :by where leftover_at is not null
+"""
 SHIFT_BREAKERS: Final = """
 update breakers set until = until + :by where until is not null
 """
@@ -81,7 +84,7 @@ def follow_clock(tx: Tx, anchor: Anchor) -> None:
         return
     frozen = service.frozen_since(tx)
     _shift_limits(tx, by, 0 if frozen is not None else tx.now + GRACE)
-    for sql in (SHIFT_BACKOFFS, SHIFT_LOOKS, SHIFT_BREAKERS):
+    for sql in (SHIFT_BACKOFFS, SHIFT_LOOKS, SHIFT_LEFTOVERS, SHIFT_BREAKERS):
         tx.run(sql, {"by": by, "now": tx.now} if sql is SHIFT_BACKOFFS else {"by": by})
     if frozen is not None:
         service.set_meta(tx, service.FROZEN, str(frozen + by))
