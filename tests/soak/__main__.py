@@ -33,11 +33,13 @@ def main() -> int:
     sys.stdout.write(f"seed {seed}\n")
     sys.stdout.flush()
     folder = Path(tempfile.mkdtemp(prefix="wg-soak-"))
-    soak = Soak(folder / "x", seed, arguments.clients)
     try:
-        seconds = soak.run(arguments.minutes * 60)
+        soak = Soak(folder / "x", seed, arguments.clients)
+        try:
+            seconds = soak.run(arguments.minutes * 60)
+        finally:
+            soak.close()
     finally:
-        soak.close()
         if arguments.keep:
             sys.stdout.write(f"kept in {folder}\n")
         else:
