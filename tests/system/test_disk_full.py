@@ -17,10 +17,13 @@ LONG = "x" * 300_000
 
 
 def until(gate: Path, code: int) -> str:
-    """A shell task that goes on until a file appears, and leaves a trace of its run."""
+    """A shell task that goes on until a file appears, and leaves a trace of its run.
+
+    It ends by itself when its test was killed and nobody will make the file.
+    """
     ran = gate.with_name("ran")
-    wait = f"while ! [ -e {gate} ]; do sleep 0.02; done"
-    return f'echo "$WG_TASK_ID" >> {ran}; {wait}; exit {code}'
+    wait = f"n=0; while ! [ -e {gate} ] && [ $n -lt 10000 ]; do sleep 0.02"
+    return f'echo "$WG_TASK_ID" >> {ran}; {wait}; n=$((n + 1)); done; exit {code}'
 
 
 def check_refused(project: Project, *argv: str, stdin: str | None = None) -> None:
