@@ -1,6 +1,10 @@
-"""Options of the whole suite."""
+"""Options of the whole suite, and what it leaves behind."""
+
+import os
 
 import pytest
+
+from workgraph.agents import cgroups
 
 # Their assertions say what they have found, as those of tests do.
 pytest.register_assert_rewrite(
@@ -16,3 +20,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=1,
         help="how often the daemon is killed at each named point",
     )
+
+
+def pytest_sessionfinish() -> None:
+    """Removes the cgroups of daemons that were killed; those in use stay."""
+    if os.environ.get("PYTEST_XDIST_WORKER") is None:
+        place = cgroups.find_place()
+        if place.path:
+            for entry in os.scandir(place.path):
+                if entry.name.startswith(cgroups.PREFIX):
+                    cgroups.remove(entry.path)
