@@ -165,7 +165,7 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
                 "            result, changes = await self.store.transaction(\n",
                 """\
             early = await self.store.read(
-                lambda tx: _tick(tx, facts, around), self.clock.now()
+                lambda tx: tick(tx, facts, around), self.clock.now()
             )
             if early.effects and self._group is not None:
                 self.effects.perform(early.effects, self._group)
