@@ -68,11 +68,11 @@ SET_OUTPUT: Final = "update agents set output_bytes = ? where number = ?"
 #: What was silent until now could be stalled a whole limit after its last sign.
 SET_LOOKED: Final = """
 update agents
-set output_bytes = ?2, looked_at = ?3,
-    last_activity_at = max(last_activity_at, coalesce(?4, 0)),
+set output_bytes = :output_bytes, looked_at = :now,
+    last_activity_at = max(last_activity_at, coalesce(:written_at, 0)),
     stall_at = max(
-        stall_at, max(last_activity_at, coalesce(?4, 0)) + stall_after)
-where number = ?1 and status <> 'ended' and stall_at is not null
+        stall_at, max(last_activity_at, coalesce(:written_at, 0)) + stall_after)
+where number = :number and status <> 'ended' and stall_at is not null
 """
 
 
@@ -256,4 +256,10 @@ def note_output(tx: Tx, number: int, output_bytes: int) -> None:
 
 def note_look(tx: Tx, number: int, output_bytes: int, written_at: int | None) -> None:
     """An agent that seemed silent was looked at; its output is a sign of life."""
-    tx.run(SET_LOOKED, (number, output_bytes, tx.now, written_at))
+    looked = {
+        "number": number,
+        "output_bytes": output_bytes,
+        "now": tx.now,
+        "written_at": written_at,
+    }
+    tx.run(SET_LOOKED, looked)
