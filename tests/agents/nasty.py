@@ -2,9 +2,9 @@
 
 from typing import Final
 
-#: Forks away, does what is said, writes the pid that is left, and sleeps. The agent ends
-#: when what is left has become `sleep` (that closes the pipe), not before: its end is
-#: what ends the rest, which then could not report any more.
+#: Forks away, does what is said, writes the pid that is left, and sleeps. The agent
+#: ends when what is left has become `sleep` (that closes the pipe), not before: its end
+#: is what ends the rest, which then could not report any more.
 _AWAY: Final = """
 import os, signal, sys, time
 report = sys.argv[1]

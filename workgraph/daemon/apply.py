@@ -26,8 +26,10 @@ from workgraph.daemon.orders import (
 )
 from workgraph.graph import decisions as d
 from workgraph.graph.changes import ChangeKind
+from workgraph.graph.ends import Report
 from workgraph.graph.facts import (
     AgentEnded,
+    AgentReported,
     AgentStarted,
     Fact,
     GatesJudged,
@@ -46,6 +48,7 @@ from workgraph.store import (
     agent_reads,
     agents,
     breakers,
+    clients,
     leftovers,
     reads,
     views,
@@ -93,7 +96,11 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
     match fact:
         case AgentStarted():
             agents.record_start(tx, fact.agent, fact.process, fact.folder_inode)
+        case AgentReported():
+            _note_report(tx, fact.agent, fact.report, host)
         case AgentEnded():
+            if fact.report is not None:
+                _note_report(tx, fact.agent, fact.report, host)
             agents.record_end(
                 tx,
                 fact.agent,
@@ -138,6 +145,16 @@ def leftover_effect(agent: Agent, host: Host, limit_s: float) -> EndLeftover:
     """What has to be done about what an ended agent has left behind."""
     target = target_of(agent, host.folder(agent.number))
     return EndLeftover(target=target, limit_s=limit_s)
+
+
+def _note_report(tx: Tx, number: int, report: Report, host: Host) -> None:
+    """Keeps what a stream has said; trouble has an end from when it first came up."""
+    agent = agent_reads.by_number(tx, number)
+    until = None
+    if report.trouble is not None:
+        patience = host.grounds.layered.settings.agents.client_patience
+        until = agent.trouble_until or tx.now + patience.micros
+    clients.note_report(tx, agent, report, until)
 
 
 def _write_down(

@@ -4,6 +4,7 @@ They come in by the same door as requests, but from inside; none of them can be 
 a client.
 """
 
+from workgraph.graph.ends import Report
 from workgraph.graph.model import Outcome, ProcessId, Record
 
 
@@ -31,6 +32,15 @@ class AgentEnded(Record, frozen=True, kw_only=True):
     never_started: bool = False
     #: How much it has written, where that was looked at.
     output_bytes: int | None = None
+    #: What its stream has said; null where it has none.
+    report: Report | None = None
+
+
+class AgentReported(Record, frozen=True, kw_only=True):
+    """What the stream of a running agent has said so far."""
+
+    agent: int
+    report: Report
 
 
 class LifeSought(Record, frozen=True, kw_only=True):
@@ -62,4 +72,6 @@ class GatesJudged(Record, frozen=True, kw_only=True):
     evidence: str
 
 
-Fact = AgentStarted | AgentEnded | LifeSought | LeftoverFound | GatesJudged
+Fact = (
+    AgentStarted | AgentEnded | AgentReported | LifeSought | LeftoverFound | GatesJudged
+)

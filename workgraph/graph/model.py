@@ -97,9 +97,12 @@ class Progress(Record, frozen=True, kw_only=True):
 class Usage(Record, frozen=True, kw_only=True):
     """What an attempt, or all attempts of a task, cost. Null is not known."""
 
+    #: Without those that came from the provider's cache.
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
+    #: Read from the cache.
+    cached_tokens: int | None = None
 
 
 class Parked(Record, frozen=True, kw_only=True):
@@ -280,6 +283,25 @@ class Agent(Record, frozen=True, kw_only=True):
     output_bytes: int | None = None
     #: It has called `wg`.
     heard: bool = False
+    #: Whose limits hold for it: `claude`, `native:local`; null: nobody's.
+    account: str | None = None
+    #: What its client calls the conversation; null is not known.
+    session: str | None = None
+    #: The session that it was told to go on with.
+    resumed: str | None = None
+    #: A model has answered it.
+    answered: bool = False
+    #: What its client does just now, and what it has said last.
+    tool: str | None = None
+    said: str | None = None
+    #: How its client says that it ended, `ends.ClientEnd` as JSON.
+    client_end: str | None = None
+    #: What its client tries to get over by itself, the same; and until when it may.
+    trouble: str | None = None
+    trouble_until: int | None = None
+    #: What its start has set aside of the budgets that it is under.
+    reserved_tokens: int | None = None
+    reserved_usd: float | None = None
 
     @property
     def id(self) -> str:
@@ -306,6 +328,39 @@ class Breaker(Record, frozen=True, kw_only=True):
     #: When something may be started again.
     until: int | None = None
     #: Agents up to this one say nothing about an open one: they are from before.
+    since_agent: int = 0
+
+
+class AccountState(StrEnum):
+    """What is known of an account with a provider."""
+
+    #: Nobody has been answered yet.
+    UNKNOWN = "unknown"
+    OK = "ok"
+    #: A limit holds until a moment.
+    LIMITED = "limited"
+    #: It is refused: somebody has to do something.
+    BROKEN = "broken"
+
+
+class Account(Record, frozen=True, kw_only=True):
+    """An account with a provider of models: who is limited is not sent there.
+
+    `key` is what plans name it, such as `claude` or `native:local`.
+    """
+
+    key: str
+    state: AccountState = AccountState.UNKNOWN
+    #: When one agent may try it again; null while nothing is known against it.
+    until: int | None = None
+    #: What the provider said, and since when it is so.
+    reason: str | None = None
+    since: int | None = None
+    #: How often in a row a try was in vain; the gap doubles with it.
+    looks: int = 0
+    #: How many agents may run on it while it comes back; null: any number.
+    at_once: int | None = None
+    #: Agents up to this one were started before the limit: they say nothing new.
     since_agent: int = 0
 
 

@@ -73,9 +73,12 @@ class AgentsSettings(Section, frozen=True):
         _about("an exit with 0 and no verdict: done, submit or fail (not shell)"),
     ] = "done"
     permissions: Annotated[
-        Literal["read", "edits", "full"],
-        _about("what coding agents may do unasked: read, edits or full"),
+        Literal["readonly", "edits", "full"],
+        _about("what coding agents may do unasked: readonly, edits or full"),
     ] = "edits"
+    client_patience: Annotated[
+        Duration, _about("a client that tries again by itself is ended after this")
+    ] = _duration("45s")
     max_new_tasks: Annotated[
         int, Meta(ge=0), _about("tasks that an attempt may add")
     ] = 10

@@ -24,8 +24,9 @@ INSERT_AGENT: Final = """
 insert into agents (
     task, attempt, actor, executor, model, endpoint, status, human, workspace,
     timeout_at, started_at, last_activity_at, plan, plan_line, token_sha256,
-    stall_after, stall_at, sandbox
-) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    stall_after, stall_at, sandbox, account, session, resumed,
+    reserved_tokens, reserved_usd
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 RECORD_START: Final = """
 update agents
@@ -98,6 +99,15 @@ class NewAgent(Record, frozen=True, kw_only=True):
     sandbox: str | None = None
     #: How long it may give no sign of life, in microseconds; null is for ever.
     stall_after: int | None = None
+    #: Whose limits hold for it.
+    account: str | None = None
+    #: What its client was told to call the conversation.
+    session: str | None = None
+    #: The session that it is to go on with.
+    resumed: str | None = None
+    #: What is set aside of the budgets that it is under.
+    reserved_tokens: int | None = None
+    reserved_usd: float | None = None
 
 
 def next_agent(tx: Tx, task: str) -> tuple[int, int]:
@@ -135,6 +145,11 @@ def insert_agent(tx: Tx, new: NewAgent) -> int:
             new.stall_after,
             None if new.stall_after is None else tx.now + new.stall_after,
             new.sandbox,
+            new.account,
+            new.session,
+            new.resumed,
+            new.reserved_tokens,
+            new.reserved_usd,
         ),
     )
 

@@ -37,7 +37,8 @@ AGENT_COLUMNS: Final = """
     a.folder_inode, a.verdict, a.reason, a.stop, a.counted, a.workspace,
     a.timeout_at, a.started_at, a.ended_at, a.last_activity_at, a.usage,
     a.leftover, a.sandbox, a.stall_after, a.stall_at, a.looked_at, a.output_bytes,
-    a.heard
+    a.heard, a.account, a.session, a.resumed, a.answered, a.tool, a.said,
+    a.client_end, a.trouble, a.trouble_until, a.reserved_tokens, a.reserved_usd
 """
 
 encode: Final = msgspec.json.Encoder().encode
@@ -132,6 +133,17 @@ def decode_agent(row: Row) -> Agent:
         looked_at=row[28],
         output_bytes=row[29],
         heard=bool(row[30]),
+        account=row[31],
+        session=row[32],
+        resumed=row[33],
+        answered=bool(row[34]),
+        tool=row[35],
+        said=row[36],
+        client_end=row[37],
+        trouble=row[38],
+        trouble_until=row[39],
+        reserved_tokens=row[40],
+        reserved_usd=row[41],
     )
 
 

@@ -130,6 +130,23 @@ create table agents (
     output_bytes integer,
     -- it has called wg
     heard integer not null default 0 check (heard in (0, 1)),
+    -- whose limits hold for it
+    account text,
+    -- what its client calls the conversation, and the one that it goes on with
+    session text,
+    resumed text,
+    -- a model has answered it
+    answered integer not null default 0 check (answered in (0, 1)),
+    -- what its client does just now, and has said last
+    tool text,
+    said text,
+    -- how its client ended, and what it tries to get over by itself until when
+    client_end text,
+    trouble text,
+    trouble_until integer,
+    -- what its start has set aside of the budgets that it is under
+    reserved_tokens integer,
+    reserved_usd real,
     unique (task, attempt),
     check ((status = 'ended') = (ended_at is not null)),
     check (concluded = 0 or status = 'ended')
@@ -145,6 +162,11 @@ create index agents_timeout on agents (timeout_at)
 create index agents_leftover on agents (leftover_at) where leftover_at is not null;
 create index agents_stall on agents (stall_at)
     where status <> 'ended' and stall_at is not null;
+-- views.patrol: clients that have tried again for too long
+create index agents_trouble on agents (trouble_until)
+    where status <> 'ended' and trouble_until is not null;
+-- agents.usage_of_session
+create index agents_session on agents (session) where session is not null;
 -- reads.agent_by_token
 create index agents_token on agents (token_sha256) where token_sha256 is not null;
 
@@ -197,6 +219,31 @@ create table breakers (
 
 -- breakers.troubled: once for each dispatch
 create index breakers_troubled on breakers (key) where proven = 0;
+
+-- accounts with providers of models
+create table accounts (
+    key text primary key,
+    state text not null default 'unknown' check (state in (
+        'unknown', 'ok', 'limited', 'broken')),
+    until integer,
+    reason text,
+    since integer,
+    looks integer not null default 0 check (looks >= 0),
+    -- how many agents may run on it while it comes back; null: any number
+    at_once integer check (at_once >= 0),
+    since_agent integer not null default 0
+) strict, without rowid;
+
+-- what agents have used, by day (days since the epoch, UTC)
+create table spend (
+    day integer not null,
+    agent integer not null references agents (number),
+    input_tokens integer not null default 0,
+    cached_tokens integer not null default 0,
+    output_tokens integer not null default 0,
+    cost_usd real not null default 0,
+    primary key (day, agent)
+) strict, without rowid;
 
 create table identities (
     id text primary key check (length(id) = 64),

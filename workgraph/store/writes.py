@@ -382,6 +382,7 @@ def add_usage(tx: Tx, task: Task, usage: Usage) -> None:
         input_tokens=_sum(task.usage.input_tokens, usage.input_tokens),
         output_tokens=_sum(task.usage.output_tokens, usage.output_tokens),
         cost_usd=_sum(task.usage.cost_usd, usage.cost_usd),
+        cached_tokens=_sum(task.usage.cached_tokens, usage.cached_tokens),
     )
     tx.run(SET_ADDED_USAGE, (to_json(total), task.id))
 

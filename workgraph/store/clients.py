@@ -1,0 +1,97 @@
+"""What the streams of agents say: their sessions, what they do, what they have used."""
+
+from typing import Final
+
+from workgraph.graph.ends import Report
+from workgraph.graph.model import Agent, Usage
+from workgraph.graph.times import SECOND
+from workgraph.store.database import Tx
+from workgraph.store.rows import to_json
+
+_DAY: Final = 86_400 * SECOND
+
+SET_REPORT: Final = """
+update agents
+set session = coalesce(:session, session), usage = :usage,
+    model = coalesce(model, :model), answered = max(answered, :answered),
+    tool = :tool, said = coalesce(:said, said),
+    client_end = coalesce(:client_end, client_end),
+    trouble = :trouble, trouble_until = :trouble_until
+where number = :number
+"""
+ADD_SPEND: Final = """
+insert into spend (
+    day, agent, input_tokens, cached_tokens, output_tokens, cost_usd
+) values (?, ?, ?, ?, ?, ?)
+on conflict (day, agent) do update set
+    input_tokens = input_tokens + excluded.input_tokens,
+    cached_tokens = cached_tokens + excluded.cached_tokens,
+    output_tokens = output_tokens + excluded.output_tokens,
+    cost_usd = cost_usd + excluded.cost_usd
+"""
+USAGE_OF_SESSION: Final = """
+select sum(json_extract(usage, '$.input_tokens')),
+       sum(json_extract(usage, '$.output_tokens')),
+       sum(json_extract(usage, '$.cost_usd')),
+       sum(json_extract(usage, '$.cached_tokens'))
+from agents indexed by agents_session
+where session = ? and number < ?
+"""
+
+
+def note_report(
+    tx: Tx, agent: Agent, report: Report, trouble_until: int | None
+) -> None:
+    """Keeps what an agent's stream has said so far, and what that has cost today.
+
+    Args:
+        tx: The transaction.
+        agent: Its row as it is.
+        report: All of the stream up to now.
+        trouble_until: When it is ended for what it tries to get over; null: never.
+    """
+    _add_spend(tx, agent, report.usage)
+    tx.run(
+        SET_REPORT,
+        {
+            "number": agent.number,
+            "session": report.session,
+            "usage": to_json(report.usage),
+            "model": report.model,
+            "answered": report.answered,
+            "tool": report.tool,
+            "said": report.said,
+            "client_end": to_json(report.end),
+            "trouble": to_json(report.trouble),
+            "trouble_until": trouble_until,
+        },
+    )
+
+
+def usage_of_session(tx: Tx, session: str, before: int) -> Usage:
+    """What earlier attempts have used in a session: some clients count it again."""
+    row = tx.one(USAGE_OF_SESSION, (session, before))
+    assert row is not None
+    return Usage(
+        input_tokens=row[0],
+        output_tokens=row[1],
+        cost_usd=row[2],
+        cached_tokens=row[3],
+    )
+
+
+def _add_spend(tx: Tx, agent: Agent, usage: Usage) -> None:
+    """A stream that is read anew says what it has said: only what is more counts."""
+    before = agent.usage
+    more = (
+        _more(usage.input_tokens, before.input_tokens),
+        _more(usage.cached_tokens, before.cached_tokens),
+        _more(usage.output_tokens, before.output_tokens),
+        _more(usage.cost_usd, before.cost_usd),
+    )
+    if any(more):
+        tx.run(ADD_SPEND, (tx.now // _DAY, agent.number, *more))
+
+
+def _more(now: float | None, before: float | None) -> float:
+    return (now or 0) - (before or 0)

@@ -1,0 +1,40 @@
+-- Clients: what their streams say, accounts with providers, what is spent on which day.
+
+alter table agents add column account text;
+alter table agents add column session text;
+alter table agents add column resumed text;
+alter table agents add column answered integer not null default 0
+    check (answered in (0, 1));
+alter table agents add column tool text;
+alter table agents add column said text;
+alter table agents add column client_end text;
+alter table agents add column trouble text;
+alter table agents add column trouble_until integer;
+alter table agents add column reserved_tokens integer;
+alter table agents add column reserved_usd real;
+
+create index agents_trouble on agents (trouble_until)
+    where status <> 'ended' and trouble_until is not null;
+create index agents_session on agents (session) where session is not null;
+
+create table accounts (
+    key text primary key,
+    state text not null default 'unknown' check (state in (
+        'unknown', 'ok', 'limited', 'broken')),
+    until integer,
+    reason text,
+    since integer,
+    looks integer not null default 0 check (looks >= 0),
+    at_once integer check (at_once >= 0),
+    since_agent integer not null default 0
+) strict, without rowid;
+
+create table spend (
+    day integer not null,
+    agent integer not null references agents (number),
+    input_tokens integer not null default 0,
+    cached_tokens integer not null default 0,
+    output_tokens integer not null default 0,
+    cost_usd real not null default 0,
+    primary key (day, agent)
+) strict, without rowid;
