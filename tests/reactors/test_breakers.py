@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from tests.fake_clock import START
 from tests.graph.builders import a_task, an_ended_agent
 from workgraph.graph.decisions import HoldTask, LaunchAgent, SetBreaker
-from workgraph.graph.model import Agent, Breaker, Outcome, Stop, StopThen
+from workgraph.graph.holds import Breaker
+from workgraph.graph.model import Agent, Outcome, Stop, StopThen
 from workgraph.graph.times import SECOND
 from workgraph.graph.views import DispatchView
 from workgraph.reactors import breakers, dispatch

@@ -10,15 +10,8 @@ from workgraph.commands.life import pause_task, resume_task
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import UsageError, UserError
-from workgraph.graph.model import (
-    Agent,
-    AgentStatus,
-    Outcome,
-    Stop,
-    StopThen,
-    Task,
-    breaker_key,
-)
+from workgraph.graph.holds import breaker_key
+from workgraph.graph.model import Agent, AgentStatus, Outcome, Stop, StopThen, Task
 from workgraph.graph.replies import DoneData, KilledData, Reply
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.store import (

@@ -15,7 +15,8 @@ from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect, Spawn
 from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent
 from workgraph.graph.errors import WorkgraphBug
-from workgraph.graph.model import SHELL_BREAKER, Record, Task, breaker_key
+from workgraph.graph.holds import SHELL_BREAKER, breaker_key
+from workgraph.graph.model import Record, Task
 from workgraph.reactors import dispatch, gates, patrol
 from workgraph.store import service, views
 from workgraph.store.database import Tx

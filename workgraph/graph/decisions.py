@@ -4,15 +4,8 @@ A decision is applied in the tick's transaction; an effect is carried out after 
 commit, and what it learns comes back as a fact (`facts`).
 """
 
-from workgraph.graph.model import (
-    Breaker,
-    Failure,
-    Outcome,
-    Parked,
-    Record,
-    Stop,
-    Task,
-)
+from workgraph.graph.holds import Breaker
+from workgraph.graph.model import Failure, Outcome, Parked, Record, Stop, Task
 from workgraph.graph.status import Verb
 
 

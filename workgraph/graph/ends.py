@@ -4,48 +4,9 @@ A stream is read while the agent runs. What it says of its end decides before it
 status does, because clients exit with 0 after an error, and with 1 for anything.
 """
 
-from enum import StrEnum
+from workgraph.graph.model import ClientEnd, EndKind, Record, Usage
 
-from workgraph.graph.model import Record, Usage
-
-
-class EndKind(StrEnum):
-    """How a client's run ended, as its stream or its last words tell."""
-
-    #: It has said all that it had to say.
-    FINISHED = "finished"
-    #: It has finished, and something that it wanted to do was not allowed.
-    DENIED = "denied"
-    #: No login, no key, a key that is refused, nothing paid.
-    AUTH = "auth"
-    #: A rate limit or a quota of the provider.
-    LIMITED = "limited"
-    #: The provider can't answer, or answers with nonsense.
-    OVERLOADED = "overloaded"
-    #: The provider can't be reached.
-    NETWORK = "network"
-    #: The conversation is longer than the model can take.
-    TOO_LONG = "too-long"
-    #: A model, flag or setting that the client does not take.
-    MISCONFIGURED = "misconfigured"
-    #: The session that it was to go on with is not there.
-    NO_SESSION = "no-session"
-    #: A limit of turns or cost that the client itself was given.
-    OWN_LIMIT = "own-limit"
-    #: Anything else that it says has gone wrong.
-    FAILED = "failed"
-
-
-class ClientEnd(Record, frozen=True, kw_only=True):
-    """The end of a run, or what the client is trying to get over just now."""
-
-    kind: EndKind
-    #: In the client's own words, one line.
-    message: str
-    #: When the provider takes requests again, if it has named a moment.
-    retry_at: int | None = None
-    #: After how many seconds, if it has named a time from then on.
-    retry_after_s: float | None = None
+__all__ = ["ClientEnd", "EndKind", "Report"]
 
 
 class Report(Record, frozen=True, kw_only=True):

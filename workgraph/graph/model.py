@@ -26,8 +26,6 @@ ContextScope = Literal["clean", "task", "graph", "full"]
 Trust = Literal["verified", "provisional", "unknown"]
 
 DEFAULT_PRIORITY: Final = 2
-#: A shell is not put on trial: there is nothing about it to be found out.
-SHELL_BREAKER: Final = "executor:shell"
 #: Digits that surely fit the 64 bits of a stored integer.
 _INTEGER_DIGITS: Final = 18
 
@@ -238,6 +236,45 @@ class ProcessId(Record, frozen=True, kw_only=True):
     start_ticks: int
 
 
+class EndKind(StrEnum):
+    """How a client's run ended, as its stream or its last words tell."""
+
+    #: It has said all that it had to say.
+    FINISHED = "finished"
+    #: It has finished, and something that it wanted to do was not allowed.
+    DENIED = "denied"
+    #: No login, no key, a key that is refused, nothing paid.
+    AUTH = "auth"
+    #: A rate limit or a quota of the provider.
+    LIMITED = "limited"
+    #: The provider can't answer, or answers with nonsense.
+    OVERLOADED = "overloaded"
+    #: The provider can't be reached.
+    NETWORK = "network"
+    #: The conversation is longer than the model can take.
+    TOO_LONG = "too-long"
+    #: A model, flag or setting that the client does not take.
+    MISCONFIGURED = "misconfigured"
+    #: The session that it was to go on with is not there.
+    NO_SESSION = "no-session"
+    #: A limit of turns or cost that the client itself was given.
+    OWN_LIMIT = "own-limit"
+    #: Anything else that it says has gone wrong.
+    FAILED = "failed"
+
+
+class ClientEnd(Record, frozen=True, kw_only=True):
+    """The end of a run, or what the client is trying to get over just now."""
+
+    kind: EndKind
+    #: In the client's own words, one line.
+    message: str
+    #: When the provider takes requests again, if it has named a moment.
+    retry_at: int | None = None
+    #: After how many seconds, if it has named a time from then on.
+    retry_after_s: float | None = None
+
+
 class Agent(Record, frozen=True, kw_only=True):
     """One attempt at one task: a process, or a person's claim."""
 
@@ -294,10 +331,10 @@ class Agent(Record, frozen=True, kw_only=True):
     #: What its client does just now, and what it has said last.
     tool: str | None = None
     said: str | None = None
-    #: How its client says that it ended, `ends.ClientEnd` as JSON.
-    client_end: str | None = None
-    #: What its client tries to get over by itself, the same; and until when it may.
-    trouble: str | None = None
+    #: How its client says that it ended; null while it has said nothing of that.
+    client_end: ClientEnd | None = None
+    #: What its client tries to get over by itself, and until when it may.
+    trouble: ClientEnd | None = None
     trouble_until: int | None = None
     #: What its start has set aside of the budgets that it is under.
     reserved_tokens: int | None = None
@@ -307,61 +344,6 @@ class Agent(Record, frozen=True, kw_only=True):
     def id(self) -> str:
         """The agent's name, `agent-17`."""
         return f"agent-{self.number}"
-
-
-class Breaker(Record, frozen=True, kw_only=True):
-    """What is known of something that many tasks need, such as `executor:claude`.
-
-    It is closed when `proven`; on trial until then; open when `opened_at` is set.
-    """
-
-    key: str
-    #: Its last end was a good one.
-    proven: bool = False
-    #: The tasks whose starts have failed since, each once.
-    failed: tuple[str, ...] = ()
-    #: What the last of them said.
-    reason: str | None = None
-    opened_at: int | None = None
-    #: How often in a row it was opened; the gap doubles with it.
-    looks: int = 0
-    #: When something may be started again.
-    until: int | None = None
-    #: Agents up to this one say nothing about an open one: they are from before.
-    since_agent: int = 0
-
-
-class AccountState(StrEnum):
-    """What is known of an account with a provider."""
-
-    #: Nobody has been answered yet.
-    UNKNOWN = "unknown"
-    OK = "ok"
-    #: A limit holds until a moment.
-    LIMITED = "limited"
-    #: It is refused: somebody has to do something.
-    BROKEN = "broken"
-
-
-class Account(Record, frozen=True, kw_only=True):
-    """An account with a provider of models: who is limited is not sent there.
-
-    `key` is what plans name it, such as `claude` or `native:local`.
-    """
-
-    key: str
-    state: AccountState = AccountState.UNKNOWN
-    #: When one agent may try it again; null while nothing is known against it.
-    until: int | None = None
-    #: What the provider said, and since when it is so.
-    reason: str | None = None
-    since: int | None = None
-    #: How often in a row a try was in vain; the gap doubles with it.
-    looks: int = 0
-    #: How many agents may run on it while it comes back; null: any number.
-    at_once: int | None = None
-    #: Agents up to this one were started before the limit: they say nothing new.
-    since_agent: int = 0
 
 
 class Role(Record, frozen=True, kw_only=True):
@@ -398,11 +380,6 @@ class Actor(Record, frozen=True, kw_only=True):
     model: str | None = None
     usd_per_hour: float | None = None
     lineage: Lineage = Lineage()
-
-
-def breaker_key(executor: str) -> str:
-    """The key of an executor's breaker."""
-    return f"executor:{executor}"
 
 
 def parse_agent_id(text: str) -> int | None:

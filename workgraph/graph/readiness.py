@@ -9,7 +9,8 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
-from workgraph.graph.model import Breaker, Edge, Record, Task
+from workgraph.graph.holds import Breaker
+from workgraph.graph.model import Edge, Record, Task
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.times import to_rfc3339
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from msgspec import field
 
-from workgraph.graph.model import Agent, Breaker, Record, RetryOn, Task
+from workgraph.graph.holds import Breaker
+from workgraph.graph.model import Agent, Record, RetryOn, Task
 from workgraph.graph.times import Duration
 
 

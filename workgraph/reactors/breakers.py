@@ -20,7 +20,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from workgraph.graph.decisions import Decision, HoldTask, SetBreaker
-from workgraph.graph.model import Agent, Breaker, Outcome, Parked, Task
+from workgraph.graph.holds import Breaker
+from workgraph.graph.model import Agent, Outcome, Parked, Task
 from workgraph.graph.times import SECOND
 
 #: So many tasks in a row open it, and so many are started on trial.

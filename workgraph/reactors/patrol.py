@@ -22,18 +22,8 @@ from workgraph.graph.decisions import (
     StopAgent,
     TakeClaim,
 )
-from workgraph.graph.model import (
-    SHELL_BREAKER,
-    Agent,
-    Breaker,
-    Failure,
-    Outcome,
-    Parked,
-    Stop,
-    StopThen,
-    Task,
-    breaker_key,
-)
+from workgraph.graph.holds import SHELL_BREAKER, Breaker, breaker_key
+from workgraph.graph.model import Agent, Failure, Outcome, Parked, Stop, StopThen, Task
 from workgraph.graph.status import Verb
 from workgraph.graph.times import SECOND, format_duration
 from workgraph.graph.views import EndedAttempt, PatrolView, RetryPolicy

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from workgraph.graph.changes import ChangeKind
-from workgraph.graph.model import Breaker, Task
+from workgraph.graph.holds import Breaker
+from workgraph.graph.model import Task
 from workgraph.store.database import Row, Tx
 from workgraph.store.rows import TASK_COLUMNS, decode_task, decode_texts, to_json
 

@@ -7,6 +7,7 @@ import msgspec
 from workgraph.graph.model import (
     Agent,
     AgentStatus,
+    ClientEnd,
     Failure,
     Outcome,
     Parked,
@@ -48,6 +49,7 @@ _failure: Final = msgspec.json.Decoder(Failure).decode
 _progress: Final = msgspec.json.Decoder(Progress).decode
 _usage: Final = msgspec.json.Decoder(Usage).decode
 decode_process: Final = msgspec.json.Decoder(ProcessId).decode
+_client_end: Final = msgspec.json.Decoder(ClientEnd).decode
 _stop: Final = msgspec.json.Decoder(Stop).decode
 _processes: Final = msgspec.json.Decoder(tuple[ProcessId | int, ...]).decode
 #: A list of texts.
@@ -139,8 +141,8 @@ def decode_agent(row: Row) -> Agent:
         answered=bool(row[34]),
         tool=row[35],
         said=row[36],
-        client_end=row[37],
-        trouble=row[38],
+        client_end=_client_end(row[37]) if row[37] else None,
+        trouble=_client_end(row[38]) if row[38] else None,
         trouble_until=row[39],
         reserved_tokens=row[40],
         reserved_usd=row[41],

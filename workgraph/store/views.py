@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from workgraph.graph.model import SHELL_BREAKER, Agent, Breaker, Task, breaker_key
+from workgraph.graph.holds import SHELL_BREAKER, Breaker, breaker_key
+from workgraph.graph.model import Agent, Task
 from workgraph.graph.times import SECOND
 from workgraph.graph.views import (
     DispatchView,
