@@ -1,0 +1,1 @@
+"""What agent clients print about themselves, read while they run."""

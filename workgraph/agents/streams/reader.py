@@ -1,0 +1,160 @@
+"""An agent's stream as it comes, and what it has said so far.
+
+Everything here is pure: bytes in, a `Report` out, no files and no clock. Standard
+output and standard error may be cut anywhere; the same bytes give the same report.
+"""
+
+from typing import Final, Protocol, assert_never
+
+from workgraph.agents.streams.claude import Claude
+from workgraph.agents.streams.codex import Codex
+from workgraph.agents.streams.gemini import Gemini
+from workgraph.agents.streams.kinds import classify
+from workgraph.agents.streams.lines import Lines
+from workgraph.agents.streams.opencode import Opencode
+from workgraph.agents.streams.told import Told
+from workgraph.graph.ends import ClientEnd, EndKind, Report
+from workgraph.graph.model import Usage
+from workgraph.settings import Stream
+
+#: What is kept of a line of standard error, and of all of it, to be looked at last.
+_LONGEST_ERROR: Final = 1024 * 1024
+_LINE_CHARS: Final = 2000
+_TAIL_LINES: Final = 40
+#: From here on an exit status is a signal's, if the client gives it no other meaning.
+_SIGNALS: Final = 128
+
+
+class Client(Protocol):
+    """What the stream of one client means."""
+
+    told: Told
+
+    def take(self, line: bytes) -> bool:
+        """Takes in a line of standard output; whether all of it was understood."""
+
+    def take_stderr(self, line: str) -> None:
+        """Takes in a line of standard error."""
+
+    def close(self, exit_code: int | None, errors: str) -> ClientEnd | None:
+        """How it ended, when its stream has not said so: from all that is left.
+
+        Args:
+            exit_code: Null when a signal has ended it.
+            errors: The end of its standard error.
+        """
+
+
+class Reader:
+    """Reads the stream of one run."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lines = Lines()
+        self._error_lines = Lines(_LONGEST_ERROR)
+        self._tail: list[str] = []
+        self._understood = False
+        self._odd = 0
+
+    @property
+    def odd(self) -> int:
+        """How many lines held anything that could not be read, or is not known."""
+        return self._odd + self._lines.dropped
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last thing it said was that it has ended.
+
+        It may still go on: with another turn, or with a tool that it left behind.
+        """
+        return self._client.told.end is not None
+
+    @property
+    def report(self) -> Report:
+        """All that it has said so far."""
+        return self._client.told.report()
+
+    def feed(self, data: bytes) -> None:
+        """Takes in what standard output goes on with."""
+        for line in self._lines.feed(data):
+            self._take(line)
+
+    def feed_stderr(self, data: bytes) -> None:
+        """Takes in what standard error goes on with."""
+        for line in self._error_lines.feed(data):
+            self._take_error(line)
+
+    def close(self, exit_code: int | None, signal: int | None) -> Report:
+        """Nothing comes any more: all of it, and how it ended.
+
+        Args:
+            exit_code: Null when a signal has ended it.
+            signal: The one that has; null when none did.
+
+        Returns:
+            Its `end` is null when the client has said nothing of it in any way, so
+            that only the exit is known.
+        """
+        for line in self._lines.rest():
+            self._take(line)
+        for line in self._error_lines.rest():
+            self._take_error(line)
+        told = self._client.told
+        if signal is not None:
+            exit_code = None
+        last = self._client.close(exit_code, "\n".join(self._tail))
+        if last is None and told.end is None:
+            last = self._last_resort(exit_code)
+        if last is not None:
+            told.finish(last)
+        return self.report
+
+    def _take(self, line: bytes) -> None:
+        before = self._odd
+        if not self._client.take(line):
+            self._odd += 1
+        self._understood = self._understood or self._odd == before
+
+    def _take_error(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").strip()[:_LINE_CHARS]
+        if text:
+            self._client.take_stderr(text)
+            self._tail.append(text)
+            del self._tail[:-_TAIL_LINES]
+
+    def _last_resort(self, exit_code: int | None) -> ClientEnd | None:
+        """An exit in the middle of a stream, or before it with a word on stderr."""
+        if exit_code == 0 and self._understood:
+            message = "it has ended without its last word"
+            return ClientEnd(kind=EndKind.FAILED, message=message)
+        if exit_code is not None and 0 < exit_code < _SIGNALS and self._tail:
+            found = classify("\n".join(self._tail))
+            return ClientEnd(
+                kind=found.kind,
+                message=self._tail[-1][:300],
+                retry_after_s=found.retry_after_s,
+            )
+        return None
+
+
+def make_reader(stream: Stream, earlier: Usage) -> Reader | None:
+    """A reader for a run of a client; null where the stream is plain text.
+
+    Args:
+        stream: What the client prints.
+        earlier: What earlier runs in the same session have used: some clients count
+            it again.
+    """
+    match stream:
+        case "claude":
+            return Reader(Claude(earlier))
+        case "codex":
+            return Reader(Codex(earlier))
+        case "gemini":
+            return Reader(Gemini())
+        case "opencode":
+            return Reader(Opencode())
+        case "text":
+            return None
+        case _:
+            assert_never(stream)
