@@ -10,10 +10,12 @@ from workgraph.agents.process import (
     Ended,
     Fate,
     LaunchOrder,
+    Offsets,
     Output,
     SpawnError,
     Started,
     SweepTarget,
+    Written,
 )
 from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.model import ProcessId
@@ -48,6 +50,9 @@ class FakeLauncher:
         self.frozen: set[int] = set()
         #: What agents have written, and when; a byte and never unless tests say so.
         self.outputs: dict[int, Output] = {}
+        #: What agents have written to out and err, for those that follow it.
+        self.written: dict[int, tuple[bytes, bytes]] = {}
+        self._more: dict[int, anyio.Event] = {}
         #: Whether agents write nothing unless tests say so.
         self.silent = False
         #: Agents that ignore TERM.
@@ -80,6 +85,12 @@ class FakeLauncher:
         known.ended = ended
         self.frozen.discard(ended.agent)
         known.gone.set()
+
+    def write(self, agent: int, out: bytes = b"", err: bytes = b"") -> None:
+        """Has an agent write more."""
+        before = self.written.get(agent, (b"", b""))
+        self.written[agent] = (before[0] + out, before[1] + err)
+        self._more.pop(agent, anyio.Event()).set()
 
     def fail_next(self, reason: str) -> None:
         """Makes the next launch fail; calls add up."""
@@ -215,6 +226,23 @@ class FakeLauncher:
         del folder
         default = Output(size=0 if self.silent else 1, written_at=0)
         return self.outputs.get(agent, default)
+
+    async def wait_output(self, agent: int, folder: str, known: Offsets) -> None:
+        """Waits until a test has it write more."""
+        while True:
+            more = self._more.setdefault(agent, anyio.Event())
+            out, err = self.written.get(agent, (b"", b""))
+            if len(out) > known[0] or len(err) > known[1]:
+                return
+            await more.wait()
+
+    async def read_on(
+        self, agent: int, folder: str, offsets: Offsets, most: int
+    ) -> Written:
+        """A piece of what it has written."""
+        del folder
+        out, err = self.written.get(agent, (b"", b""))
+        return Written(out[offsets[0] :][:most], err[offsets[1] :][:most])
 
     async def close(self) -> None:
         """Refuses further starts."""

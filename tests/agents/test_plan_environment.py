@@ -122,7 +122,7 @@ def test_the_whole_environment_of_a_shell_task(world: World) -> None:
     assert words(plan.stdin) == ("/dev/null", "task.exec")
     assert words(plan.model) == (None, "none (executor=shell)")
     assert words(plan.working_dir) == ("/p/dir", "task.working_dir")
-    assert not plan.stderr_apart
+    assert plan.stream.value == "text"
 
 
 def test_the_environment_has_what_the_executor_names(world: World) -> None:
@@ -133,7 +133,7 @@ def test_the_environment_has_what_the_executor_names(world: World) -> None:
     assert "CODEX_API_KEY" not in plan.env
     assert "EDITOR" not in plan.env
     assert words(plan.stdin) == ("prompt", "executor claude")
-    assert plan.stderr_apart
+    assert plan.stream.value != "text"
 
 
 def test_even_pass_all_brings_no_foreign_wg_variables(world: World) -> None:
@@ -260,6 +260,7 @@ def test_the_plan_as_it_is_shown(world: World) -> None:
         "argv",
         "env",
         "stdin",
+        "stream",
         "timeout_s",
         "sandbox",
         "network",

@@ -43,7 +43,7 @@ from workgraph.agents.environment import (
 from workgraph.agents.executor import Executor, Executors, Job
 from workgraph.agents.sandbox import SOCKET_DIR, enclose, enclose_gate
 from workgraph.graph.model import Actor, Task
-from workgraph.settings import Endpoint, Layered, PromptMode
+from workgraph.settings import Endpoint, Layered, PromptMode, Stream
 
 __all__ = [
     "AgentFacts",
@@ -93,8 +93,8 @@ class SpawnPlan(Struct, frozen=True, kw_only=True):
     sandbox: Chosen[str]
     network: Chosen[str]
     prompt: PromptMode
-    #: The stream on stdout is structured, so stderr gets a file of its own.
-    stderr_apart: bool
+    #: What it prints; where that is structured, stderr gets a file of its own.
+    stream: Chosen[Stream]
     #: What would keep it from running well.
     problems: tuple[str, ...] = ()
 
@@ -220,7 +220,9 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         sandbox=enclosure.kind,
         network=enclosure.network,
         prompt=executor.prompt,
-        stderr_apart=executor.stream != "text",
+        stream=Chosen(
+            executor.stream, _source_of(grounds.layered, task, executor, "stream")
+        ),
         problems=(
             *(lack.message for lack in lacks),
             *_unused(draft),
@@ -256,6 +258,7 @@ def visible(plan: SpawnPlan) -> dict[str, Any]:
         "argv": _shown(list(map(mask_passwords, plan.argv.value)), plan.argv),
         "env": env,
         "stdin": _shown(plan.stdin.value, plan.stdin),
+        "stream": _shown(plan.stream.value, plan.stream),
         "timeout_s": _shown(float(plan.timeout_s.value), plan.timeout_s),
         "sandbox": _shown(plan.sandbox.value, plan.sandbox),
         "network": _shown(plan.network.value, plan.network),

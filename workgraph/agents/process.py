@@ -29,7 +29,14 @@ from msgspec import structs
 
 from workgraph.agents import freeze, kill, search, shell, signs, wrapper
 from workgraph.agents.cgroups import Cgroups
-from workgraph.agents.output import Output, measure_output
+from workgraph.agents.output import (
+    Offsets,
+    Output,
+    OutputWatch,
+    Written,
+    measure_output,
+    read_on,
+)
 from workgraph.agents.search import Target
 from workgraph.agents.wrapper import (
     Adopted,
@@ -50,11 +57,13 @@ __all__ = [
     "Fate",
     "LaunchOrder",
     "Launcher",
+    "Offsets",
     "Output",
     "RealLauncher",
     "SpawnError",
     "Started",
     "SweepTarget",
+    "Written",
 ]
 
 #: An agent that has ended; `own_session` is the launcher's to set.
@@ -114,6 +123,7 @@ class RealLauncher:
         self._opened: dict[int, wrapper.Opened] = {}
         #: Ended under our eyes: what has their session's number is still theirs.
         self._watched: set[int] = set()
+        self._output = OutputWatch()
         self._probing = anyio.Lock()
         self._shell_prints: bool | None = None
         self._closed = False
@@ -255,9 +265,22 @@ class RealLauncher:
         del agent
         return await anyio.to_thread.run_sync(measure_output, folder)
 
+    async def wait_output(self, agent: int, folder: str, known: Offsets) -> None:
+        """Waits for the kernel's word."""
+        del agent
+        await self._output.wait(folder, known)
+
+    async def read_on(
+        self, agent: int, folder: str, offsets: Offsets, most: int
+    ) -> Written:
+        """Reads in a thread."""
+        del agent
+        return await anyio.to_thread.run_sync(read_on, folder, offsets, most)
+
     async def close(self) -> None:
         """Refuses further starts. Agents and waits are left as they are."""
         self._closed = True
+        self._output.close()
         while self._opened:
             self._opened.popitem()[1].close()
         await anyio.to_thread.run_sync(self._cgroups.leave)

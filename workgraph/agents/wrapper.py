@@ -26,7 +26,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from workgraph.agents.kill import LIMIT_S
-from workgraph.agents.output import Output
+from workgraph.agents.output import Offsets, Output, Written
 from workgraph.agents.search import Target
 from workgraph.agents.shell import ENTERED, NOT_RUN, TO_ENTER
 from workgraph.agents.signs import raise_if_exhausted
@@ -205,6 +205,14 @@ class Launcher(Protocol):
 
     async def read_output(self, agent: int, folder: str) -> Output:
         """Says how much an agent has written, and when; nothing where it is gone."""
+
+    async def wait_output(self, agent: int, folder: str, known: Offsets) -> None:
+        """Returns when an agent has written more than these bytes to out and err."""
+
+    async def read_on(
+        self, agent: int, folder: str, offsets: Offsets, most: int
+    ) -> Written:
+        """Reads what an agent has written from these offsets on, at most so much."""
 
     async def close(self) -> None:
         """Starts nothing more and leaves the agents alone. End with `os._exit`."""

@@ -26,7 +26,7 @@ from workgraph.daemon.orders import (
 )
 from workgraph.graph import decisions as d
 from workgraph.graph.changes import ChangeKind
-from workgraph.graph.ends import Report
+from workgraph.graph.ends import Report, wait_of
 from workgraph.graph.facts import (
     AgentEnded,
     AgentReported,
@@ -148,12 +148,23 @@ def leftover_effect(agent: Agent, host: Host, limit_s: float) -> EndLeftover:
 
 
 def _note_report(tx: Tx, number: int, report: Report, host: Host) -> None:
-    """Keeps what a stream has said; trouble has an end from when it first came up."""
+    """Keeps what a stream has said, and by when the client has to leave for it.
+
+    Who has said its last word has the grace of `kill_grace`; who tries again by itself
+    has `client_patience` from its first try on, and nothing where the provider has
+    named a later moment.
+    """
     agent = agent_reads.by_number(tx, number)
+    settings = host.grounds.layered.settings.agents
     until = None
-    if report.trouble is not None:
-        patience = host.grounds.layered.settings.agents.client_patience
-        until = agent.trouble_until or tx.now + patience.micros
+    if report.end is not None:
+        known = agent.client_until if agent.client_end is not None else None
+        until = known or tx.now + settings.kill_grace.micros
+    elif report.trouble is not None:
+        known = agent.client_until if agent.trouble is not None else None
+        until = known or tx.now + settings.client_patience.micros
+        if wait_of(report.trouble, tx.now) > settings.client_patience.micros:
+            until = tx.now
     clients.note_report(tx, agent, report, until)
 
 

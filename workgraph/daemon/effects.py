@@ -23,11 +23,13 @@ from workgraph.agents.process import (
     Started,
     SweepTarget,
 )
+from workgraph.daemon.clients import Clients
 from workgraph.daemon.gates import Verdict, run_gate
 from workgraph.daemon.orders import (
     AwaitHost,
     Effect,
     EndLeftover,
+    Listen,
     LookAtOutput,
     RunGate,
     Spawn,
@@ -79,6 +81,7 @@ class Effects:
         self._post = post
         self._agents_dir = agents_dir
         self._log = log
+        self._clients = Clients(launcher, post, self.folder)
         self._ended: list[SweepTarget] = []
         self._sweep_wanted = anyio.Event()
         #: Tasks whose gates are being run.
@@ -156,17 +159,26 @@ class Effects:
         output = None
         self._awaited += 1
         try:
-            ended = await self._patiently(self._launcher.wait_ended, agent)
+            ended = await self._wait_listening(agent)
             if may_be_too_fast and anyio.current_time() - began < _TOO_FAST_S:
                 output = await self._launcher.read_output(agent, self.folder(agent))
         finally:
             self._awaited -= 1
-        self.note_end(ended, process, output.size if output else None)
+        await self.note_end(ended, process, output.size if output else None)
 
-    def note_end(
+    def listen(self, agent: int, listen: Listen | None) -> None:
+        """Has what an agent writes read from its start on, once it is waited for."""
+        self._clients.open(agent, listen)
+
+    async def note_end(
         self, ended: Ended, process: ProcessId | None, output_bytes: int | None = None
     ) -> None:
-        """Posts an end, and has what it left behind looked for."""
+        """Posts an end with the last words, and has what it left behind looked for."""
+        report = None
+        if self._clients.has(ended.agent):
+            report = await self._patiently(
+                self._clients.finish, ended.agent, ended.exit_code, ended.signal
+            )
         self._stopping.pop(ended.agent, None)
         self._ended.append(
             SweepTarget(
@@ -175,9 +187,19 @@ class Effects:
         )
         self._sweep_wanted.set()
         fact = _fact_of(ended)
-        if output_bytes is not None:
-            fact = structs.replace(fact, output_bytes=output_bytes)
+        if output_bytes is not None or report is not None:
+            fact = structs.replace(fact, output_bytes=output_bytes, report=report)
         self._post(fact)
+
+    async def _wait_listening(self, agent: int) -> Ended:
+        """Waits for an agent's end, and reads meanwhile what its client says."""
+        if not self._clients.has(agent):
+            return await self._patiently(self._launcher.wait_ended, agent)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._patiently, self._clients.follow, agent)
+            ended = await self._patiently(self._launcher.wait_ended, agent)
+            group.cancel_scope.cancel()
+        return ended
 
     async def freeze(self, agents: Sequence[int]) -> None:
         """Stops agents where they are, with all that they have started."""
@@ -251,6 +273,7 @@ class Effects:
             except SpawnError as error:
                 self._post_failure(agent, error.message)
             else:
+                self._clients.open(agent, spawn.listen)
                 self._post_start(spawn, started)
                 group.start_soon(self._follow, spawn, started)
             finally:

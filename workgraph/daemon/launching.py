@@ -23,11 +23,12 @@ from workgraph.agents.plan import (
     visible,
 )
 from workgraph.agents.process import LaunchOrder
-from workgraph.daemon.orders import AwaitHost, Effect, Spawn
+from workgraph.daemon.orders import AwaitHost, Effect, Listen, Spawn
 from workgraph.graph.model import Actor, Parked, Record, Task
 from workgraph.graph.status import Cause, Verb
 from workgraph.graph.times import Duration
-from workgraph.store import agents, leftovers, service, writes
+from workgraph.settings import Stream
+from workgraph.store import agents, clients, leftovers, service, writes
 from workgraph.store.database import Tx
 
 #: A parked task is looked at again after a minute, then two, up to half an hour.
@@ -107,8 +108,12 @@ def launch(
     )
     files = {"prompt.md": prompt, "plan.json": shown}
     order = _order(number, plan, files, host)
-    is_shell = plan.executor.value == SHELL
-    return number, Spawn(order=order, line=line, may_be_too_fast=not is_shell)
+    return number, Spawn(
+        order=order,
+        line=line,
+        may_be_too_fast=plan.executor.value != SHELL,
+        listen=listen_to(tx, plan.stream.value, None, number),
+    )
 
 
 def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
@@ -142,6 +147,17 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
     return [spawn]
 
 
+def listen_to(
+    tx: Tx, stream: Stream, resumed: str | None, number: int
+) -> Listen | None:
+    """What is to be followed of an agent: nothing where it writes plain text."""
+    if stream == "text":
+        return None
+    if resumed is None:
+        return Listen(stream=stream)
+    return Listen(stream=stream, earlier=clients.usage_of_session(tx, resumed, number))
+
+
 def _refuse_beside_leftover(tx: Tx, task: Task, workspace: str) -> None:
     """What still runs of an attempt would change the next one's files under it."""
     for agent in leftovers.of_task(tx, task.id):
@@ -166,7 +182,7 @@ def _order(
         env={name: chosen.value for name, chosen in plan.env.items()},
         cwd=plan.working_dir.value,
         stdin=f"{folder}/prompt.md" if plan.stdin.value == "prompt" else None,
-        stderr_apart=plan.stderr_apart,
+        stderr_apart=plan.stream.value != "text",
         files=files,
         nice=settings.nice,
         sandboxed=plan.sandbox.value != "none",

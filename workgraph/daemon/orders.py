@@ -4,7 +4,16 @@ from collections.abc import Mapping
 
 from workgraph.agents.choices import Awaited
 from workgraph.agents.process import LaunchOrder, SweepTarget
-from workgraph.graph.model import Agent, ProcessId, Record
+from workgraph.graph.model import Agent, ProcessId, Record, Usage
+from workgraph.settings import Stream
+
+
+class Listen(Record, frozen=True, kw_only=True):
+    """What an agent writes is a structured stream, to be followed."""
+
+    stream: Stream
+    #: What earlier attempts have used in the session that it goes on with.
+    earlier: Usage = Usage()
 
 
 class Spawn(Record, frozen=True, kw_only=True):
@@ -14,6 +23,8 @@ class Spawn(Record, frozen=True, kw_only=True):
     line: str
     #: An end within a second and with nothing written tells something.
     may_be_too_fast: bool = False
+    #: Null where there is nothing to follow.
+    listen: Listen | None = None
 
 
 class StopProcess(Record, frozen=True, kw_only=True):

@@ -7,14 +7,17 @@ its end; what never started gives its claim back. One bad row can't stop the oth
 import anyio.abc
 
 from workgraph.agents.process import Adopted
-from workgraph.daemon import gates
+from workgraph.daemon import gates, launching
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine
+from workgraph.daemon.orders import Listen
 from workgraph.graph.facts import AgentStarted
 from workgraph.graph.model import Agent, AgentStatus
 from workgraph.logs import Logger
-from workgraph.store import agent_reads, service, views
+from workgraph.store import agent_reads, clients, service, views
 from workgraph.store.database import Tx
+
+_Listens = dict[int, Listen | None]
 
 
 async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger) -> int:
@@ -29,14 +32,21 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
         How many agents were adopted.
     """
 
-    def load(tx: Tx) -> tuple[list[Agent], bool]:
+    def load(tx: Tx) -> tuple[list[Agent], _Listens, bool]:
         views.look_at_all_parked(tx)
         live = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
-        return live, service.frozen_since(tx) is not None
+        listens = {
+            number: launching.listen_to(tx, stream, resumed, number)
+            for number, stream, resumed in clients.live_streams(tx)
+        }
+        return live, listens, service.frozen_since(tx) is not None
 
-    (live, frozen), _ = await engine.store.transaction(load, engine.clock.now())
+    (live, listens, frozen), _ = await engine.store.transaction(
+        load, engine.clock.now()
+    )
     adopted = 0
     for agent in live:
+        engine.effects.listen(agent.number, listens.get(agent.number))
         try:
             if await _settle(engine.effects, engine, agent, group):
                 adopted += 1
@@ -83,7 +93,7 @@ async def _settle(
 ) -> bool:
     found = await effects.settle(agent)
     if not isinstance(found, Adopted):
-        effects.note_end(found, agent.process)
+        await effects.note_end(found, agent.process)
         return False
     if agent.process is None:
         engine.post(AgentStarted(agent=agent.number, process=found.process))

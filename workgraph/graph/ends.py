@@ -5,8 +5,9 @@ status does, because clients exit with 0 after an error, and with 1 for anything
 """
 
 from workgraph.graph.model import ClientEnd, EndKind, Record, Usage
+from workgraph.graph.times import SECOND
 
-__all__ = ["ClientEnd", "EndKind", "Report"]
+__all__ = ["ClientEnd", "EndKind", "Report", "wait_of"]
 
 
 class Report(Record, frozen=True, kw_only=True):
@@ -30,3 +31,10 @@ class Report(Record, frozen=True, kw_only=True):
     trouble: ClientEnd | None = None
     #: How it ended; null while it goes on.
     end: ClientEnd | None = None
+
+
+def wait_of(end: ClientEnd, now: int) -> int:
+    """How long the provider says that it is to be left alone, in microseconds."""
+    if end.retry_at is not None:
+        return max(end.retry_at - now, 0)
+    return int((end.retry_after_s or 0) * SECOND)

@@ -333,9 +333,10 @@ class Agent(Record, frozen=True, kw_only=True):
     said: str | None = None
     #: How its client says that it ended; null while it has said nothing of that.
     client_end: ClientEnd | None = None
-    #: What its client tries to get over by itself, and until when it may.
+    #: What its client tries to get over by itself.
     trouble: ClientEnd | None = None
-    trouble_until: int | None = None
+    #: When it is ended: its client has said its last word, or tries in vain.
+    client_until: int | None = None
     #: What its start has set aside of the budgets that it is under.
     reserved_tokens: int | None = None
     reserved_usd: float | None = None

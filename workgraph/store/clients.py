@@ -5,6 +5,7 @@ from typing import Final
 from workgraph.graph.ends import Report
 from workgraph.graph.model import Agent, Usage
 from workgraph.graph.times import SECOND
+from workgraph.settings import Stream
 from workgraph.store.database import Tx
 from workgraph.store.rows import to_json
 
@@ -15,8 +16,8 @@ update agents
 set session = coalesce(:session, session), usage = :usage,
     model = coalesce(model, :model), answered = max(answered, :answered),
     tool = :tool, said = coalesce(:said, said),
-    client_end = coalesce(:client_end, client_end),
-    trouble = :trouble, trouble_until = :trouble_until
+    client_end = :client_end,
+    trouble = :trouble, client_until = :client_until
 where number = :number
 """
 ADD_SPEND: Final = """
@@ -37,18 +38,31 @@ select sum(json_extract(usage, '$.input_tokens')),
 from agents indexed by agents_session
 where session = ? and number < ?
 """
+#: Plans from before streams were read do not say what theirs is.
+LIVE_STREAMS: Final = """
+select number, json_extract(plan, '$.stream.value') as stream, resumed
+from agents indexed by agents_live
+where status <> 'ended' and human = 0 and stream <> 'text'
+"""
 
 
-def note_report(
-    tx: Tx, agent: Agent, report: Report, trouble_until: int | None
-) -> None:
+def live_streams(tx: Tx) -> list[tuple[int, Stream, str | None]]:
+    """The agents that have not ended and print a structured stream.
+
+    Returns:
+        The number, what it prints, and the session that it was to go on with.
+    """
+    return [(row[0], row[1], row[2]) for row in tx.rows(LIVE_STREAMS)]
+
+
+def note_report(tx: Tx, agent: Agent, report: Report, client_until: int | None) -> None:
     """Keeps what an agent's stream has said so far, and what that has cost today.
 
     Args:
         tx: The transaction.
         agent: Its row as it is.
         report: All of the stream up to now.
-        trouble_until: When it is ended for what it tries to get over; null: never.
+        client_until: When it is ended for what it says; null: not for that.
     """
     _add_spend(tx, agent, report.usage)
     tx.run(
@@ -63,7 +77,7 @@ def note_report(
             "said": report.said,
             "client_end": to_json(report.end),
             "trouble": to_json(report.trouble),
-            "trouble_until": trouble_until,
+            "client_until": client_until,
         },
     )
 

@@ -39,7 +39,7 @@ AGENT_COLUMNS: Final = """
     a.timeout_at, a.started_at, a.ended_at, a.last_activity_at, a.usage,
     a.leftover, a.sandbox, a.stall_after, a.stall_at, a.looked_at, a.output_bytes,
     a.heard, a.account, a.session, a.resumed, a.answered, a.tool, a.said,
-    a.client_end, a.trouble, a.trouble_until, a.reserved_tokens, a.reserved_usd
+    a.client_end, a.trouble, a.client_until, a.reserved_tokens, a.reserved_usd
 """
 
 encode: Final = msgspec.json.Encoder().encode
@@ -143,7 +143,7 @@ def decode_agent(row: Row) -> Agent:
         said=row[36],
         client_end=_client_end(row[37]) if row[37] else None,
         trouble=_client_end(row[38]) if row[38] else None,
-        trouble_until=row[39],
+        client_until=row[39],
         reserved_tokens=row[40],
         reserved_usd=row[41],
     )

@@ -140,10 +140,11 @@ create table agents (
     -- what its client does just now, and has said last
     tool text,
     said text,
-    -- how its client ended, and what it tries to get over by itself until when
+    -- how its client ended, what it tries to get over by itself, and when it is
+    -- ended for either
     client_end text,
     trouble text,
-    trouble_until integer,
+    client_until integer,
     -- what its start has set aside of the budgets that it is under
     reserved_tokens integer,
     reserved_usd real,
@@ -162,9 +163,9 @@ create index agents_timeout on agents (timeout_at)
 create index agents_leftover on agents (leftover_at) where leftover_at is not null;
 create index agents_stall on agents (stall_at)
     where status <> 'ended' and stall_at is not null;
--- views.patrol: clients that have tried again for too long
-create index agents_trouble on agents (trouble_until)
-    where status <> 'ended' and trouble_until is not null;
+-- views.patrol: clients that have said their last word, or have tried for too long
+create index agents_client on agents (client_until)
+    where status <> 'ended' and client_until is not null;
 -- agents.usage_of_session
 create index agents_session on agents (session) where session is not null;
 -- reads.agent_by_token

@@ -1,8 +1,8 @@
 """What the lines of `codex exec --json` say.
 
 Its usage comes once a turn and adds up over the thread, so what earlier runs in the
-same thread have used is taken off. An `item.completed` of type `error` is a warning, and
-an `error` is one attempt: only `turn.failed` is the end.
+same thread have used is taken off. An `item.completed` of type `error` is a warning,
+and an `error` is one attempt: only `turn.failed` is the end.
 """
 
 import re

@@ -9,12 +9,12 @@ alter table agents add column tool text;
 alter table agents add column said text;
 alter table agents add column client_end text;
 alter table agents add column trouble text;
-alter table agents add column trouble_until integer;
+alter table agents add column client_until integer;
 alter table agents add column reserved_tokens integer;
 alter table agents add column reserved_usd real;
 
-create index agents_trouble on agents (trouble_until)
-    where status <> 'ended' and trouble_until is not null;
+create index agents_client on agents (client_until)
+    where status <> 'ended' and client_until is not null;
 create index agents_session on agents (session) where session is not null;
 
 create table accounts (

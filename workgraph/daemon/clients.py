@@ -1,0 +1,146 @@
+"""Follows what clients write while they run, and reads the rest when they have ended.
+
+Each agent whose stream is structured has a reader. It is fed when the kernel says that
+there is more, and what it has made of it is posted as a fact: at once when something
+came up that decides, else now and then. The files are the truth: a daemon that takes
+over an agent reads them from the start, and comes to the same.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from workgraph.agents.process import Launcher, Offsets, Written
+from workgraph.agents.streams.reader import Reader, make_reader
+from workgraph.daemon.orders import Listen
+from workgraph.graph.ends import Report
+from workgraph.graph.facts import AgentReported, Fact
+
+#: Between two looks at what one agent writes; what comes meanwhile is taken together.
+_GAP_S: Final = 0.25
+#: How often in that time words that decide nothing are let pass before they are posted.
+_WORDS_EVERY: Final = 8
+#: Read at once of each log, so that a flood is no question of memory.
+_PIECE: Final = 1 << 20
+
+
+class ClientStream:
+    """What one agent writes, as far as it is read.
+
+    Args:
+        agent: Its number.
+        folder: Where its logs are.
+        reader: Makes something of it.
+    """
+
+    def __init__(self, agent: int, folder: str, reader: Reader) -> None:
+        self.agent = agent
+        self.folder = folder
+        self._reader = reader
+        self.offsets: Offsets = (0, 0)
+        self._posted = Report()
+        self._passed = 0
+
+    def feed(self, piece: Written) -> None:
+        """Takes a piece in. For a thread: a line may be megabytes long."""
+        self._reader.feed(piece.out)
+        self._reader.feed_stderr(piece.err)
+        out, err = self.offsets
+        self.offsets = (out + len(piece.out), err + len(piece.err))
+
+    def news(self) -> Report | None:
+        """What is to be posted now; null while there is nothing that matters."""
+        report = self._reader.report
+        if report == self._posted:
+            return None
+        if _decides(report) == _decides(self._posted):
+            self._passed += 1
+            if self._passed < _WORDS_EVERY:
+                return None
+        self._passed = 0
+        self._posted = report
+        return report
+
+    def close(self, exit_code: int | None, signal: int | None) -> Report:
+        """All of it, and how it ended."""
+        return self._reader.close(exit_code, signal)
+
+
+class Clients:
+    """The streams of all agents that run.
+
+    Args:
+        launcher: The seam to their files.
+        post: Where facts go.
+        folder: Where an agent's files are kept.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        post: Callable[[Fact], None],
+        folder: Callable[[int], str],
+    ) -> None:
+        self._launcher = launcher
+        self._post = post
+        self._folder = folder
+        self._streams: dict[int, ClientStream] = {}
+
+    def open(self, agent: int, listen: Listen | None) -> None:
+        """Begins with an agent's stream, if it has one, at its start."""
+        if listen is None:
+            return
+        reader = make_reader(listen.stream, listen.earlier)
+        if reader is not None:
+            self._streams[agent] = ClientStream(agent, self._folder(agent), reader)
+
+    def has(self, agent: int) -> bool:
+        """Whether an agent's stream is followed."""
+        return agent in self._streams
+
+    async def follow(self, agent: int) -> None:
+        """Reads what an agent writes until this is cancelled; returns if it is mute."""
+        stream = self._streams.get(agent)
+        if stream is None:
+            return
+        while True:
+            await self._launcher.wait_output(agent, stream.folder, stream.offsets)
+            await self._read(stream)
+            report = stream.news()
+            if report is not None:
+                self._post(AgentReported(agent=agent, report=report))
+            await anyio.sleep(_GAP_S)
+
+    async def finish(
+        self, agent: int, exit_code: int | None, signal: int | None
+    ) -> Report | None:
+        """Reads the rest; what an ended agent has said; null if it has no stream."""
+        stream = self._streams.pop(agent, None)
+        if stream is None:
+            return None
+        await self._read(stream)
+        return stream.close(exit_code, signal)
+
+    async def _read(self, stream: ClientStream) -> None:
+        while True:
+            piece = await self._launcher.read_on(
+                stream.agent, stream.folder, stream.offsets, _PIECE
+            )
+            if not (piece.out or piece.err):
+                return
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(stream.feed, piece)
+
+
+def _decides(report: Report) -> tuple[object, ...]:
+    """What of a report is posted at once: all but the words of the moment."""
+    return (
+        report.session,
+        report.usage,
+        report.answered,
+        report.denied,
+        report.trouble,
+        report.end,
+    )
