@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import anyio
 
@@ -182,7 +183,7 @@ async def running_core(
     layered = load_settings(None, None, settings)
     executors = load_executors(layered.settings, BUILTINS)
     grounds = prepare_grounds(layered, executors, host or plan_host())
-    tokens = itertools.count(1)
+    tokens, sessions = itertools.count(1), itertools.count(1)
     log = logs.NoLog()
 
     def make_host(effects: Effects) -> Host:
@@ -190,6 +191,7 @@ async def running_core(
             grounds=grounds,
             folder=effects.folder,
             new_token=lambda: hashlib.sha256(b"%d" % next(tokens)).hexdigest(),
+            new_session=lambda: str(UUID(int=next(sessions))),
         )
 
     engine = Engine(

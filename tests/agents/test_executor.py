@@ -1,4 +1,5 @@
 from importlib.metadata import EntryPoint
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ def a_broken_plugin() -> TemplateExecutor:
     raise RuntimeError(message)
 
 
-def a_job(**values: str) -> Job:
+def a_job(**values: Any) -> Job:
     """A job with boring values."""
     return Job(
         **({"task": "t", "agent": "a", "workspace": "/w", "prompt_file": "/f"} | values)

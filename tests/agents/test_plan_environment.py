@@ -198,8 +198,8 @@ def test_timeout(
 def test_an_executor_as_data(world: World) -> None:
     """Argv from the template, its source the file; empty placeholders go."""
     grounds = world.grounds(
-        '[executors.tool]\nargv = ["./tool", "--model", "{model}", "--resume", '
-        '"{session}", "@{prompt_file}"]\nprompt = "file"\nenv = ["OTHER_*"]\n'
+        '[executors.tool]\nargv = ["./tool", "--model", "{model}", "--call-it", '
+        '"{new_session}", "@{prompt_file}"]\nprompt = "file"\nenv = ["OTHER_*"]\n'
     )
     task = a_task(executor="tool")
 
@@ -210,7 +210,7 @@ def test_an_executor_as_data(world: World) -> None:
         ("/p/./tool", "@/p/.wg/agents/17/prompt.md"),
         "local [executors.tool].argv",
     )
-    assert before.argv.value[1:3] == ("--resume", "<session>")
+    assert before.argv.value[1:3] == ("--call-it", "<session>")
     assert words(started.stdin) == ("/dev/null", "local [executors.tool].prompt")
     assert words(started.env["OTHER_TOKEN"]) == ("t", "executor")
 
@@ -257,6 +257,8 @@ def test_the_plan_as_it_is_shown(world: World) -> None:
         "model",
         "endpoint",
         "working_dir",
+        "account",
+        "permissions",
         "argv",
         "env",
         "stdin",

@@ -1,10 +1,14 @@
 """The executors that come with workgraph: data, from what was measured of each client.
 
-The argv are the headless ones that work without a terminal, for root too.
+The argv are the headless ones that work without a terminal, for root too. The variables
+that are set keep a client from looking for newer versions of itself, from reporting
+what it does, and from trying again for minutes what will not work.
 """
 
+from types import MappingProxyType
 from typing import Final
 
+from workgraph.agents import postures
 from workgraph.agents.executor import Credentials, TemplateExecutor
 
 SHELL: Final = TemplateExecutor(
@@ -14,25 +18,40 @@ SHELL: Final = TemplateExecutor(
     prompt="file",
 )
 
+_CLAUDE: Final = (
+    "claude",
+    "-p",
+    "--output-format",
+    "stream-json",
+    # Without it stream-json is refused.
+    "--verbose",
+    "{metered}",
+    "{permissions}",
+)
+_MODEL: Final = ("--model", "{model}")
+
 CLAUDE: Final = TemplateExecutor(
     name="claude",
-    argv=(
-        "claude",
-        "-p",
-        "--output-format",
-        "stream-json",
-        # Without it stream-json is refused.
-        "--verbose",
-        "--permission-mode",
-        "dontAsk",
-        "--allowedTools",
-        "Bash,Edit,Write,Read,Glob,Grep",
-        "--model",
-        "{model}",
-    ),
+    argv=(*_CLAUDE, "--session-id", "{new_session}", *_MODEL),
+    resume=(*_CLAUDE, "--resume", "{session}", *_MODEL),
     stream="claude",
+    account="claude",
+    postures=postures.CLAUDE,
+    # Its lines tell of output tokens only at the end otherwise.
+    metered=("--include-partial-messages",),
     # IS_SANDBOX: the user's own word that bypassing permissions as root is meant.
     env=("ANTHROPIC_*", "CLAUDE_*", "API_TIMEOUT_MS", "IS_SANDBOX"),
+    variables=MappingProxyType(
+        {
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            "DISABLE_TELEMETRY": "1",
+            # Ten by default: three minutes of a key that is refused.
+            "CLAUDE_CODE_MAX_RETRIES": "3",
+            # Ten minutes by default for a service that does not answer at all.
+            "API_TIMEOUT_MS": "120000",
+        }
+    ),
     credentials=Credentials(
         env=(
             "ANTHROPIC_API_KEY",
@@ -46,22 +65,27 @@ CLAUDE: Final = TemplateExecutor(
     providers=("claude", "anthropic"),
 )
 
+#: After `exec` or `exec resume`, which takes neither `-s` nor `-C`.
+_CODEX: Final = (
+    "--json",
+    "--skip-git-repo-check",
+    # A login shell's profile resets PATH, and `wg` is not found.
+    "-c",
+    "allow_login_shell=false",
+    "-c",
+    "check_for_update_on_startup=false",
+    "{permissions}",
+    "-m",
+    "{model}",
+)
+
 CODEX: Final = TemplateExecutor(
     name="codex",
-    argv=(
-        "codex",
-        "exec",
-        "--json",
-        "--skip-git-repo-check",
-        # A login shell's profile resets PATH, and `wg` is not found.
-        "-c",
-        "allow_login_shell=false",
-        "--dangerously-bypass-approvals-and-sandbox",
-        "-m",
-        "{model}",
-        "-",
-    ),
+    argv=("codex", "exec", *_CODEX, "-"),
+    resume=("codex", "exec", "resume", *_CODEX, "{session}", "-"),
     stream="codex",
+    account="codex",
+    postures=postures.CODEX,
     env=("CODEX_*", "OPENAI_*"),
     credentials=Credentials(
         env=("CODEX_API_KEY", "OPENAI_API_KEY"),
@@ -70,21 +94,32 @@ CODEX: Final = TemplateExecutor(
     providers=("codex", "openai"),
 )
 
+_GEMINI: Final = (
+    "gemini",
+    "{permissions}",
+    # Without it: exit 55 before any request.
+    "--skip-trust",
+    "--output-format",
+    "stream-json",
+    "-m",
+    "{model}",
+)
+
 GEMINI: Final = TemplateExecutor(
     name="gemini",
-    argv=(
-        "gemini",
-        "--approval-mode",
-        "yolo",
-        # Without it: exit 55 before any request.
-        "--skip-trust",
-        "--output-format",
-        "stream-json",
-        "-m",
-        "{model}",
-    ),
+    argv=(*_GEMINI, "--session-id", "{new_session}"),
+    resume=(*_GEMINI, "--resume", "{session}"),
     stream="gemini",
+    account="gemini",
+    postures=postures.GEMINI,
     env=("GEMINI_*", "GOOGLE_*"),
+    variables=MappingProxyType(
+        {
+            # It starts itself again otherwise, and TERM then ends only one of the two.
+            "GEMINI_CLI_NO_RELAUNCH": "true",
+            "GEMINI_TELEMETRY_ENABLED": "false",
+        }
+    ),
     credentials=Credentials(
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"),
         files=("~/.gemini/oauth_creds.json",),
@@ -92,12 +127,27 @@ GEMINI: Final = TemplateExecutor(
     providers=("gemini", "google"),
 )
 
+_OPENCODE: Final = (
+    *("opencode", "run", "--format", "json"),
+    *("{permissions}", "-m", "{model}"),
+)
+
 OPENCODE: Final = TemplateExecutor(
     name="opencode",
-    argv=("opencode", "run", "--format", "json", "--auto", "-m", "{model}"),
+    argv=_OPENCODE,
+    resume=(*_OPENCODE, "-s", "{session}"),
     stream="opencode",
+    account="opencode:{provider}",
+    postures=postures.OPENCODE,
     # Its models are provider/model of any provider, each with a key of its own.
     env=("OPENCODE_*", "*_API_KEY"),
+    variables=MappingProxyType(
+        {
+            "OPENCODE_DISABLE_AUTOUPDATE": "1",
+            "OPENCODE_DISABLE_MODELS_FETCH": "1",
+            "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+        }
+    ),
 )
 
 NATIVE: Final = TemplateExecutor(
@@ -112,6 +162,7 @@ NATIVE: Final = TemplateExecutor(
         "{endpoint}",
     ),
     needs_endpoint=True,
+    account="native:{endpoint}",
 )
 
 BUILTINS: Final = (SHELL, CLAUDE, CODEX, GEMINI, OPENCODE, NATIVE)

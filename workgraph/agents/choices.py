@@ -6,6 +6,7 @@ gives the value with the words for where it was set. Only `plan_spawn` calls the
 
 import difflib
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from workgraph.agents.environment import Chosen
 from workgraph.agents.executor import Executor, Executors
+from workgraph.agents.postures import Posture
 from workgraph.agents.sandbox import Machine
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import Actor, Task
@@ -86,6 +88,8 @@ class Host(Struct, frozen=True, kw_only=True):
     sandbox_machine: Callable[[], Machine] = Machine
     #: The interpreter that workgraph itself runs on.
     python: str = "python3"
+    #: Some clients refuse root what others may do.
+    is_root: bool = False
 
 
 class Flags(Struct, frozen=True, kw_only=True):
@@ -226,6 +230,33 @@ def choose_endpoint(
     message = f"{task.id}: executor {executor.name} needs an endpoint, and {found}"
     hint = "add an [[endpoints]] table to the settings, mark one default = true"
     raise PlanError(message, hint=f"{hint}, or say --endpoint")
+
+
+def choose_account(
+    grounds: Grounds, executor: Executor, model: str | None, endpoint: str | None
+) -> Chosen[str | None]:
+    """What the limits of its provider hold for; null where that is nothing."""
+    setting = from_settings(grounds.layered, f"executors.{executor.name}.account")
+    source = f"executor {executor.name}" if setting.value is None else setting.source
+    if not executor.account:
+        none = f"none (executor={executor.name})" if setting.value is None else source
+        return Chosen(None, none)
+    provider = re.split("[:/]", model or "", maxsplit=1)[0] if model else ""
+    account = executor.account.replace("{provider}", provider)
+    account = account.replace("{endpoint}", endpoint or "")
+    # A model that is the client's own choice is of a provider that nobody has named.
+    return Chosen(account.removesuffix(":"), source)
+
+
+def choose_permissions(
+    grounds: Grounds, executor: Executor
+) -> tuple[Chosen[str | None], Posture]:
+    """The posture's name, and how the client is told; null when it can't be told."""
+    setting = from_settings(grounds.layered, "agents.permissions")
+    posture = executor.posture(setting.value)
+    if posture is None:
+        return Chosen(None, f"none (executor={executor.name})"), Posture()
+    return setting, posture
 
 
 def choose_working_dir(host: Host, task: Task) -> Chosen[str]:

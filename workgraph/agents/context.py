@@ -16,10 +16,15 @@ far you are, `wg artifact PATH` records a file that others need.
 """
 
 
-def compose_prompt(task: Task) -> str:
-    """The prompt for a task. Pure, and the same to the byte for the same task."""
+def compose_prompt(task: Task, preamble: str = "") -> str:
+    """The prompt for a task. Pure, and the same to the byte for the same task.
+
+    Args:
+        preamble: The executor's own, put before everything else.
+    """
     spec = task.spec
-    parts = [RULES, _block("task", f"{task.id}: {spec.title}")]
+    parts = [f"{preamble.rstrip()}\n"] if preamble.strip() else []
+    parts += [RULES, _block("task", f"{task.id}: {spec.title}")]
     if spec.description:
         parts.append(_block("description", spec.description))
     if spec.prompt:

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from workgraph.agents.executor import Credentials
+from workgraph.agents.executor import Credentials, Executor
 
 T = TypeVar("T")
 
@@ -59,10 +59,18 @@ def base_environment(
 
 
 def executor_environment(
-    base: Mapping[str, Chosen[str]], globs: Iterable[str], host_env: Mapping[str, str]
+    base: Mapping[str, Chosen[str]], executor: Executor, host_env: Mapping[str, str]
 ) -> dict[str, Chosen[str]]:
-    """The base with what an executor names besides. Pure."""
-    return {**_matching(globs, host_env, "executor"), **base}
+    """The base with what an executor names, and with what it sets. Pure.
+
+    What the host has for a variable that the executor sets goes before that.
+    """
+    credentials = executor.credentials.env if executor.credentials else ()
+    named = (*executor.env, *credentials, *executor.variables)
+    own = {
+        name: Chosen(value, "executor") for name, value in executor.variables.items()
+    }
+    return {**own, **_matching(named, host_env, "executor"), **base}
 
 
 def with_bin(bin_dir: str, path: str) -> str:

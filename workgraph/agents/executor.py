@@ -2,7 +2,8 @@
 
 All of it is data and plain functions; nothing here runs anything. An argv template is a
 list of arguments: each placeholder is filled once, within its argument, from the job;
-what was filled in is never read again as a template, and no shell ever sees it.
+what was filled in is never read again as a template, and no shell ever sees it. An
+argument that is `{permissions}` or `{metered}` alone stands for several others.
 """
 
 import difflib
@@ -10,14 +11,33 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Final, Protocol, runtime_checkable
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from workgraph.settings import ExecutorSettings, PromptMode, Settings, Stream
+from workgraph.agents.postures import Posture, Postures
+from workgraph.settings import (
+    ExecutorSettings,
+    Permissions,
+    PromptMode,
+    Settings,
+    Stream,
+)
 
 GROUP: Final = "workgraph.executors"
+_encode: Final = msgspec.json.Encoder().encode
+#: The account of clients that print what they do, by the form of that.
+_ACCOUNTS: Final[Mapping[Stream, str]] = MappingProxyType(
+    {
+        "claude": "claude",
+        "codex": "codex",
+        "gemini": "gemini",
+        "opencode": "opencode:{provider}",
+    }
+)
 
 #: Parts before the first `:` or `/` of a model that say who serves it.
 PROVIDERS: Final = frozenset(
@@ -55,7 +75,22 @@ class Job(Struct, frozen=True, kw_only=True):
     prompt: str = ""
     model: str = ""
     endpoint: str = ""
+    #: The session to go on with.
     session: str = ""
+    #: What a new one is to be called, by clients that let themselves be told.
+    new_session: str = ""
+    #: The word of `[agents] permissions`.
+    permissions: Permissions = "edits"
+    #: The task's tools, with commas between them, and as rules of a JSON object.
+    tools: str = ""
+    tool_rules: str = ""
+    #: Whether workgraph's own sandbox is around it.
+    enclosed: bool = False
+    #: Whether what it uses has to be known while it runs.
+    metered: bool = False
+    #: Paths as they stand within the quotes of a JSON or TOML string.
+    workspace_escaped: str = ""
+    wg_dir_escaped: str = ""
     #: The command of a shell task.
     exec: str = ""
     #: The interpreter that workgraph itself runs on.
@@ -102,6 +137,31 @@ class Executor(Protocol):
     def preamble(self) -> str:
         """What is put before every prompt."""
 
+    @property
+    def account(self) -> str | None:
+        """What its provider's limits hold for; null: nothing.
+
+        `{provider}` in it is that of the model, `{endpoint}` the endpoint's name.
+        """
+
+    @property
+    def chooses_session(self) -> bool:
+        """Whether it calls a new session what it is told to."""
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it can go on with a session."""
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Variables that it gets where neither host nor task has them."""
+
+    def posture(self, permissions: Permissions) -> Posture | None:
+        """How it is told what it may do; null when it can't be told."""
+
+    def placeholders(self, job: Job) -> frozenset[str]:
+        """What of a job has a place in its argv or variables."""
+
     def accepts(self, model: str) -> str | None:
         """Why it can't run a model; null when nothing speaks against it."""
 
@@ -120,8 +180,37 @@ class TemplateExecutor(Struct, frozen=True, kw_only=True):
     needs_endpoint: bool = False
     credentials: Credentials | None = None
     preamble: str = ""
+    account: str | None = None
+    #: What takes the place of `argv` when there is a session to go on with.
+    resume: tuple[str, ...] = ()
+    #: What takes the place of `{permissions}`.
+    postures: Postures = field(default_factory=dict)
+    #: What takes the place of `{metered}` where that is asked for.
+    metered: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
     #: The providers whose models it runs; empty: any.
     providers: tuple[str, ...] = ()
+
+    @property
+    def chooses_session(self) -> bool:
+        """Whether it calls a new session what it is told to."""
+        return _names("new_session", self.argv)
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it can go on with a session."""
+        return bool(self.resume) or _names("session", self.argv)
+
+    def posture(self, permissions: Permissions) -> Posture | None:
+        """How it is told what it may do; null when its argv leaves no place for it."""
+        told = PERMISSIONS in self.argv
+        return self.postures.get(permissions) if told else None
+
+    def placeholders(self, job: Job) -> frozenset[str]:
+        """What of a job has a place in its argv or variables."""
+        posture = self.posture(job.permissions)
+        env = posture.env.values() if posture else ()
+        return frozenset(_PLACEHOLDER.findall(" ".join((*self._template(job), *env))))
 
     def accepts(self, model: str) -> str | None:
         """Why it can't run a model; null when nothing speaks against it."""
@@ -132,12 +221,26 @@ class TemplateExecutor(Struct, frozen=True, kw_only=True):
 
     def command(self, job: Job) -> tuple[str, ...]:
         """The template filled for a job."""
-        argv = fill_template(self.argv, job)
+        template = self._template(job)
+        argv = fill_template(template, job)
         if self.prompt == "argument" and not any(
-            "{prompt}" in part for part in self.argv
+            "{prompt}" in part for part in template
         ):
             return (*argv, job.prompt)
         return argv
+
+    def _template(self, job: Job) -> tuple[str, ...]:
+        """The template that holds for a job, its parts put in."""
+        posture = self.posture(job.permissions) or Posture()
+        told = posture.argv
+        if job.enclosed and posture.inside is not None:
+            told = posture.inside
+        parts: dict[str, tuple[str, ...]] = {
+            PERMISSIONS: told,
+            METERED: self.metered if job.metered else (),
+        }
+        template = self.resume if job.session and self.resume else self.argv
+        return tuple(piece for part in template for piece in parts.get(part, (part,)))
 
 
 class Executors(Struct, frozen=True, kw_only=True):
@@ -147,8 +250,16 @@ class Executors(Struct, frozen=True, kw_only=True):
     problems: Mapping[str, str]
 
 
+#: Arguments that stand for several.
+PERMISSIONS: Final = "{permissions}"
+METERED: Final = "{metered}"
+
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
-_FIELDS: Final = frozenset(Job.__struct_fields__)
+_FIELDS: Final = frozenset(Job.__struct_fields__) - {
+    "permissions",
+    "enclosed",
+    "metered",
+}
 
 
 def fill_template(template: tuple[str, ...], job: Job) -> tuple[str, ...]:
@@ -173,6 +284,20 @@ def fill_template(template: tuple[str, ...], job: Job) -> tuple[str, ...]:
         )
         flag_before = part.startswith("-") and "=" not in part
     return tuple(argv)
+
+
+def fill_text(template: str, job: Job) -> str:
+    """Fills a single text the same way; an empty placeholder leaves nothing."""
+    return _PLACEHOLDER.sub(lambda match: _value(match, job), template)
+
+
+def escaped(text: str) -> str:
+    """A text as it stands within the quotes of a JSON or TOML string."""
+    return _encode(text).decode()[1:-1]
+
+
+def _names(placeholder: str, template: Iterable[str]) -> bool:
+    return any(f"{{{placeholder}}}" in part for part in template)
 
 
 def _value(match: re.Match[str], job: Job) -> str:
@@ -213,7 +338,7 @@ def load_executors(
             by_name.pop(name, None)
         else:
             by_name[name] = configured
-            if misspelt := _misspelt(given.argv or ()):
+            if misspelt := _misspelt((*(given.argv or ()), *(given.resume or ()))):
                 problems[name] = misspelt
     return Executors(by_name=by_name, problems=problems)
 
@@ -255,18 +380,36 @@ def _configure(
             needs_endpoint=known.needs_endpoint,
             credentials=known.credentials,
             preamble=known.preamble,
+            account=known.account,
+            variables=known.variables,
         )
     changed = {
         key: value
-        for key in ("argv", "prompt", "stream", "env", "needs_endpoint", "preamble")
+        for key in (
+            "argv",
+            "resume",
+            "prompt",
+            "stream",
+            "env",
+            "needs_endpoint",
+            "preamble",
+            "account",
+        )
         if (value := getattr(given, key)) is not None
     }
     argv = changed.get("argv")
     if argv == ():
         return f"[executors.{name}].argv is empty: name a program"
-    if argv and PurePath(argv[0]).name != PurePath(executor.argv[0]).name:
+    if argv and given.resume is None:
+        changed["resume"] = ()  # the one that is known speaks of another argv
+    if given.credentials is not None:
+        needed = Credentials(env=given.credentials)
+        changed["credentials"] = needed if given.credentials else None
+    elif argv and PurePath(argv[0]).name != PurePath(executor.argv[0]).name:
         # Another program in its place; nobody knows how that one logs in.
         changed["credentials"] = None
+    if given.stream is not None and given.account is None:
+        changed["account"] = _ACCOUNTS.get(given.stream)
     return replace(executor, **changed)
 
 
@@ -275,6 +418,6 @@ def _misspelt(argv: tuple[str, ...]) -> str | None:
     for part in argv:
         for name in _PLACEHOLDER.findall(part):
             near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.75)
-            if name not in _FIELDS and near:
+            if name not in Job.__struct_fields__ and near:
                 return f"{{{name}}} in {part!r} is no placeholder: {{{near[0]}}} is one"
     return None

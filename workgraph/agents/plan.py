@@ -20,9 +20,11 @@ from workgraph.agents.choices import (
     Grounds,
     Host,
     PlanError,
+    choose_account,
     choose_endpoint,
     choose_executor,
     choose_model,
+    choose_permissions,
     choose_timeout,
     choose_working_dir,
     from_settings,
@@ -37,13 +39,19 @@ from workgraph.agents.environment import (
     executor_environment,
     is_secret,
     mask_passwords,
-    missing_credentials,
     with_bin,
 )
-from workgraph.agents.executor import Executor, Executors, Job
+from workgraph.agents.executor import (
+    Executor,
+    Executors,
+    Job,
+    escaped,
+    fill_text,
+)
+from workgraph.agents.lacks import Draft, find_lacks, find_unused, tools_of, wanted
 from workgraph.agents.sandbox import SOCKET_DIR, enclose, enclose_gate
 from workgraph.graph.model import Actor, Task
-from workgraph.settings import Endpoint, Layered, PromptMode, Stream
+from workgraph.settings import Layered, PromptMode, Stream
 
 __all__ = [
     "AgentFacts",
@@ -70,6 +78,10 @@ class AgentFacts(Struct, frozen=True, kw_only=True):
     folder: str
     #: The session to go on with; empty: a new one.
     session: str = ""
+    #: A UUID for a new one, used by clients that let themselves be told.
+    new_session: str = ""
+    #: What it uses has to be known while it runs, for a budget.
+    metered: bool = False
     #: The text of the prompt; only executors that take it as an argument need it.
     prompt: str = ""
 
@@ -83,6 +95,10 @@ class SpawnPlan(Struct, frozen=True, kw_only=True):
     #: The name of an endpoint of the settings, or the URL that was given.
     endpoint: Chosen[str | None]
     working_dir: Chosen[str]
+    #: What the limits of its provider hold for.
+    account: Chosen[str | None]
+    #: The posture that the client is told to take.
+    permissions: Chosen[str | None]
     #: Ready to be executed: the program is an absolute path, if there is one.
     argv: Chosen[tuple[str, ...]]
     env: Mapping[str, Chosen[str]]
@@ -95,6 +111,10 @@ class SpawnPlan(Struct, frozen=True, kw_only=True):
     prompt: PromptMode
     #: What it prints; where that is structured, stderr gets a file of its own.
     stream: Chosen[Stream]
+    #: The session that the client is told of; null: it says later which it has.
+    session: str | None
+    #: That session was there before.
+    resumes: bool
     #: What would keep it from running well.
     problems: tuple[str, ...] = ()
 
@@ -103,7 +123,7 @@ def prepare_grounds(layered: Layered, executors: Executors, host: Host) -> Groun
     """Does the part of planning that is the same for all tasks. Pure."""
     base = base_environment(layered.settings.env.pass_, host.env, host.bin_dir)
     env = {
-        name: executor_environment(base, executor.env, host.env)
+        name: executor_environment(base, executor, host.env)
         for name, executor in executors.by_name.items()
     }
     return Grounds(layered=layered, executors=executors, host=host, env=env)
@@ -142,6 +162,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
     endpoint, address = choose_endpoint(grounds, task, flags, executor)
     working_dir = choose_working_dir(grounds.host, task)
     facts = agent or _before_the_claim(grounds.host)
+    permissions, posture = choose_permissions(grounds, executor)
     job = Job(
         task=task.id,
         agent=facts.id,
@@ -150,25 +171,34 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         prompt=facts.prompt,
         model=model.value or "",
         endpoint=address.url if address else "",
-        session=facts.session,
+        session=facts.session if executor.can_resume else "",
+        new_session=facts.new_session,
+        permissions=grounds.layered.settings.agents.permissions,
+        tools=",".join(tools_of(task)),
+        tool_rules="".join(f',"{escaped(tool)}":"allow"' for tool in tools_of(task)),
+        enclosed=grounds.layered.settings.sandbox.kind != "none",
+        metered=facts.metered,
+        workspace_escaped=escaped(working_dir.value),
+        wg_dir_escaped=escaped(grounds.host.wg_dir),
         exec=task.spec.exec or "",
         python=grounds.host.python,
     )
     command = _command(task, executor, job)
-    draft = _Draft(
+    draft = Draft(
         host=grounds.host,
         task=task,
         actor=actor,
         flags=flags,
-        facts=facts,
         executor=executor,
         model=model,
         endpoint=endpoint,
         address=address,
         working_dir=working_dir,
+        permissions=permissions,
+        posture=posture,
         job=job,
     )
-    env = _environment(draft, grounds.env[executor.name])
+    env = _environment(draft, facts, grounds.env[executor.name])
     credentials = executor.credentials.files if executor.credentials else ()
     enclosure = choose_enclosure(
         grounds,
@@ -178,15 +208,15 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         credentials=credential_files(credentials, env, grounds.host.home),
     )
     program = _locate(command[0], env["PATH"].value, working_dir.value, grounds.host)
-    lacks = _lacks(draft, env)
+    lacks = find_lacks(draft, env)
     if program is None:
         message = (
             f"{task.id}: {command[0]}, the program of executor {chosen.value} "
             f"({chosen.source}), is not there"
         )
         hint = f"install it, or name its path in [executors.{chosen.value}].argv"
-        wanted = _wanted(command[0], working_dir.value)
-        awaited = Awaited(kind="program", name=wanted, path=env["PATH"].value)
+        missing = wanted(command[0], working_dir.value)
+        awaited = Awaited(kind="program", name=missing, path=env["PATH"].value)
         lacks.append(PlanError(message, hint=hint, awaits=(awaited,)))
     elif unseen := lacks_inside(grounds, enclosure, task.id, program):
         lacks.append(unseen)
@@ -210,6 +240,8 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         model=model,
         endpoint=endpoint,
         working_dir=working_dir,
+        account=choose_account(grounds, executor, model.value, endpoint.value),
+        permissions=permissions,
         argv=Chosen(argv, source),
         env=MappingProxyType(env),
         stdin=Chosen(
@@ -223,9 +255,13 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         stream=Chosen(
             executor.stream, _source_of(grounds.layered, task, executor, "stream")
         ),
+        session=job.session
+        or (job.new_session if executor.chooses_session else "")
+        or None,
+        resumes=bool(job.session),
         problems=(
             *(lack.message for lack in lacks),
-            *_unused(draft),
+            *find_unused(draft),
         ),
     )
 
@@ -255,6 +291,8 @@ def visible(plan: SpawnPlan) -> dict[str, Any]:
         "model": _shown(plan.model.value, plan.model),
         "endpoint": _shown(plan.endpoint.value, plan.endpoint),
         "working_dir": _shown(plan.working_dir.value, plan.working_dir),
+        "account": _shown(plan.account.value, plan.account),
+        "permissions": _shown(plan.permissions.value, plan.permissions),
         "argv": _shown(list(map(mask_passwords, plan.argv.value)), plan.argv),
         "env": env,
         "stdin": _shown(plan.stdin.value, plan.stdin),
@@ -303,7 +341,7 @@ def _before_the_claim(host: Host) -> AgentFacts:
         attempt=0,
         token=MASK,
         folder=f"{host.wg_dir}/agents/<agent>",
-        session="<session>",
+        new_session="<session>",
         prompt="<prompt>",
     )
 
@@ -323,27 +361,13 @@ def _command(task: Task, executor: Executor, job: Job) -> tuple[str, ...]:
     return command
 
 
-class _Draft(Struct, frozen=True, kw_only=True):
-    """What has been chosen, before it is looked at whether it can run."""
-
-    host: Host
-    task: Task
-    actor: Actor | None
-    flags: Flags
-    facts: AgentFacts
-    executor: Executor
-    model: Chosen[str | None]
-    endpoint: Chosen[str | None]
-    address: Endpoint | None
-    working_dir: Chosen[str]
-    job: Job
-
-
 def _environment(
-    draft: _Draft, base: Mapping[str, Chosen[str]]
+    draft: Draft, facts: AgentFacts, base: Mapping[str, Chosen[str]]
 ) -> dict[str, Chosen[str]]:
-    host, task, facts, address = draft.host, draft.task, draft.facts, draft.address
+    host, task, address = draft.host, draft.task, draft.address
     env = dict(base)
+    for name, template in draft.posture.env.items():
+        env[name] = Chosen(fill_text(template, draft.job), draft.permissions.source)
     if address is not None and (key := host.env.get(address.api_key_env)):
         env.setdefault(address.api_key_env, Chosen(key, f"endpoint {address.name}"))
     own = {
@@ -387,56 +411,8 @@ def _checked_variable(task: Task, name: str, value: str) -> str:
 
 def _locate(name: str, path: str, working_dir: str, host: Host) -> str | None:
     """The absolute path of a program, as the process itself would find it."""
-    found = host.has_executable(_wanted(name, working_dir), path)
+    found = host.has_executable(wanted(name, working_dir), path)
     return None if found is None else posixpath.join(working_dir, found)
-
-
-def _wanted(name: str, working_dir: str) -> str:
-    return posixpath.join(working_dir, name) if "/" in name else name
-
-
-def _lacks(draft: _Draft, env: Mapping[str, Chosen[str]]) -> list[PlanError]:
-    """What the host would have to have, and hasn't."""
-    host, task_id, address = draft.host, draft.task.id, draft.address
-    name, where = draft.executor.name, draft.working_dir
-    lacks = []
-    if not host.is_dir(where.value):
-        message = (
-            f"{task_id}: working directory {where.value} ({where.source}) is no folder"
-        )
-        hint = f"make it, or wg edit {task_id} --working-dir PATH"
-        folder = Awaited(kind="folder", name=where.value)
-        lacks.append(PlanError(message, hint=hint, awaits=(folder,)))
-    needed = draft.executor.credentials
-    if needed and (missing := missing_credentials(needed, env, host.home, host.exists)):
-        message = f"{task_id}: executor {name} has no credentials: {missing}"
-        hint = "log in with the client, or set one of the variables for wgd"
-        files = tuple(
-            Awaited(kind="file", name=file)
-            for file in credential_files(needed.files, env, host.home)
-        )
-        lacks.append(PlanError(message, hint=hint, awaits=files))
-    if address and address.api_key_env and address.api_key_env not in env:
-        message = (
-            f"{task_id}: endpoint {address.name} wants {address.api_key_env}: not set"
-        )
-        lacks.append(PlanError(message, hint=f"set {address.api_key_env} for wgd"))
-    return lacks
-
-
-def _unused(draft: _Draft) -> list[str]:
-    """What was asked for, and the executor has no use for."""
-    flags, spec, name = draft.flags, draft.task.spec, draft.executor.name
-    return [
-        f"{draft.task.id}: {what} {asked} ({source}) is not used by executor {name}"
-        for what, chosen, asked, source in (
-            ("model", draft.model, flags.model, "command line"),
-            ("model", draft.model, spec.model, "task.model"),
-            ("endpoint", draft.endpoint, flags.endpoint, "command line"),
-            ("endpoint", draft.endpoint, spec.endpoint, "task.endpoint"),
-        )
-        if asked and chosen.value is None
-    ]
 
 
 def _source_of(layered: Layered, task: Task, executor: Executor, key: str) -> str:

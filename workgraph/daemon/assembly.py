@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -43,6 +44,7 @@ def make_host(configuration: Configuration, socket: str, effects: Effects) -> Ho
         grounds=configuration.grounds(socket),
         folder=effects.folder,
         new_token=lambda: TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES),
+        new_session=lambda: str(uuid.uuid4()),
     )
 
 

@@ -107,6 +107,7 @@ class Configuration:
             real_path=os.path.realpath,
             sandbox_machine=self._sandboxes,
             python=sys.executable,
+            is_root=os.geteuid() == 0,
         )
         return prepare_grounds(self.layered, self.executors, host)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from workgraph.agents.choices import SHELL, choose_stall_after
+from workgraph.agents.choices import SHELL, choose_executor, choose_stall_after
 from workgraph.agents.context import compose_prompt
 from workgraph.agents.plan import (
     AgentFacts,
@@ -46,6 +46,8 @@ class Host(Record, frozen=True, kw_only=True):
     folder: Callable[[int], str]
     #: A new secret for each attempt.
     new_token: Callable[[], str]
+    #: A new UUID, for clients whose sessions are named by whoever starts them.
+    new_session: Callable[[], str]
 
 
 def launch(
@@ -58,13 +60,15 @@ def launch(
     """
     number, attempt = agents.next_agent(tx, task.id)
     token = host.new_token()
-    prompt = compose_prompt(task)
+    _, executor = choose_executor(host.grounds, task, actor, flags)
+    prompt = compose_prompt(task, executor.preamble)
     folder = host.folder(number)
     facts = AgentFacts(
         id=f"agent-{number}",
         attempt=attempt,
         token=token,
         folder=folder,
+        new_session=host.new_session(),
         prompt=prompt,
     )
     plan = plan_spawn(host.grounds, task=task, actor=actor, flags=flags, agent=facts)
@@ -85,6 +89,9 @@ def launch(
             plan=shown,
             plan_line=line,
             token_sha256=sha256(token.encode()).digest(),
+            account=plan.account.value,
+            session=plan.session,
+            resumed=plan.session if plan.resumes else None,
             sandbox=None if plan.sandbox.value == "none" else plan.sandbox.value,
             stall_after=choose_stall_after(
                 host.grounds.layered, task, plan.executor.value

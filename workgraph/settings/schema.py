@@ -16,6 +16,7 @@ from workgraph.graph.times import Duration
 
 Layer = Literal["default", "global", "local", "command line"]
 PromptMode = Literal["stdin", "file", "argument"]
+Permissions = Literal["readonly", "edits", "full"]
 Stream = Literal["text", "claude", "codex", "gemini", "opencode"]
 
 
@@ -73,7 +74,7 @@ class AgentsSettings(Section, frozen=True):
         _about("an exit with 0 and no verdict: done, submit or fail (not shell)"),
     ] = "done"
     permissions: Annotated[
-        Literal["readonly", "edits", "full"],
+        Permissions,
         _about("what coding agents may do unasked: readonly, edits or full"),
     ] = "edits"
     client_patience: Annotated[
@@ -189,6 +190,17 @@ class ExecutorSettings(Section, frozen=True):
     ] = None
     needs_endpoint: Annotated[bool | None, _about("it talks to an endpoint")] = None
     preamble: Annotated[str | None, _about("put before every prompt")] = None
+    resume: Annotated[
+        tuple[str, ...] | None,
+        _about("the argv that goes on with {session}; empty: it can't"),
+    ] = None
+    credentials: Annotated[
+        tuple[str, ...] | None,
+        _about("variables, one of which it needs to log in; empty: none"),
+    ] = None
+    account: Annotated[
+        str | None, _about("what its provider's limits hold for; empty: nothing")
+    ] = None
 
 
 class Endpoint(Section, frozen=True, forbid_unknown_fields=True):
