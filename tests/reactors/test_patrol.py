@@ -15,7 +15,14 @@ from workgraph.graph.decisions import (
     StopAgent,
     TakeClaim,
 )
-from workgraph.graph.model import Failure, Outcome, Stop, StopThen
+from workgraph.graph.model import (
+    ClientEnd,
+    EndKind,
+    Failure,
+    Outcome,
+    Stop,
+    StopThen,
+)
 from workgraph.graph.status import CAUSES, Cause, Status, Verb, next_status
 from workgraph.graph.times import SECOND, Duration
 from workgraph.graph.views import EndedAttempt, PatrolView, RetryPolicy
@@ -85,6 +92,24 @@ def test_a_start_of_which_nothing_came_is_given_back() -> None:
     assert conclude(agent, a_claimed_task(attempts=99)).move == MoveTask(
         verb=Verb.RELEASE, reason="nothing was started"
     )
+
+
+@pytest.mark.parametrize("kind", ["auth", "limited", "overloaded", "network"])
+@pytest.mark.parametrize("account", ["claude", None])
+def test_a_providers_limit_uses_up_no_attempt(kind: str, account: str | None) -> None:
+    """The account says when it goes on; where there is none the task waits itself."""
+    end = ClientEnd(kind=EndKind(kind), message="come back later")
+    agent = an_ended_agent(
+        executor="claude", exit_code=1, client_end=end, account=account
+    )
+
+    decision = conclude(agent, a_claimed_task())
+
+    assert (decision.outcome, decision.counted) == (Outcome.RATE_LIMITED, False)
+    assert decision.move is not None
+    assert decision.move.verb is Verb.RELEASE
+    assert decision.move.failure == Failure(class_="rate-limited", reason=end.message)
+    assert (decision.move.retry_at is None) == (account is not None)
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,19 @@ def executor_of(grounds: Grounds, task: Task, actor: Actor | None) -> str | None
         return None
 
 
+def account_of(grounds: Grounds, task: Task, actor: Actor | None) -> str | None:
+    """The account that a task's next attempt would use; null for one without a plan."""
+    try:
+        _, executor = choose_executor(grounds, task, actor, NO_FLAGS)
+        if executor.account is None or "{" not in executor.account:
+            return choose_account(grounds, executor, None, None).value
+        model = choose_model(grounds, task, actor, NO_FLAGS, executor)
+        endpoint, _ = choose_endpoint(grounds, task, NO_FLAGS, executor)
+    except PlanError:
+        return None
+    return choose_account(grounds, executor, model.value, endpoint.value).value
+
+
 def choose_stall_after(layered: Layered, task: Task, executor: str) -> int | None:
     """How long an attempt may be silent, in microseconds; null is for ever.
 

@@ -23,7 +23,16 @@ from workgraph.graph.decisions import (
     TakeClaim,
 )
 from workgraph.graph.holds import SHELL_BREAKER, Breaker, breaker_key
-from workgraph.graph.model import Agent, Failure, Outcome, Parked, Stop, StopThen, Task
+from workgraph.graph.model import (
+    Agent,
+    EndKind,
+    Failure,
+    Outcome,
+    Parked,
+    Stop,
+    StopThen,
+    Task,
+)
 from workgraph.graph.status import Verb
 from workgraph.graph.times import SECOND, format_duration
 from workgraph.graph.views import EndedAttempt, PatrolView, RetryPolicy
@@ -38,6 +47,10 @@ CRASHES: Final = frozenset(
         Outcome.STALLED,
         Outcome.SPAWN_FAILED,
     }
+)
+#: Ends that say something about the account, and nothing about the task.
+_PROVIDERS: Final = frozenset(
+    {EndKind.AUTH, EndKind.LIMITED, EndKind.OVERLOADED, EndKind.NETWORK}
 )
 _SHELL: Final = "shell"
 _MAX_DOUBLINGS: Final = 30
@@ -87,6 +100,8 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
     if agent.stop is not None and agent.stop.then is not StopThen.JUDGE:
         return _conclude_stopped(agent, task, agent.stop)
     outcome = agent.verdict or agent.outcome or _outcome_of_exit(agent, policy)
+    if outcome is Outcome.RATE_LIMITED:
+        return _conclude_limited(agent, task, policy, now)
     if not agent.counted:
         return _conclude_unstarted(agent, task, outcome, policy, now)
     reason = reason_of(agent, outcome)
@@ -211,6 +226,8 @@ def reason_of(agent: Agent, outcome: Outcome) -> str:
 
 
 def _outcome_of_exit(agent: Agent, policy: RetryPolicy) -> Outcome:
+    if agent.client_end is not None and agent.client_end.kind in _PROVIDERS:
+        return Outcome.RATE_LIMITED
     if agent.signal is not None:
         return Outcome.CRASHED
     if agent.exit_code is None:
@@ -286,6 +303,30 @@ def _conclude_unstarted(
         agent=agent.number,
         task=task.id,
         outcome=outcome,
+        counted=False,
+        move=move,
+    )
+
+
+def _conclude_limited(
+    agent: Agent, task: Task, policy: RetryPolicy, now: int
+) -> ConcludeAttempt:
+    """The provider would not have it: no attempt is used up.
+
+    When it is tried again is the account's to say; without one it waits by itself.
+    """
+    end = agent.client_end or agent.trouble
+    reason = end.message if end else reason_of(agent, Outcome.RATE_LIMITED)
+    move = MoveTask(
+        verb=Verb.RELEASE,
+        reason=reason,
+        failure=Failure(class_=Outcome.RATE_LIMITED, reason=reason),
+        retry_at=None if agent.account else now + _gap(task, task.starts, policy),
+    )
+    return ConcludeAttempt(
+        agent=agent.number,
+        task=task.id,
+        outcome=Outcome.RATE_LIMITED,
         counted=False,
         move=move,
     )
