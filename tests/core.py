@@ -19,6 +19,7 @@ from workgraph.agents.builtin import BUILTINS
 from workgraph.agents.choices import Host as PlanHost
 from workgraph.agents.executor import load_executors
 from workgraph.agents.plan import prepare_grounds
+from workgraph.commands import operate
 from workgraph.commands.context import Caller
 from workgraph.daemon import freezing
 from workgraph.daemon.effects import Effects
@@ -85,6 +86,12 @@ class Core:
         await freezing.thaw(self.engine, OPERATOR)
         await self.settle()
 
+    async def reload(self) -> None:
+        """The settings are read again, and are what they were."""
+        await self.engine.ask(operate.try_all_anew, OPERATOR)
+        self.engine.wake()
+        await self.settle()
+
     async def advance(self, seconds: float) -> None:
         """Lets time pass, and what follows from that happen."""
         self.clock.advance(seconds)
@@ -133,6 +140,10 @@ class Core:
     async def status(self, task: str) -> str:
         """A task's status."""
         return (await self.task(task)).status
+
+    async def agent(self, number: int) -> Agent:
+        """An agent's row."""
+        return await self.store.read(lambda tx: agent_reads.by_number(tx, number), 0)
 
     async def agents(self, task: str) -> list[Agent]:
         """All attempts at a task."""

@@ -13,7 +13,7 @@ from workgraph.graph.decisions import HoldTask, LaunchAgent, SetBreaker
 from workgraph.graph.holds import Breaker
 from workgraph.graph.model import Agent, Outcome, Stop, StopThen
 from workgraph.graph.times import SECOND
-from workgraph.graph.views import DispatchView
+from workgraph.graph.views import DispatchView, Needs
 from workgraph.reactors import breakers, dispatch
 from workgraph.reactors.breakers import Health
 
@@ -139,7 +139,8 @@ def a_view(breaker: Breaker, free: int, **changes: Any) -> DispatchView:
         "may_start": True,
         "free_slots": free,
         "candidates": (*tasks, shell),
-        "keys": {task.id: KEY for task in tasks} | {"s": "executor:shell"},
+        "needs": {task.id: Needs(executor=KEY) for task in tasks}
+        | {"s": Needs(executor="executor:shell")},
         "breakers": {} if breaker.proven else {KEY: breaker},
     }
     return DispatchView(**(values | changes))

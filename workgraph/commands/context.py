@@ -6,13 +6,22 @@ from msgspec import Struct
 
 from workgraph.commands import shapes
 from workgraph.graph import readiness
+from workgraph.graph.holds import account_in
 from workgraph.graph.model import Agent, Record, Stop, Task
 from workgraph.graph.readiness import ServiceFacts, TaskFacts
 from workgraph.graph.replies import Reply, TaskData
 from workgraph.graph.status import Cause, Status
 from workgraph.graph.views import RetryPolicy
 from workgraph.settings import Settings
-from workgraph.store import agent_reads, agents, breakers, history, leftovers, reads
+from workgraph.store import (
+    accounts,
+    agent_reads,
+    agents,
+    breakers,
+    history,
+    leftovers,
+    reads,
+)
 from workgraph.store.database import Tx
 
 
@@ -84,12 +93,14 @@ def task_facts(tx: Tx, task: Task) -> TaskFacts:
     """What the reasons for a task's rest depend on."""
     left = leftovers.of_task(tx, task.id) if task.last_agent is not None else []
     key = task.parked.key if task.parked else None
+    name = account_in(key) if key else None
     return TaskFacts(
         task=task,
         dependencies=reads.dependencies(tx, task.id) if task.unmet else (),
         leftover=tuple(process.pid for agent in left for process in agent.leftover),
         left_by=tuple(agent.id for agent in left),
         breaker=breakers.find(tx, (key,)).get(key) if key else None,
+        account=accounts.find(tx, (name,)).get(name) if name else None,
     )
 
 

@@ -10,11 +10,12 @@ from workgraph.commands.life import pause_task, resume_task
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import UsageError, UserError
-from workgraph.graph.holds import breaker_key
+from workgraph.graph.holds import account_key, breaker_key
 from workgraph.graph.model import Agent, AgentStatus, Outcome, Stop, StopThen, Task
 from workgraph.graph.replies import DoneData, KilledData, Reply
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.store import (
+    accounts,
     agent_reads,
     agents,
     breakers,
@@ -82,6 +83,7 @@ def try_all_anew(context: Context) -> None:
     """Other settings, or an operator who has mended something: all is tried again."""
     views.look_at_all_parked(context.tx)
     breakers.forget_troubled(context.tx, context.caller.by)
+    accounts.try_all_now(context.tx)
 
 
 def check_not_frozen(tx: Tx, what: str) -> None:
@@ -116,7 +118,9 @@ def retry_tasks(context: Context, request: r.RetryTasks) -> Answer:
     if request.dry_run:
         notes = tuple(f"would retry {task.id}" for task in tasks)
         return Reply(data=describe(context, tasks), notes=notes)
-    breakers.forget(tx, _breakers_of(tx, tasks), context.caller.by)
+    keys = _needs_of(tx, tasks)
+    breakers.forget(tx, keys, context.caller.by)
+    accounts.try_now(tx, keys)
     lingering = _lingering(context, tasks)
     if lingering:
         return Deferred(agents=lingering)
@@ -221,7 +225,7 @@ def _is_parked(task: Task) -> bool:
     return task.status is Status.OPEN and task.parked is not None
 
 
-def _breakers_of(tx: Tx, tasks: list[Task]) -> tuple[str, ...]:
+def _needs_of(tx: Tx, tasks: list[Task]) -> tuple[str, ...]:
     """What the tasks were last tried with, and what keeps them back."""
     keys: dict[str, None] = {}
     for task in tasks:
@@ -230,6 +234,8 @@ def _breakers_of(tx: Tx, tasks: list[Task]) -> tuple[str, ...]:
         attempts = agent_reads.agents_of(tx, task.id)
         if attempts and not attempts[-1].human:
             keys[breaker_key(attempts[-1].executor)] = None
+            if attempts[-1].account is not None:
+                keys[account_key(attempts[-1].account)] = None
     return tuple(keys)
 
 

@@ -18,7 +18,15 @@ from workgraph.graph.replies import (
 )
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
-from workgraph.store import agent_reads, breakers, history, reads, service, views
+from workgraph.store import (
+    accounts,
+    agent_reads,
+    breakers,
+    history,
+    reads,
+    service,
+    views,
+)
 from workgraph.store.database import Tx
 
 #: Tags of tasks that the machinery made.
@@ -134,8 +142,17 @@ def service_status(context: Context) -> ServiceData:
 
 
 def providers(tx: Tx) -> tuple[ProviderData, ...]:
-    """What is held back because it is broken."""
-    return tuple(
+    """How accounts stand, and which executors are held back."""
+    known = tuple(
+        ProviderData(
+            account=account.key,
+            state=account.state,
+            until=to_rfc3339(account.until) if account.until else None,
+            reason=account.reason,
+        )
+        for account in accounts.every(tx)
+    )
+    broken = tuple(
         ProviderData(
             account=breaker.key,
             state="open" if (breaker.until or 0) > tx.now else "half-open",
@@ -145,6 +162,7 @@ def providers(tx: Tx) -> tuple[ProviderData, ...]:
         for breaker in breakers.troubled(tx).values()
         if breaker.opened_at is not None
     )
+    return (*known, *broken)
 
 
 def get_service_status(context: Context, request: r.GetServiceStatus) -> Reply:

@@ -45,6 +45,7 @@ from workgraph.graph.model import (
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.reactors import patrol
 from workgraph.store import (
+    accounts,
     agent_reads,
     agents,
     breakers,
@@ -66,7 +67,9 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
         case d.ConcludeAttempt():
             _conclude(tx, decision)
             return []
-        case d.MakeDue() | d.TakeClaim() | d.SetBreaker() | d.HoldTask():
+        case (
+            d.MakeDue() | d.TakeClaim() | d.SetBreaker() | d.SetAccount() | d.HoldTask()
+        ):
             _write_down(tx, decision)
             return []
         case d.StopAgent():
@@ -169,7 +172,8 @@ def _note_report(tx: Tx, number: int, report: Report, host: Host) -> None:
 
 
 def _write_down(
-    tx: Tx, decision: d.MakeDue | d.TakeClaim | d.SetBreaker | d.HoldTask
+    tx: Tx,
+    decision: d.MakeDue | d.TakeClaim | d.SetBreaker | d.SetAccount | d.HoldTask,
 ) -> None:
     match decision:
         case d.MakeDue():
@@ -182,6 +186,8 @@ def _write_down(
             agents.record_end(tx, agent.number, end)
         case d.SetBreaker():
             breakers.put(tx, decision.breaker)
+        case d.SetAccount():
+            accounts.put(tx, decision.account)
         case d.HoldTask():
             writes.park(tx, reads.task(tx, decision.task), decision.parked, None)
         case _:

@@ -8,7 +8,7 @@ with no loop (docs/adr/0002). The deciding is a plain function in `reactors/`.
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-from workgraph.agents.choices import Grounds, executor_of
+from workgraph.agents.choices import Grounds, account_of, executor_of
 from workgraph.commands.context import retry_policy
 from workgraph.daemon import apply
 from workgraph.daemon.launching import Host
@@ -17,6 +17,7 @@ from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent
 from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.holds import SHELL_BREAKER, breaker_key
 from workgraph.graph.model import Record, Task
+from workgraph.graph.views import Needs
 from workgraph.reactors import dispatch, gates, patrol
 from workgraph.store import service, views
 from workgraph.store.database import Tx
@@ -97,12 +98,15 @@ def _is_more_likely(decisions: Sequence[Decision], spawns: int) -> bool:
     )
 
 
-def _breaker_of(tx: Tx, task: Task, grounds: Grounds) -> str | None:
+def _needs_of(tx: Tx, task: Task, grounds: Grounds) -> Needs:
     if task.spec.exec:
-        return SHELL_BREAKER
+        return Needs(executor=SHELL_BREAKER)
     actor = service.actor_by_name(tx, task.actor)
     executor = executor_of(grounds, task, actor)
-    return None if executor is None else breaker_key(executor)
+    return Needs(
+        executor=None if executor is None else breaker_key(executor),
+        account=account_of(grounds, task, actor),
+    )
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -141,7 +145,7 @@ REACTORS: Final = (
             tx,
             around.max_agents,
             retry_policy(around.host.grounds.layered.settings).max_starts,
-            lambda task: _breaker_of(tx, task, around.host.grounds),
+            lambda task: _needs_of(tx, task, around.host.grounds),
             may_start=around.may_start,
         ),
         decide=dispatch.decide,

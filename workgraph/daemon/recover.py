@@ -14,7 +14,7 @@ from workgraph.daemon.orders import Listen
 from workgraph.graph.facts import AgentStarted
 from workgraph.graph.model import Agent, AgentStatus
 from workgraph.logs import Logger
-from workgraph.store import agent_reads, clients, service, views
+from workgraph.store import accounts, agent_reads, clients, service, views
 from workgraph.store.database import Tx
 
 _Listens = dict[int, Listen | None]
@@ -34,6 +34,7 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
 
     def load(tx: Tx) -> tuple[list[Agent], _Listens, bool]:
         views.look_at_all_parked(tx)
+        accounts.try_broken_now(tx)
         live = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
         listens = {
             number: launching.listen_to(tx, stream, resumed, number)

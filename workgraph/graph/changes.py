@@ -33,6 +33,9 @@ class ChangeKind(StrEnum):
     SERVICE_THAWED = "service_thawed"
     BREAKER_OPENED = "breaker_opened"
     BREAKER_CLOSED = "breaker_closed"
+    ACCOUNT_LIMITED = "account_limited"
+    ACCOUNT_BROKEN = "account_broken"
+    ACCOUNT_OK = "account_ok"
     CLOCK_JUMPED = "clock_jumped"
     GRAPH_IMPORTED = "graph_imported"
 

@@ -4,7 +4,7 @@ A decision is applied in the tick's transaction; an effect is carried out after 
 commit, and what it learns comes back as a fact (`facts`).
 """
 
-from workgraph.graph.holds import Breaker
+from workgraph.graph.holds import Account, Breaker
 from workgraph.graph.model import Failure, Outcome, Parked, Record, Stop, Task
 from workgraph.graph.status import Verb
 
@@ -74,6 +74,12 @@ class SetBreaker(Record, frozen=True, kw_only=True):
     breaker: Breaker
 
 
+class SetAccount(Record, frozen=True, kw_only=True):
+    """What is known of an account with a provider has changed."""
+
+    account: Account
+
+
 class HoldTask(Record, frozen=True, kw_only=True):
     """A ready task is kept back for a reason that does not lie in its plan."""
 
@@ -114,6 +120,7 @@ Decision = (
     | LookForLife
     | JudgeGates
     | SetBreaker
+    | SetAccount
     | HoldTask
     | LaunchAgent
 )

@@ -7,6 +7,7 @@ from workgraph.graph.model import Record
 
 #: A shell is not put on trial: there is nothing about it to be found out.
 SHELL_BREAKER: Final = "executor:shell"
+_ACCOUNT: Final = "account:"
 
 
 class Breaker(Record, frozen=True, kw_only=True):
@@ -67,3 +68,36 @@ class Account(Record, frozen=True, kw_only=True):
 def breaker_key(executor: str) -> str:
     """The key of an executor's breaker."""
     return f"executor:{executor}"
+
+
+def account_key(account: str) -> str:
+    """The key by which an account holds tasks."""
+    return f"{_ACCOUNT}{account}"
+
+
+def account_in(key: str) -> str | None:
+    """The account that such a key names; null for the keys of others."""
+    return key.removeprefix(_ACCOUNT) if key.startswith(_ACCOUNT) else None
+
+
+def is_troubled(account: Account) -> bool:
+    """Whether it holds anything back."""
+    return account.at_once is not None or account.state in {
+        AccountState.LIMITED,
+        AccountState.BROKEN,
+    }
+
+
+def allowance(account: Account, live: int, now: int) -> int | None:
+    """How many more may be sent there just now; null is any number.
+
+    Args:
+        account: How it stands.
+        live: How many run on it that were started since the limit.
+        now: The moment of the tick.
+    """
+    if not is_troubled(account):
+        return None
+    if account.at_once is not None:
+        return max(account.at_once - live, 0)
+    return max(1 - live, 0) if (account.until or 0) <= now else 0

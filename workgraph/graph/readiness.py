@@ -9,7 +9,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
-from workgraph.graph.holds import Breaker
+from workgraph.graph.holds import Account, AccountState, Breaker
 from workgraph.graph.model import Edge, Record, Task
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.times import to_rfc3339
@@ -58,6 +58,8 @@ class TaskFacts(Record, frozen=True, kw_only=True):
     left_by: tuple[str, ...] = ()
     #: How the breaker stands that keeps it back, if one does.
     breaker: Breaker | None = None
+    #: How the account stands that does.
+    account: Account | None = None
 
 
 def unmet(
@@ -114,7 +116,7 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
     if task.parked is not None and not (
         facts.leftover and task.parked.code == "leftover"
     ):
-        reasons.append(_parked(task, facts.breaker))
+        reasons.append(_parked(task, facts))
     if facts.leftover:
         pids = " ".join(str(pid) for pid in facts.leftover)
         agents = " ".join(facts.left_by) or task.last_agent
@@ -224,10 +226,12 @@ _PARKED_WEIGHT: Final[Mapping[str, Weight]] = MappingProxyType(
 )
 
 
-def _parked(task: Task, breaker: Breaker | None) -> Reason:
+def _parked(task: Task, facts: TaskFacts) -> Reason:
     assert task.parked is not None
-    if breaker is not None:
-        return _held(breaker)
+    if facts.breaker is not None:
+        return _held(facts.breaker)
+    if facts.account is not None:
+        return _limited(facts.account, task)
     return Reason(
         code=task.parked.code,
         message=task.parked.message,
@@ -252,6 +256,34 @@ def _held(breaker: Breaker) -> Reason:
         message=f"{kind} {name} is held back: {len(breaker.failed)} starts in a row"
         f" have failed, the last: {breaker.reason}; one is tried from {then} on",
         remedy="mend it, then: wg service reload; or wait",
+        weight=Weight.DISPATCH,
+    )
+
+
+def _limited(account: Account, task: Task) -> Reason:
+    name = f"account {account.key}"
+    if account.at_once is not None:
+        return Reason(
+            code="provider_limited",
+            message=f"{name} answers again: at most {account.at_once} agents at a time"
+            " are sent there, and more with each that is answered",
+            remedy="wait a moment",
+            weight=Weight.SERVICE,
+        )
+    then = to_rfc3339(account.until or 0)
+    if account.state is AccountState.BROKEN:
+        return Reason(
+            code="provider_limited",
+            message=f"{name} is broken: {account.reason}; one agent is tried from"
+            f" {then} on",
+            remedy="log in, or mend its key; then: wg service reload",
+            weight=Weight.DISPATCH,
+        )
+    return Reason(
+        code="provider_limited",
+        message=f"{name} is limited until {then}: {account.reason}; one agent is tried"
+        " then, and the others follow",
+        remedy=f"wait, or try it now: wg retry {task.id}",
         weight=Weight.DISPATCH,
     )
 

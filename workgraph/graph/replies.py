@@ -162,10 +162,11 @@ class ReactorData(Record, frozen=True, kw_only=True):
 
 
 class ProviderData(Record, frozen=True, kw_only=True):
-    """Something that many tasks need and that is held back: an executor, an account."""
+    """An account with a provider, or an executor that is held back."""
 
     account: str
-    #: `open`: nothing is started; `half-open`: one is tried.
+    #: Of an account (`claude`) `unknown`, `ok`, `limited` or `broken`; of an executor
+    #: (`executor:NAME`) `open`: nothing is started, or `half-open`: one is tried.
     state: str
     until: str | None
     reason: str | None

@@ -1,6 +1,7 @@
 """Moments and durations: microseconds inside, RFC 3339 and `90s` outside."""
 
 import re
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -13,6 +14,9 @@ SECOND: Final = 1_000_000
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: Share of a gap that may fall away, so that many do not return at once.
+_JITTER: Final = 0.2
+_JITTER_STEPS: Final = 1 << 16
 #: The longest duration that is taken, so that sums with a moment stay in range.
 _LONGEST_S: Final = 100 * 366 * 86400.0
 
@@ -59,6 +63,15 @@ def format_age(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)}{unit}"
     return f"{int(max(seconds, 0))}s"
+
+
+def jittered(gap: int, seed: str) -> int:
+    """A gap less a jitter that the seed decides, so that it can be told beforehand.
+
+    Microseconds, on whole milliseconds.
+    """
+    draw = zlib.crc32(seed.encode()) % _JITTER_STEPS
+    return int(gap * (1 - _JITTER * draw / _JITTER_STEPS)) // 1000 * 1000
 
 
 def to_rfc3339(micros: int) -> str:

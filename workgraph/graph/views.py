@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import field
 
-from workgraph.graph.holds import Breaker
+from workgraph.graph.holds import Account, Breaker
 from workgraph.graph.model import Agent, Record, RetryOn, Task
 from workgraph.graph.times import Duration
 
@@ -55,6 +55,12 @@ class PatrolView(Record, frozen=True, kw_only=True):
     looking: frozenset[int] = frozenset()
     #: What is known of the executors of the ended, by key.
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
+    #: What is known of the accounts of the ended, and those that hold anything back.
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    #: How many of those started since its limit have been answered, by account.
+    answers: Mapping[str, int] = field(default_factory=dict)
+    #: The last agent that there is.
+    newest_agent: int = 0
 
 
 class GateView(Record, frozen=True, kw_only=True):
@@ -67,6 +73,15 @@ class GateView(Record, frozen=True, kw_only=True):
     running: frozenset[str] = frozenset()
 
 
+class Needs(Record, frozen=True, kw_only=True):
+    """What a task needs that many others need, too; null where nothing can hold it."""
+
+    #: The key of its executor's breaker.
+    executor: str | None = None
+    #: The account that its next attempt would use.
+    account: str | None = None
+
+
 class DispatchView(Record, frozen=True, kw_only=True):
     """What could be started, and how much of it."""
 
@@ -75,11 +90,15 @@ class DispatchView(Record, frozen=True, kw_only=True):
     free_slots: int
     #: The best ready tasks in the order of dispatch; no more than there are slots.
     candidates: tuple[Task, ...] = ()
-    #: By which breaker a candidate may be held; those that are not here by none.
-    keys: Mapping[str, str] = field(default_factory=dict)
+    #: By what candidates may be held; those that are not here by nothing.
+    needs: Mapping[str, Needs] = field(default_factory=dict)
     #: The breakers that are not closed, by key.
     breakers: Mapping[str, Breaker] = field(default_factory=dict)
     #: How many agents are younger than a second, by the key of their executor.
     young: Mapping[str, int] = field(default_factory=dict)
+    #: The accounts that hold anything back, by key.
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    #: How many agents run on each of these that were started since its limit.
+    on_account: Mapping[str, int] = field(default_factory=dict)
     #: Starts of one task over its life, until an operator's retry.
     max_starts: int = 100

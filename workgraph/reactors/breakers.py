@@ -19,9 +19,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from workgraph.graph.decisions import Decision, HoldTask, SetBreaker
+from workgraph.graph.decisions import SetBreaker
 from workgraph.graph.holds import Breaker
-from workgraph.graph.model import Agent, Outcome, Parked, Task
+from workgraph.graph.model import Agent, Outcome, Parked
 from workgraph.graph.times import SECOND
 
 #: So many tasks in a row open it, and so many are started on trial.
@@ -62,6 +62,8 @@ def health_of(agent: Agent, outcome: Outcome, *, too_fast: bool) -> Health:
         # Not counted is what the machine has refused, or what nobody has tried.
         return Health.BROKEN if agent.counted else Health.NOTHING
     if agent.outcome is Outcome.LOST:
+        return Health.NOTHING
+    if outcome is Outcome.RATE_LIMITED:
         return Health.NOTHING
     if too_fast and agent.exit_code != 0:
         return Health.BROKEN
@@ -115,27 +117,26 @@ class Admission:
         self._changed: dict[str, Breaker] = {}
 
     def admits(self, key: str | None) -> bool:
-        """Whether one more task that needs this may be started; counts it."""
+        """Whether one more task that needs this may be started."""
+        return key is None or self._left.get(key, 1) > 0
+
+    def take(self, key: str | None) -> None:
+        """Counts a start."""
         breaker = None if key is None else self._breakers.get(key)
         if breaker is None or key is None:
-            return True
-        if self._left[key] <= 0:
-            return False
+            return
         self._left[key] -= 1
         if breaker.opened_at is not None:
             until = self._now + _TRICKLE
             self._changed[key] = replace(breaker, until=until)
-        return True
 
-    def hold(self, task: Task, key: str) -> tuple[Decision, ...]:
-        """Keeps a task back until the breaker lets it through, or is closed."""
+    def hold(self, key: str) -> Parked:
+        """What keeps a task back until the breaker lets it through, or is closed."""
         breaker = self._breakers[key]
         if breaker.opened_at is None and (breaker.until or 0) <= self._now:
             # Somebody waits, so there has to be a moment at which it is looked again.
             self._changed.setdefault(key, replace(breaker, until=self._now + YOUNG))
-        if task.parked is not None and task.parked.key == key:
-            return ()
-        return (HoldTask(task=task.id, parked=_held(breaker)),)
+        return _held(breaker)
 
     def changes(self) -> tuple[SetBreaker, ...]:
         """What has changed about the breakers by what was admitted and held."""

@@ -8,7 +8,6 @@ task's attempts in a row the first is taken at its word, the second is a crash, 
 the third the task is put in quarantine. A shell task may well be that quick.
 """
 
-import zlib
 from typing import Final, assert_never
 
 from workgraph.graph.decisions import (
@@ -18,11 +17,12 @@ from workgraph.graph.decisions import (
     LookForLife,
     MakeDue,
     MoveTask,
+    SetAccount,
     SetBreaker,
     StopAgent,
     TakeClaim,
 )
-from workgraph.graph.holds import SHELL_BREAKER, Breaker, breaker_key
+from workgraph.graph.holds import SHELL_BREAKER, Account, Breaker, breaker_key
 from workgraph.graph.model import (
     Agent,
     EndKind,
@@ -34,9 +34,9 @@ from workgraph.graph.model import (
     Task,
 )
 from workgraph.graph.status import Verb
-from workgraph.graph.times import SECOND, format_duration
+from workgraph.graph.times import SECOND, format_duration, jittered
 from workgraph.graph.views import EndedAttempt, PatrolView, RetryPolicy
-from workgraph.reactors import breakers
+from workgraph.reactors import accounts, breakers
 
 #: Ends that have nothing to do with what the worker thinks of its work.
 CRASHES: Final = frozenset(
@@ -54,9 +54,6 @@ _PROVIDERS: Final = frozenset(
 )
 _SHELL: Final = "shell"
 _MAX_DOUBLINGS: Final = 30
-#: Share of a backoff that may fall away, so that many tasks do not return at once.
-_JITTER: Final = 0.2
-_JITTER_STEPS: Final = 1 << 16
 #: Nothing that works with a model ends sooner.
 _TOO_FAST: Final = SECOND
 #: Ends in a row that were too fast: from so many on a crash, and a quarantine.
@@ -67,7 +64,11 @@ _QUICK_QUARANTINE: Final = 3
 def decide(view: PatrolView, now: int) -> tuple[Decision, ...]:
     """What has ended is concluded, what is due is woken, what is late is stopped."""
     ends = [conclude(ended, view.policy, now) for ended in view.ended]
-    decisions: list[Decision] = [*ends, *_judge_executors(view, ends, now)]
+    decisions: list[Decision] = [
+        *ends,
+        *_judge_executors(view, ends, now),
+        *_judge_accounts(view, ends, now),
+    ]
     if view.due:
         decisions.append(MakeDue(tasks=view.due))
     decisions.extend(_stop_late(agent, view) for agent in view.overdue)
@@ -194,8 +195,7 @@ def backoff(task: Task, policy: RetryPolicy) -> int:
 def _gap(task: Task, times: int, policy: RetryPolicy) -> int:
     doublings = min(max(times - 1, 0), _MAX_DOUBLINGS)
     gap = min(policy.backoff.micros << doublings, policy.backoff_max.micros)
-    draw = zlib.crc32(f"{task.id}/{times}".encode()) % _JITTER_STEPS
-    return int(gap * (1 - _JITTER * draw / _JITTER_STEPS)) // 1000 * 1000
+    return jittered(gap, f"{task.id}/{times}")
 
 
 def first_gate(task: Task) -> str | None:
@@ -366,6 +366,28 @@ def _judge_executors(
         if after != before:
             changed[key] = after
     return [SetBreaker(breaker=breaker) for breaker in changed.values()]
+
+
+def _judge_accounts(
+    view: PatrolView, ends: list[ConcludeAttempt], now: int
+) -> list[SetAccount]:
+    """What answers and ends say about the accounts, in this order."""
+    found: dict[str, Account] = {
+        key: accounts.after_answers(account, view.answers.get(key, 0), now)
+        for key, account in view.accounts.items()
+    }
+    for ended, end in zip(view.ended, ends, strict=True):
+        key = ended.agent.account
+        if key is not None:
+            before = found.get(key, Account(key=key))
+            found[key] = accounts.after_end(
+                before, ended.agent, end.outcome, now, view.newest_agent
+            )
+    return [
+        SetAccount(account=account)
+        for key, account in found.items()
+        if account != view.accounts.get(key, Account(key=key))
+    ]
 
 
 def _look_or_stop(agent: Agent) -> Decision:

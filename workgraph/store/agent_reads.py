@@ -12,6 +12,7 @@ AGENT_BY_NUMBER: Final = f"select {AGENT_COLUMNS} from agents a where a.number =
 AGENT_BY_TOKEN: Final = f"""
 select {AGENT_COLUMNS} from agents a where a.token_sha256 = ?
 """  # noqa: S608 - constants
+NEWEST: Final = "select coalesce(max(number), 0) from agents"
 LIVE_AGENTS: Final = f"""
 select {AGENT_COLUMNS} from agents a where a.status <> 'ended' order by a.number
 """  # noqa: S608 - constants
@@ -54,6 +55,11 @@ def by_id(tx: Tx, agent_id: str) -> Agent:
     if row is None:
         raise NotFoundError(f"there is no agent {agent_id!r}", hint="wg agents")
     return decode_agent(row)
+
+
+def newest(tx: Tx) -> int:
+    """The number of the last agent that there is; 0 for none."""
+    return int(tx.value(NEWEST))
 
 
 def find(tx: Tx, number: int) -> Agent | None:

@@ -1,13 +1,13 @@
-"""Breakers: what is known of things that many tasks need, and the tasks they hold."""
+"""Breakers: what is known of executors, and when they are tried again."""
 
 from collections.abc import Iterable
 from typing import Final
 
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.holds import Breaker
-from workgraph.graph.model import Task
+from workgraph.store import agent_reads, holds
 from workgraph.store.database import Row, Tx
-from workgraph.store.rows import TASK_COLUMNS, decode_task, decode_texts, to_json
+from workgraph.store.rows import decode_texts, to_json
 
 COLUMNS: Final = """
     key, proven, failed, reason, opened_at, looks, until, since_agent
@@ -20,30 +20,6 @@ PUT: Final = f"""
 insert or replace into breakers ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)
 """  # noqa: S608 - constants
 FORGET: Final = "delete from breakers where key = ?"
-#: The best of those that a breaker keeps back, as `views.CANDIDATES` has them.
-HELD: Final = f"""
-select {TASK_COLUMNS} from tasks t indexed by tasks_held
-where json_extract(t.parked, '$.key') = ?
-  and t.status = 'open' and t.paused = 0 and t.unmet = 0
-  and t.start_after is null and t.reserved_for is null
-  and not exists (
-        select 1 from agents a
-        where a.task = t.id and a.status <> 'ended' and a.human = 0)
-order by t.priority, t.chain desc, t.seq
-limit ?
-"""  # noqa: S608 - constants
-ANY_HELD: Final = """
-select 1 from tasks t indexed by tasks_held
-where json_extract(t.parked, '$.key') is not null
-  and t.status = 'open' and t.paused = 0 and t.unmet = 0
-  and t.start_after is null and t.reserved_for is null
-limit 1
-"""
-RELEASE: Final = """
-update tasks indexed by tasks_held set parked = null, parked_until = null
-where json_extract(parked, '$.key') = ?
-"""
-LAST_AGENT: Final = "select coalesce(max(number), 0) from agents"
 YOUNG: Final = """
 select executor, count(*) from agents indexed by agents_live
 where status <> 'ended' and human = 0 and started_at > ?
@@ -69,7 +45,7 @@ def put(tx: Tx, breaker: Breaker) -> None:
     since = breaker.since_agent
     if breaker.opened_at is not None and not was_open:
         # What was started before says nothing about what is tried from now on.
-        since = int(tx.value(LAST_AGENT))
+        since = agent_reads.newest(tx)
         tx.emit(
             ChangeKind.BREAKER_OPENED,
             to=breaker.key,
@@ -90,7 +66,7 @@ def put(tx: Tx, breaker: Breaker) -> None:
         ),
     )
     if breaker.proven:
-        tx.run(RELEASE, (breaker.key,))
+        holds.release(tx, breaker.key)
         if was_open:
             tx.emit(
                 ChangeKind.BREAKER_CLOSED, to=breaker.key, reason="it has worked again"
@@ -104,7 +80,7 @@ def forget(tx: Tx, keys: Iterable[str], by: str) -> None:
         if before is None:
             continue
         tx.run(FORGET, (key,))
-        tx.run(RELEASE, (key,))
+        holds.release(tx, key)
         if before[4] is not None:
             tx.emit(ChangeKind.BREAKER_CLOSED, to=key, by=by, reason="to be tried anew")
 
@@ -112,16 +88,6 @@ def forget(tx: Tx, keys: Iterable[str], by: str) -> None:
 def forget_troubled(tx: Tx, by: str) -> None:
     """As `forget`, for all that are not closed."""
     forget(tx, tuple(troubled(tx)), by)
-
-
-def held(tx: Tx, key: str, most: int) -> list[Task]:
-    """The best tasks that a breaker keeps back and nothing else does."""
-    return [decode_task(row) for row in tx.rows(HELD, (key, most))]
-
-
-def is_any_held(tx: Tx) -> bool:
-    """Whether a task will start by itself when a breaker lets it."""
-    return tx.one(ANY_HELD) is not None
 
 
 def young(tx: Tx, since: int) -> dict[str, int]:

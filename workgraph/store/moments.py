@@ -53,6 +53,10 @@ update agents set leftover_at = leftover_at + :by where leftover_at is not null
 SHIFT_BREAKERS: Final = """
 update breakers set until = until + :by where until is not null
 """
+#: A provider's time passes while we sleep; a try too early costs little.
+SHIFT_ACCOUNTS: Final = """
+update accounts set until = until + min(:by, 0) where until is not null
+"""
 DROP_META: Final = "delete from meta where key = ?"
 
 
@@ -84,7 +88,13 @@ def follow_clock(tx: Tx, anchor: Anchor) -> None:
         return
     frozen = service.frozen_since(tx)
     _shift_limits(tx, by, 0 if frozen is not None else tx.now + GRACE)
-    for sql in (SHIFT_BACKOFFS, SHIFT_LOOKS, SHIFT_LEFTOVERS, SHIFT_BREAKERS):
+    for sql in (
+        SHIFT_BACKOFFS,
+        SHIFT_LOOKS,
+        SHIFT_LEFTOVERS,
+        SHIFT_BREAKERS,
+        SHIFT_ACCOUNTS,
+    ):
         tx.run(sql, {"by": by, "now": tx.now} if sql is SHIFT_BACKOFFS else {"by": by})
     if frozen is not None:
         service.set_meta(tx, service.FROZEN, str(frozen + by))

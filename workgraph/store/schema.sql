@@ -168,6 +168,8 @@ create index agents_client on agents (client_until)
     where status <> 'ended' and client_until is not null;
 -- agents.usage_of_session
 create index agents_session on agents (session) where session is not null;
+-- accounts.answers: who was answered since a limit
+create index agents_account on agents (account, number) where account is not null;
 -- reads.agent_by_token
 create index agents_token on agents (token_sha256) where token_sha256 is not null;
 

@@ -1,19 +1,34 @@
 """What reactors are shown: one query for each question, none of which scans."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from workgraph.graph.holds import SHELL_BREAKER, Breaker, breaker_key
+from workgraph.graph.holds import (
+    SHELL_BREAKER,
+    AccountState,
+    Breaker,
+    account_key,
+    allowance,
+    breaker_key,
+)
 from workgraph.graph.model import Agent, Task
 from workgraph.graph.times import SECOND
 from workgraph.graph.views import (
     DispatchView,
     EndedAttempt,
     GateView,
+    Needs,
     PatrolView,
     RetryPolicy,
 )
-from workgraph.store import breakers, leftovers, service
+from workgraph.store import (
+    accounts,
+    agent_reads,
+    breakers,
+    holds,
+    leftovers,
+    service,
+)
 from workgraph.store.database import Tx
 from workgraph.store.rows import (
     AGENT_COLUMNS,
@@ -104,6 +119,8 @@ select min(at) from (
     select min(leftover_at) from agents where leftover_at > :now
     union all
     select min(until) from breakers where proven = 0 and until > :now
+    union all
+    select min(until) from accounts where until > :now
 )
 where at is not null
 """
@@ -112,11 +129,12 @@ select min(start_after) from tasks indexed by tasks_due
 where start_after is not null and status = 'open' and paused = 0 and unmet = 0
   and reserved_for is null
 """
-#: Not those in quarantine, which wait for an operator, nor those that a breaker holds.
+#: Not those in quarantine, which wait for an operator, nor those that a key holds.
 LOOK_AT_ALL: Final = """
 update tasks indexed by tasks_parked set parked_until = ?
 where parked is not null
-  and json_extract(parked, '$.code') not in ('quarantined', 'no_free_slot')
+  and json_extract(parked, '$.key') is null
+  and json_extract(parked, '$.code') <> 'quarantined'
 """
 
 
@@ -147,6 +165,8 @@ def patrol(
     if (overdue or expired or silent) and service.frozen_since(tx) is not None:
         overdue = expired = silent = ()
     keys = {breaker_key(one.agent.executor) for one in ended if not one.agent.human}
+    logins = {one.agent.account for one in ended if one.agent.account is not None}
+    troubled = accounts.troubled(tx)
     return PatrolView(
         policy=policy,
         ended=ended,
@@ -158,6 +178,9 @@ def patrol(
         silent=silent,
         looking=looking,
         breakers=breakers.find(tx, keys),
+        accounts=accounts.find(tx, logins) | troubled,
+        answers={key: accounts.answers(tx, one) for key, one in troubled.items()},
+        newest_agent=agent_reads.newest(tx) if logins else 0,
     )
 
 
@@ -182,7 +205,7 @@ def dispatch(
     tx: Tx,
     max_agents: int,
     max_starts: int,
-    key_of: Callable[[Task], str | None],
+    needs_of: Callable[[Task], Needs],
     *,
     may_start: bool,
 ) -> DispatchView:
@@ -192,32 +215,37 @@ def dispatch(
         tx: The transaction.
         max_agents: How many may run at a time.
         max_starts: How often a task may be started.
-        key_of: The key of the breaker that holds a task, should it be open; null for
-            one that none can hold.
+        needs_of: What a task needs that many others need, too.
         may_start: Whether this engine starts anything.
     """
     may = may_start and not service.is_service_paused(tx)
     free = max_agents - service.count_live(tx) if may else 0
     if free <= 0:
         return DispatchView(may_start=may, free_slots=0)
-    troubled = breakers.troubled(tx)
-    candidates = _tasks(tx, CANDIDATES, free + (_HELD_AT_ONCE if troubled else 0))
+    troubled, limited = breakers.troubled(tx), accounts.troubled(tx)
+    more = _HELD_AT_ONCE if troubled or limited else 0
+    candidates = _tasks(tx, CANDIDATES, free + more)
     candidates.extend(_tasks(tx, LOOK_AGAIN, tx.now, free))
-    keys = {task.id: key for task in candidates if (key := key_of(task)) is not None}
-    troubled |= _unknown(tx, troubled, keys)
-    young = breakers.young(tx, tx.now - SECOND) if troubled else {}
+    # One more than may be: then it is known that somebody goes on waiting.
+    most = min(free, _HELD_AT_ONCE) + 1
+    live = {key: accounts.live(tx, account) for key, account in limited.items()}
+    for key, account in limited.items():
+        if allowance(account, live[key], tx.now) != 0:
+            candidates.extend(holds.held(tx, account_key(key), most))
     for key in troubled:
-        # One more than may be: then it is known that somebody goes on waiting.
-        for task in breakers.held(tx, key, min(free, _HELD_AT_ONCE) + 1):
-            candidates.append(task)
-            keys[task.id] = key
+        candidates.extend(holds.held(tx, key, most))
+    needs = {task.id: needs_of(task) for task in candidates}
+    troubled |= _unknown(tx, troubled, needs.values())
+    young = breakers.young(tx, tx.now - SECOND) if troubled else {}
     return DispatchView(
         may_start=may,
         free_slots=free,
         candidates=tuple(candidates),
-        keys=keys,
+        needs=needs,
         breakers=troubled,
         young={breaker_key(name): count for name, count in young.items()},
+        accounts=limited,
+        on_account=live,
         max_starts=max_starts,
     )
 
@@ -235,7 +263,10 @@ def next_start(tx: Tx) -> int | None:
 
 
 def is_idle(tx: Tx, max_agents: int) -> bool:
-    """Whether nothing runs, and nothing will start by itself."""
+    """Whether nothing runs, and nothing will start by itself.
+
+    What an account that is broken keeps back waits for somebody to log in.
+    """
     if service.count_live(tx) or tx.one(ENDED) or tx.one(GATES):
         return False
     if max_agents == 0 or service.is_service_paused(tx):
@@ -243,7 +274,7 @@ def is_idle(tx: Tx, max_agents: int) -> bool:
     return (
         next_start(tx) is None
         and tx.one(CANDIDATES, (1,)) is None
-        and not breakers.is_any_held(tx)
+        and not any(holds.is_any_held(tx, key) for key in _passing(tx))
     )
 
 
@@ -252,16 +283,26 @@ def look_at_all_parked(tx: Tx) -> None:
     tx.run(LOOK_AT_ALL, (tx.now,))
 
 
+def _passing(tx: Tx) -> list[str]:
+    """The keys of all that holds tasks back and passes by itself."""
+    limited = accounts.troubled(tx).values()
+    return [
+        *breakers.troubled(tx),
+        *(account_key(a.key) for a in limited if a.state is not AccountState.BROKEN),
+    ]
+
+
 def _limits(tx: Tx, overdue: tuple[Agent, ...]) -> dict[int, float]:
     found = ((agent.number, tx.value(LIMIT_OF, (agent.number,))) for agent in overdue)
     return {number: limit for number, limit in found if limit is not None}
 
 
 def _unknown(
-    tx: Tx, troubled: Mapping[str, Breaker], keys: Mapping[str, str]
+    tx: Tx, troubled: Mapping[str, Breaker], needs: Iterable[Needs]
 ) -> dict[str, Breaker]:
     """The breakers of what has not been tried yet: these are on trial."""
-    others = set(keys.values()) - troubled.keys() - {SHELL_BREAKER}
+    keys = {one.executor for one in needs if one.executor is not None}
+    others = keys - troubled.keys() - {SHELL_BREAKER}
     if not others:
         return {}
     return {key: Breaker(key=key) for key in others - breakers.find(tx, others).keys()}

@@ -16,6 +16,7 @@ alter table agents add column reserved_usd real;
 create index agents_client on agents (client_until)
     where status <> 'ended' and client_until is not null;
 create index agents_session on agents (session) where session is not null;
+create index agents_account on agents (account, number) where account is not null;
 
 create table accounts (
     key text primary key,
