@@ -1,14 +1,24 @@
 """What holds of the database after every step (DESIGN §10)."""
 
+from workgraph.graph.holds import AccountState, account_key
 from workgraph.graph.model import AgentStatus
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.topology import chains, sort_topologically
-from workgraph.store import agent_reads, history, reads
+from workgraph.store import accounts, agent_reads, history, holds, reads
 from workgraph.store.database import Tx
 
 Rows = dict[str, list[tuple[object, ...]]]
 
-_TABLES = ("meta", "tasks", "edges", "agents", "artifacts", "changes", "identities")
+_TABLES = (
+    "meta",
+    "tasks",
+    "edges",
+    "agents",
+    "artifacts",
+    "changes",
+    "accounts",
+    "identities",
+)
 
 
 def dump(tx: Tx) -> Rows:
@@ -53,6 +63,7 @@ def check_invariants(tx: Tx) -> None:
     assert stored == measured, "chains"
 
     _check_log(tx, {task.id: task.status for task in tasks.values()})
+    _check_accounts(tx)
 
 
 def _check_log(tx: Tx, statuses: dict[str, Status]) -> None:
@@ -69,6 +80,26 @@ def _check_log(tx: Tx, statuses: dict[str, Status]) -> None:
             assert replayed[change.task] == change.from_, change
             replayed[change.task] = change.to or ""
     assert replayed == {task: str(status) for task, status in statuses.items()}
+
+
+def _check_accounts(tx: Tx) -> None:
+    """The log tells how accounts stand; what one holds waits for one that holds."""
+    told = {
+        change.to: change.kind.removeprefix("account_")
+        for change in history.changes_since(tx, 0, None, 1_000_000)
+        if change.kind.startswith("account_")
+    }
+    found = accounts.every(tx)
+    stood = {one.key: str(one.state) for one in found}
+    assert told == {key: stood[key or ""] for key in told}, f"{told}, but {stood}"
+    assert set(stood.values()) <= {"ok", *told.values()}, f"{told}, but {stood}"
+    for account in found:
+        since = accounts.live(tx, account)
+        if account.at_once is None and account.state is AccountState.OK:
+            assert not holds.is_any_held(tx, account_key(account.key)), account
+        else:
+            most = account.at_once or 1
+            assert since <= most, f"{since} agents of {account}"
 
 
 def _is_concluded(tx: Tx, number: int) -> bool:

@@ -29,16 +29,25 @@ from workgraph.daemon.engine import Mode
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change, ChangeKind
+from workgraph.graph.ends import Report
 from workgraph.graph.errors import (
     ConflictError,
     ForbiddenError,
     MachineError,
     WorkgraphError,
 )
-from workgraph.graph.model import Agent, AgentStatus, Outcome, Task
+from workgraph.graph.facts import AgentReported
+from workgraph.graph.model import (
+    Agent,
+    AgentStatus,
+    ClientEnd,
+    EndKind,
+    Outcome,
+    Task,
+)
 from workgraph.graph.status import Status, Verb
 from workgraph.graph.times import SECOND
-from workgraph.store import agent_reads, history, reads, service
+from workgraph.store import accounts, agent_reads, history, reads, service
 from workgraph.store.database import Store, Tx
 
 T = TypeVar("T")
@@ -47,13 +56,30 @@ Step = tuple[str, int, int]
 MAX_AGENTS = 3
 #: An executor that is no shell.
 BOT = "bot"
-SETTINGS = (f"dispatcher.max_agents={MAX_AGENTS}", f'executors.{BOT}.argv=["{BOT}"]')
+#: One that has an account with a provider, and says how that stands.
+CLIENT = "client"
+SETTINGS = (
+    f"dispatcher.max_agents={MAX_AGENTS}",
+    f'executors.{BOT}.argv=["{BOT}"]',
+    f'executors.{CLIENT}.argv=["{CLIENT}"]',
+    f'executors.{CLIENT}.stream="claude"',
+)
 ME = Caller(name="me")
 #: One request without a daemon.
 OFFLINE = Mode(is_daemon=False, may_start=False)
 #: The least limit that a task of a story has.
 LIMIT_S = 60
-_NOT_OFFLINE = {"crash", "forget", "disk-full", "jump", "fail-bots", "bad-disk"}
+_NOT_OFFLINE = {
+    "crash",
+    "forget",
+    "disk-full",
+    "jump",
+    "fail-bots",
+    "bad-disk",
+    "answer",
+    "answer-more",
+    "refuse",
+}
 _LOTS = 1 << 30
 
 
@@ -101,6 +127,10 @@ def _check_start(tx: Tx, task: Task) -> None:
     assert (task.not_before or 0) <= tx.now, f"{task.id} is started too early"
     assert not service.is_service_paused(tx), f"{task.id} is started in a pause"
     agent = agent_reads.by_id(tx, task.claimed_by or "")
+    if agent.account is not None:
+        account = accounts.find(tx, (agent.account,)).get(agent.account)
+        is_closed = account is not None and (account.until or 0) > tx.now
+        assert not is_closed, f"{agent.id} is started on {account}"
     if agent.executor == BOT:
         since = broken_since(tx)
         assert since is None or tx.now - since >= 60 * SECOND, (
@@ -172,6 +202,8 @@ class World(FakeLauncher):
         self.lived: dict[int, float] = {}
         self.tasks: dict[int, str] = {}
         self.gone: set[int] = set()
+        #: Those that the provider would not have.
+        self.refused: set[int] = set()
 
     async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
         """Looks whether what is to be started has been claimed, and that for good."""
@@ -334,6 +366,9 @@ class Story:
             assert agent.number not in self.world.tasks
             assert agent.outcome in {Outcome.SPAWN_FAILED, Outcome.KILLED}
         else:
+            if agent.number in self.world.refused and agent.stop is None:
+                limited = agent.outcome is Outcome.RATE_LIMITED and not agent.counted
+                assert limited or agent.verdict, f"{agent.id}: an attempt is used up"
             told = (agent.exit_code, agent.signal)
             assert told == (end.exit_code, end.signal), f"{agent.id}: {told}, was {end}"
 
@@ -419,6 +454,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"executor": BOT, "exec": ""},
     {"executor": BOT, "exec": "", "stall_timeout": "1m"},
     {"executor": BOT, "exec": "", "retry_on": "failure"},
+    {"executor": CLIENT, "exec": ""},
     {"abandon_after": "1m"},
     {"actor": "alice"},
     {"executor": "nobody", "exec": ""},
@@ -446,6 +482,46 @@ async def _fail_bots(story: Story, x: int, y: int) -> None:
                 end = Ended(agent=agent.number, fate=Fate.EXITED, exit_code=y % 3 or 1)
                 story.world.end(end)
         await story.core.settle()
+
+
+async def _add_clients(story: Story, x: int, y: int) -> None:
+    for n in range(2 + y % 4):
+        await story.ask(r.AddTask(title=f"c{x % 8}-{n}", executor=CLIENT))
+
+
+async def _answer(story: Story, x: int, y: int) -> None:
+    """A model answers an agent that has an account."""
+    del y
+    if clients := await _clients(story):
+        agent = clients[x % len(clients)]
+        story.core.engine.post(AgentReported(agent=agent, report=Report(answered=True)))
+
+
+async def _refuse(story: Story, x: int, y: int) -> None:
+    """The provider would not have some of those that run, and may say until when."""
+    kind = (EndKind.LIMITED, EndKind.OVERLOADED, EndKind.NETWORK, EndKind.AUTH)[x % 4]
+    now = story.core.clock.now()
+    named: dict[str, Any] = (
+        {},
+        {"retry_after_s": 10.0 * y},
+        {"retry_at": now + (y - 8) * 60 * SECOND},
+    )[y % 3]
+    end = ClientEnd(kind=kind, message="no more", **named)
+    for agent in (await _clients(story))[: 1 + x % 3]:
+        story.core.engine.post(AgentReported(agent=agent, report=Report(end=end)))
+        story.world.refused.add(agent)
+        story.world.unmoved.discard(agent)
+        story.world.end(Ended(agent=agent, fate=Fate.EXITED, exit_code=1))
+
+
+async def _clients(story: Story) -> list[int]:
+    running = story.world.running()
+    living = await story.agents(alive=True)
+    return [
+        one.number
+        for one in living
+        if one.account is not None and one.number in running
+    ]
 
 
 async def _edit(story: Story, x: int, y: int) -> None:
@@ -681,6 +757,10 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "advance-more": _advance,
     "add-bots": _add_bots,
     "fail-bots": _fail_bots,
+    "add-clients": _add_clients,
+    "answer": _answer,
+    "answer-more": _answer,
+    "refuse": _refuse,
     "write": _write,
     "jump": _jump,
     "freeze": _freeze,

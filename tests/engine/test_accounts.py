@@ -104,8 +104,8 @@ async def test_twenty_tasks_wait_for_one_probe_and_then_come_back_gradually() ->
 async def test_no_attempt_is_used_up_while_it_is_limited() -> None:
     """Nor is a backoff or a quarantine due, however often it is tried."""
     async with running_core(*MANY) as core:
-        tasks = await limited(core)
-        for _ in range(30):
+        tasks = await limited(core, 1)
+        for _ in range(110):
             await core.advance(905)
             for agent in core.launcher.running():
                 await refuse(core, agent)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.fake_clock import START
 from tests.graph.builders import a_claimed_task, a_task, an_agent, an_ended_agent
@@ -110,6 +111,9 @@ def test_a_providers_limit_uses_up_no_attempt(kind: str, account: str | None) ->
     assert decision.move.verb is Verb.RELEASE
     assert decision.move.failure == Failure(class_="rate-limited", reason=end.message)
     assert (decision.move.retry_at is None) == (account is not None)
+    assert decision.refused
+    answered = replace(agent, answered=True)
+    assert not conclude(answered, a_claimed_task()).refused
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ def move_task(
     cause: Cause = Cause.MACHINE,
     agent: Agent | None = None,
     counted: bool = True,
+    refused: bool = False,
     reserved_for: str | None = None,
 ) -> Status:
     """Applies a move to a task; dependents of a superseded one wait for its heir."""
@@ -36,6 +37,7 @@ def move_task(
             superseded_by=move.superseded_by,
             paused=True if move.paused else None,
             counted=counted,
+            refused=refused,
             reserved_for=reserved_for,
         ),
     )

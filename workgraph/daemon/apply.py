@@ -213,6 +213,7 @@ def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
             cause=cause,
             agent=agent,
             counted=decision.counted,
+            refused=decision.refused,
         )
         if decision.move.parked is not None:
             writes.park(tx, task, decision.move.parked, None)

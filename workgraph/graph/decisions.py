@@ -36,6 +36,8 @@ class ConcludeAttempt(Record, frozen=True, kw_only=True):
     counted: bool
     #: Null where the task has left this agent already.
     move: MoveTask | None
+    #: It was turned away at the door: the ceiling of starts does not count it either.
+    refused: bool = False
     #: The task's new count of ends that were too fast; null leaves it as it is.
     quick: int | None = None
 

@@ -313,7 +313,8 @@ def _conclude_limited(
 ) -> ConcludeAttempt:
     """The provider would not have it: no attempt is used up.
 
-    When it is tried again is the account's to say; without one it waits by itself.
+    When it is tried again is the account's to say; without one it waits by itself. One
+    that was answered first has cost something, so the ceiling of starts counts it.
     """
     end = agent.client_end or agent.trouble
     reason = end.message if end else reason_of(agent, Outcome.RATE_LIMITED)
@@ -329,6 +330,7 @@ def _conclude_limited(
         outcome=Outcome.RATE_LIMITED,
         counted=False,
         move=move,
+        refused=not agent.answered,
     )
 
 

@@ -141,6 +141,8 @@ class Marks(Record, frozen=True, kw_only=True):
     paused: bool | None = None
     #: False gives the start back (`attempts`).
     counted: bool = True
+    #: Gives it back to the ceiling of starts, too.
+    refused: bool = False
 
 
 def change_status(tx: Tx, task: Task, verb: Verb, cause: Cause, marks: Marks) -> Status:
@@ -195,6 +197,7 @@ def _columns(
     attempts = 0 if retry else task.attempts + claim
     if not claim and not marks.counted:
         attempts = max(attempts - 1, 0)
+    starts = 0 if retry else max(task.starts + claim - marks.refused, 0)
     waits_until = max(task.not_before or 0, marks.retry_at or 0)
     completed_at = tx.now if ended else None
     return {
@@ -209,7 +212,7 @@ def _columns(
         "actor_matched": task.actor_matched and not drops_actor,
         "reserved_for": marks.reserved_for,
         "attempts": attempts,
-        "starts": 0 if retry else task.starts + claim,
+        "starts": starts,
         "retry_at": marks.retry_at,
         "start_after": waits_until if waits_until > tx.now else None,
         "paused": task.paused if marks.paused is None else marks.paused,
