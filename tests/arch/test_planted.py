@@ -247,6 +247,40 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
             ),
         ),
     ),
+    "an account that is tried while it is limited": (
+        " is started on Account(",
+        (
+            Plant(
+                "workgraph/graph/holds.py",
+                "return max(1 - live, 0) if (account.until or 0) <= now else 0",
+                "return max(1 - live, 0)",
+            ),
+        ),
+    ),
+    "two probes at a time": (
+        " agents of Account(",
+        (Plant("workgraph/graph/holds.py", "max(1 - live, 0) if", "1 if"),),
+    ),
+    "a provider's limit that uses up an attempt": (
+        ": an attempt is used up",
+        (
+            Plant(
+                "workgraph/reactors/patrol.py",
+                "        outcome=Outcome.RATE_LIMITED,\n        counted=False,\n",
+                "        outcome=Outcome.RATE_LIMITED,\n        counted=True,\n",
+            ),
+        ),
+    ),
+    "a limit that the log does not tell": (
+        ", but {",
+        (
+            Plant(
+                "workgraph/store/accounts.py",
+                "    if account.state is not before.state or ",
+                "    if ",
+            ),
+        ),
+    ),
     "a backoff that each start begins anew": (
         ": a gap of ",
         (
@@ -309,7 +343,7 @@ def test_the_simulation_finds_a_planted_defect(name: str, tmp_path: Path) -> Non
     plant_in(tmp_path, *plants)
 
     found = subprocess.run(
-        [sys.executable, "-m", "tests.engine.simulation", "40"],
+        [sys.executable, "-m", "tests.engine.simulation", "80"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,

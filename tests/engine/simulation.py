@@ -62,7 +62,7 @@ SETTINGS = (
     f"dispatcher.max_agents={MAX_AGENTS}",
     f'executors.{BOT}.argv=["{BOT}"]',
     f'executors.{CLIENT}.argv=["{CLIENT}"]',
-    f'executors.{CLIENT}.stream="claude"',
+    f'executors.{CLIENT}.account="{CLIENT}"',
 )
 ME = Caller(name="me")
 #: One request without a daemon.

@@ -1,5 +1,6 @@
 """Accounts end to end: a provider's limit parks work instead of burning it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +16,17 @@ from workgraph.graph.times import SECOND
 from workgraph.store import views
 from workgraph.store.database import Store
 
-BOT = ('executors.bot.argv=["bot"]', 'executors.bot.stream="claude"')
-OTHER = ('executors.other.argv=["other"]', 'executors.other.stream="codex"')
+BOT = (
+    'executors.bot.argv=["bot"]',
+    'executors.bot.account="bot"',
+)
+OTHER = (
+    'executors.other.argv=["other"]',
+    'executors.other.account="other"',
+)
 MANY = (*BOT, *OTHER, "dispatcher.max_agents=16")
 RESET = 600
+SAMPLES = Path(__file__).parents[1] / "agents" / "samples"
 
 
 async def add_many(core: Core, count: int, executor: str = "bot") -> list[str]:
@@ -252,6 +260,21 @@ async def test_two_accounts_do_not_disturb_one_another() -> None:
         assert {await core.status(task) for task in tasks} == {"done"}
         assert await provider(core) == ("limited", True)
         assert await provider(core, "other") == ("ok", False)
+
+
+async def test_what_a_client_writes_is_enough() -> None:
+    """Its stream says that the provider would not have it: a recorded one."""
+    said = (SAMPLES / "claude" / "error_429_2.1.197.jsonl").read_bytes()
+    async with running_core(*MANY) as core:
+        task = await core.add("t", executor="claude")
+        (agent,) = core.launcher.running()
+        core.launcher.write(agent, said)
+        await core.exit(task, code=1)
+
+        row = await core.task(task)
+        assert (row.status, row.attempts, row.starts) == ("open", 0, 0)
+        assert await core.why(task) == ["provider_limited"]
+        assert await provider(core, "claude") == ("limited", True)
 
 
 async def test_the_change_log_tells_it_once() -> None:
