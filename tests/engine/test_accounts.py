@@ -262,6 +262,22 @@ async def test_two_accounts_do_not_disturb_one_another() -> None:
         assert await provider(core, "other") == ("ok", False)
 
 
+@pytest.mark.parametrize(("by", "waits_s"), [(300, 300), (-300, 600)])
+async def test_when_the_clock_jumps_it_is_tried_early_rather_than_late(
+    by: int, waits_s: int
+) -> None:
+    """A night of sleep is one for the provider, too."""
+    async with running_core(*MANY) as core:
+        await limited(core)
+
+        await core.jump(by)
+
+        await core.advance(waits_s - 1)
+        assert core.launcher.running() == ()
+        await core.advance(4)
+        assert len(core.launcher.running()) == 1
+
+
 async def test_what_a_client_writes_is_enough() -> None:
     """Its stream says that the provider would not have it: a recorded one."""
     said = (SAMPLES / "claude" / "error_429_2.1.197.jsonl").read_bytes()

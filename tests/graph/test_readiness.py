@@ -1,11 +1,14 @@
 """Why a task is not running: over all combinations of what can hold it back."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.fake_clock import START
 from tests.graph.builders import a_task
 from workgraph.graph import readiness
+from workgraph.graph.holds import Account, AccountState
 from workgraph.graph.model import Edge, Failure, Parked, Task
 from workgraph.graph.readiness import ServiceFacts, TaskFacts, Weight
 from workgraph.graph.status import Status
@@ -17,6 +20,34 @@ PARKED = st.sampled_from(
         Parked(code=code, message="m", remedy="r")
         for code in ("misconfigured", "assigned_to_person", "no_capable_actor")
     ]
+)
+ACCOUNT = Account(
+    key="claude",
+    state=AccountState.LIMITED,
+    until=START + 1000,
+    reason="no more",
+    looks=1,
+)
+#: How an account may stand that holds a task, and what is said of it.
+ACCOUNTS = (
+    (
+        ACCOUNT,
+        "account claude is limited: no more; one agent is tried from"
+        " 2026-01-01T00:00:00.001Z on, and the others follow",
+    ),
+    (
+        replace(ACCOUNT, until=START),
+        "account claude is limited: no more; one agent at a time is tried",
+    ),
+    (
+        replace(ACCOUNT, state=AccountState.BROKEN, until=START),
+        "account claude is broken: no more; one agent at a time is tried",
+    ),
+    (
+        replace(ACCOUNT, state=AccountState.OK, until=None, at_once=4),
+        "account claude answers again: at most 4 agents at a time are sent there, and"
+        " more with each that is answered",
+    ),
 )
 #: The codes of CONTRACT §3.4.
 CODES = frozenset(
@@ -83,7 +114,21 @@ def facts(draw: st.DrawFn) -> TaskFacts:
             draw(st.lists(st.tuples(edges, st.sampled_from(Status)), max_size=3))
         ),
         leftover=draw(st.sampled_from([(), (4711,)])),
+        account=draw(st.sampled_from([None, *(account for account, _ in ACCOUNTS)])),
     )
+
+
+@pytest.mark.parametrize(("account", "said"), ACCOUNTS)
+def test_an_account_is_told_of_as_it_stands_now(account: Account, said: str) -> None:
+    """Whatever it was when the task was parked; a person may do the task meanwhile."""
+    parked = Parked(code="provider_limited", message="then", remedy="r", key="x")
+    found = TaskFacts(task=a_task(parked=parked), account=account)
+
+    (reason,) = readiness.explain_task(found, START)
+
+    assert (reason.code, reason.message) == ("provider_limited", said)
+    assert not readiness.blocks_claim(found, START)
+    assert ("log in" in reason.remedy) == (account.state is AccountState.BROKEN)
 
 
 @given(facts(), SERVICES)

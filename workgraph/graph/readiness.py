@@ -116,7 +116,7 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
     if task.parked is not None and not (
         facts.leftover and task.parked.code == "leftover"
     ):
-        reasons.append(_parked(task, facts))
+        reasons.append(_parked(facts, now))
     if facts.leftover:
         pids = " ".join(str(pid) for pid in facts.leftover)
         agents = " ".join(facts.left_by) or task.last_agent
@@ -226,12 +226,13 @@ _PARKED_WEIGHT: Final[Mapping[str, Weight]] = MappingProxyType(
 )
 
 
-def _parked(task: Task, facts: TaskFacts) -> Reason:
+def _parked(facts: TaskFacts, now: int) -> Reason:
+    task = facts.task
     assert task.parked is not None
     if facts.breaker is not None:
         return _held(facts.breaker)
     if facts.account is not None:
-        return _limited(facts.account, task)
+        return _limited(facts.account, task, now)
     return Reason(
         code=task.parked.code,
         message=task.parked.message,
@@ -260,7 +261,7 @@ def _held(breaker: Breaker) -> Reason:
     )
 
 
-def _limited(account: Account, task: Task) -> Reason:
+def _limited(account: Account, task: Task, now: int) -> Reason:
     name = f"account {account.key}"
     if account.at_once is not None:
         return Reason(
@@ -270,20 +271,19 @@ def _limited(account: Account, task: Task) -> Reason:
             remedy="wait a moment",
             weight=Weight.SERVICE,
         )
-    then = to_rfc3339(account.until or 0)
-    if account.state is AccountState.BROKEN:
-        return Reason(
-            code="provider_limited",
-            message=f"{name} is broken: {account.reason}; one agent is tried from"
-            f" {then} on",
-            remedy="log in, or mend its key; then: wg service reload",
-            weight=Weight.DISPATCH,
-        )
+    is_broken = account.state is AccountState.BROKEN
+    until = account.until or 0
+    then = f"one agent is tried from {to_rfc3339(until)} on"
+    if until <= now:
+        then = "one agent at a time is tried"
+    elif not is_broken:
+        then += ", and the others follow"
     return Reason(
         code="provider_limited",
-        message=f"{name} is limited until {then}: {account.reason}; one agent is tried"
-        " then, and the others follow",
-        remedy=f"wait, or try it now: wg retry {task.id}",
+        message=f"{name} is {account.state}: {account.reason}; {then}",
+        remedy="log in, or mend its key; then: wg service reload"
+        if is_broken
+        else f"wait, or have it tried now: wg retry {task.id}",
         weight=Weight.DISPATCH,
     )
 
