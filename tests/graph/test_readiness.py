@@ -32,8 +32,10 @@ ACCOUNT = Account(
 ACCOUNTS = (
     (
         ACCOUNT,
-        "account claude is limited: no more; one agent is tried from"
-        " 2026-01-01T00:00:00.001Z on, and the others follow",
+        (
+            "account claude is limited: no more; one agent is tried from"
+            " 2026-01-01T00:00:00.001Z on, and the others follow"
+        ),
     ),
     (
         replace(ACCOUNT, until=START),
@@ -45,8 +47,10 @@ ACCOUNTS = (
     ),
     (
         replace(ACCOUNT, state=AccountState.OK, until=None, at_once=4),
-        "account claude answers again: at most 4 agents at a time are sent there, and"
-        " more with each that is answered",
+        (
+            "account claude answers again: at most 4 agents at a time are sent there,"
+            " and more with each that is answered"
+        ),
     ),
 )
 #: The codes of CONTRACT §3.4.

@@ -41,6 +41,8 @@ from workgraph.reactors import accounts, dispatch, patrol
 KEY = "claude"
 NEW = Account(key=KEY)
 OK = Account(key=KEY, state=AccountState.OK, since=START)
+#: After a limit that is over.
+BACK = replace(OK, since_agent=9)
 MINUTE = 60 * SECOND
 LIMITED = Account(
     key=KEY,
@@ -88,7 +90,7 @@ def gap(account: Account, now: int = START) -> float:
     return ((account.until or 0) - now) / MINUTE
 
 
-@pytest.mark.parametrize("account", [NEW, OK, RETURNING])
+@pytest.mark.parametrize("account", [NEW, OK, BACK, RETURNING])
 @pytest.mark.parametrize("kind", ["limited", "overloaded", "network"])
 def test_a_limit_holds_until_the_reset_that_was_named(
     account: Account, kind: str
@@ -166,7 +168,13 @@ def test_a_login_that_is_refused_is_tried_ever_more_rarely() -> None:
     assert (found.state, found.reason, found.since) == ("broken", "said", START)
     for one, longest in zip(gaps, (5, 10, 20, 30, 30), strict=True):
         assert 0.8 * longest <= one <= longest
-    assert after(BROKEN, a_start(9, "auth")) == BROKEN
+
+
+@pytest.mark.parametrize("account", [LIMITED, BROKEN, RETURNING, BACK])
+def test_who_was_started_before_has_the_login_of_before(account: Account) -> None:
+    """Its refusal comes minutes after somebody has logged in anew."""
+    assert after(account, a_start(9, "auth")) == account
+    assert after(account, a_start(10, "auth")).state == "broken"
 
 
 @pytest.mark.parametrize("account", [LIMITED, BROKEN])
@@ -179,7 +187,7 @@ def test_the_first_answer_lets_two_in_and_each_further_one_twice_as_many(
     assert found[0] == account
     assert [one.at_once for one in found[1:]] == [2, 4, 8, 16, None]
     assert found[2] == replace(RETURNING, at_once=4)
-    assert found[5] == OK
+    assert found[5] == BACK
     assert accounts.after_answers(RETURNING, 1, START) == RETURNING
     assert accounts.after_answers(OK, 9, START) == OK
 
@@ -192,7 +200,7 @@ def test_a_good_end_without_an_answer_is_one() -> None:
     assert after(LIMITED, a_start()).at_once == 2
     assert after(RETURNING, a_start()).at_once == 8
     assert after(RETURNING, answered) == replace(RETURNING, looks=0)
-    assert after(replace(RETURNING, at_once=16), a_start()) == OK
+    assert after(replace(RETURNING, at_once=16), a_start()) == BACK
     assert after(LIMITED, answered) == LIMITED
     assert after(LIMITED, a_start(9)) == LIMITED
 

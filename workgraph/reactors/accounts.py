@@ -82,11 +82,11 @@ def after_end(
         newest: The last agent that there is: later ones are started knowing of this.
     """
     end = end_of(agent, outcome)
-    is_older = is_troubled(account) and agent.number <= account.since_agent
+    is_older = agent.number <= account.since_agent
     if end is not None and end.kind is EndKind.AUTH:
-        if is_older and account.state is AccountState.BROKEN:
-            return account
-        return _broken(account, end, now, newest)
+        # What was started before has the login of before.
+        return account if is_older else _broken(account, end, now, newest)
+    is_older = is_older and is_troubled(account)
     if end is not None and end.kind in _LIMITS:
         named = _named_reset(agent, end, now)
         if is_older:
@@ -222,7 +222,12 @@ def _come_back(account: Account, at_once: int, now: int) -> Account:
     was_ok = account.state is AccountState.OK
     since = account.since if was_ok else now
     if at_once > _MOST_AT_ONCE:
-        return Account(key=account.key, state=AccountState.OK, since=since)
+        return Account(
+            key=account.key,
+            state=AccountState.OK,
+            since=since,
+            since_agent=account.since_agent,
+        )
     return replace(
         account,
         state=AccountState.OK,
