@@ -126,6 +126,8 @@ GEMINI: Final = TemplateExecutor(
 
 _OPENCODE: Final = (
     *("opencode", "run", "--format", "json"),
+    # What it tries again it tells nowhere else.
+    *("--print-logs", "--log-level", "INFO"),
     *("{permissions}", "-m", "{model}"),
 )
 
