@@ -9,6 +9,8 @@ MINUTES ?= 1
 SEED ?=
 SEEDS ?= 20000
 FIRST ?= 0
+# Where `make test-agents` keeps the clients that it installs.
+AGENTS ?= .agents
 
 STAMP := $(VENV)/.installed
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
@@ -18,7 +20,7 @@ LOCK_TOOL = uv==0.13.9
 LOCK = .venvs/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-emit-index-url
 
-.PHONY: install demo test check format lint types contracts quick fix bench soak simulate check-long lock clean
+.PHONY: install demo test test-agents test-agents-short install-agents install-agents-short check format lint types contracts quick fix bench soak simulate check-long lock clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -78,6 +80,19 @@ fix: $(STAMP)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+# Real claude, codex, gemini and opencode against a stand-in for their APIs. The short form, which CI runs, has claude and codex.
+install-agents: $(STAMP)
+	@sh tests/agents_npm/install.sh $(AGENTS) "$(CURDIR)/$(VENV)/bin/python"
+
+install-agents-short: $(STAMP)
+	@sh tests/agents_npm/install.sh $(AGENTS) "$(CURDIR)/$(VENV)/bin/python" short
+
+test-agents: install-agents
+	WG_TEST_AGENTS=$(abspath $(AGENTS)) $(PYTEST) -m agents $(ARGS)
+
+test-agents-short: install-agents-short
+	WG_TEST_AGENTS=$(abspath $(AGENTS)) $(PYTEST) -m "agents and not long" $(ARGS)
+
 bench: $(STAMP)
 	$(VENV)/bin/python -m tests.bench $(ARGS)
 
@@ -91,8 +106,8 @@ simulate: $(STAMP)
 	@echo "$(SEEDS) seeds from $(FIRST) on: every invariant held"
 
 # Hours on a busy machine; docs/testing.md says how long each part takes.
-check-long: check
-	$(PYTEST) -m "slow or system or agents or long" --rounds 5 $(ARGS)
+check-long: check install-agents
+	WG_TEST_AGENTS=$(abspath $(AGENTS)) $(PYTEST) -m "slow or system or agents or long" --rounds 5 $(ARGS)
 	$(MAKE) simulate
 	$(MAKE) soak MINUTES=5
 
@@ -104,5 +119,5 @@ lock:
 	$(LOCK) --upgrade --group build --constraints requirements/dev.lock --output-file requirements/build.lock
 
 clean:
-	rm -rf .venv .venvs build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venvs .agents build dist htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find workgraph tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

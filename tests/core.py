@@ -109,7 +109,7 @@ class Core:
         await anyio.wait_all_tasks_blocked()
         while not quiet:
             await engine.settle()
-            while effects.judging or effects.looking:
+            while effects.judging or effects.looking or effects.reading:
                 ticked = engine.ticked
                 await ticked.wait()
                 await engine.settle()

@@ -29,7 +29,7 @@ argv = ["mute"]
         ({"executor": "codex"}, "codex"),
         ({"executor": "opencode"}, "opencode"),
         ({"executor": "opencode", "model": "groq/llama"}, "opencode:groq"),
-        ({"executor": "bot"}, "claude"),
+        ({"executor": "bot"}, "bot"),
         ({"executor": "mine"}, "work"),
         ({"executor": "mute"}, None),
         ({"executor": "native", "model": "m"}, "native:openrouter"),

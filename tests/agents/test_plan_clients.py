@@ -339,20 +339,15 @@ def test_other_credentials(
 @pytest.mark.parametrize(
     ("spec", "settings", "expected"),
     [
-        ({}, "", ("claude", "executor claude")),
-        ({"executor": "codex"}, "", ("codex", "executor codex")),
-        ({"executor": "gemini"}, "", ("gemini", "executor gemini")),
+        ({}, "", ("claude", "executor=claude")),
+        ({"executor": "codex"}, "", ("codex", "executor=codex")),
+        ({"executor": "gemini"}, "", ("gemini", "executor=gemini")),
         (
             {"executor": "opencode", "model": "openrouter/x/y"},
             "",
-            ("opencode:openrouter", "executor opencode"),
+            ("opencode:openrouter", "executor=opencode"),
         ),
-        ({"executor": "opencode"}, "", ("opencode", "executor opencode")),
-        (
-            {"executor": "native"},
-            '[[endpoints]]\nname = "here"\nurl = "http://h"\n',
-            ("native:here", "executor native"),
-        ),
+        ({"executor": "opencode"}, "", ("opencode", "executor=opencode")),
         ({"exec": "x"}, "", (None, "none (executor=shell)")),
         (
             {"executor": "t"},
@@ -362,22 +357,17 @@ def test_other_credentials(
         (
             {"executor": "t"},
             '[executors.t]\nargv = ["t"]\nstream = "claude"\n',
-            ("claude", "executor t"),
+            ("t", "executor=t"),
         ),
         (
             {"executor": "t"},
             '[executors.t]\nargv = ["t"]\naccount = "mine"\n',
-            ("mine", "local [executors.t].account"),
+            ("mine", "[executors.t].account"),
         ),
         (
             {},
             'executors.claude.account = ""',
-            (None, "local [executors.claude].account"),
-        ),
-        (
-            {},
-            'executors.claude.stream = "text"',
-            (None, "none (executor=claude)"),
+            (None, "[executors.claude].account"),
         ),
     ],
 )

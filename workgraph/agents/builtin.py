@@ -35,7 +35,6 @@ CLAUDE: Final = TemplateExecutor(
     argv=(*_CLAUDE, "--session-id", "{new_session}", *_MODEL),
     resume=(*_CLAUDE, "--resume", "{session}", *_MODEL),
     stream="claude",
-    account="claude",
     postures=postures.CLAUDE,
     # Its lines tell of output tokens only at the end otherwise.
     metered=("--include-partial-messages",),
@@ -84,7 +83,6 @@ CODEX: Final = TemplateExecutor(
     argv=("codex", "exec", *_CODEX, "-"),
     resume=("codex", "exec", "resume", *_CODEX, "{session}", "-"),
     stream="codex",
-    account="codex",
     postures=postures.CODEX,
     env=("CODEX_*", "OPENAI_*"),
     credentials=Credentials(
@@ -110,7 +108,6 @@ GEMINI: Final = TemplateExecutor(
     argv=(*_GEMINI, "--session-id", "{new_session}"),
     resume=(*_GEMINI, "--resume", "{session}"),
     stream="gemini",
-    account="gemini",
     postures=postures.GEMINI,
     env=("GEMINI_*", "GOOGLE_*"),
     variables=MappingProxyType(
@@ -129,6 +126,8 @@ GEMINI: Final = TemplateExecutor(
 
 _OPENCODE: Final = (
     *("opencode", "run", "--format", "json"),
+    # What it tries again it tells nowhere else.
+    *("--print-logs", "--log-level", "INFO"),
     *("{permissions}", "-m", "{model}"),
 )
 
@@ -137,7 +136,6 @@ OPENCODE: Final = TemplateExecutor(
     argv=_OPENCODE,
     resume=(*_OPENCODE, "-s", "{session}"),
     stream="opencode",
-    account="opencode:{provider}",
     postures=postures.OPENCODE,
     # Its models are provider/model of any provider, each with a key of its own.
     env=("OPENCODE_*", "*_API_KEY"),
@@ -162,7 +160,6 @@ NATIVE: Final = TemplateExecutor(
         "{endpoint}",
     ),
     needs_endpoint=True,
-    account="native:{endpoint}",
 )
 
 BUILTINS: Final = (SHELL, CLAUDE, CODEX, GEMINI, OPENCODE, NATIVE)

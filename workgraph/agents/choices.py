@@ -6,7 +6,6 @@ gives the value with the words for where it was set. Only `plan_spawn` calls the
 
 import difflib
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
@@ -232,22 +231,6 @@ def choose_endpoint(
     raise PlanError(message, hint=f"{hint}, or say --endpoint")
 
 
-def choose_account(
-    grounds: Grounds, executor: Executor, model: str | None, endpoint: str | None
-) -> Chosen[str | None]:
-    """What the limits of its provider hold for; null where that is nothing."""
-    setting = from_settings(grounds.layered, f"executors.{executor.name}.account")
-    source = f"executor {executor.name}" if setting.value is None else setting.source
-    if not executor.account:
-        none = f"none (executor={executor.name})" if setting.value is None else source
-        return Chosen(None, none)
-    provider = re.split("[:/]", model or "", maxsplit=1)[0] if model else ""
-    account = executor.account.replace("{provider}", provider)
-    account = account.replace("{endpoint}", endpoint or "")
-    # A model that is the client's own choice is of a provider that nobody has named.
-    return Chosen(account.removesuffix(":"), source)
-
-
 def choose_permissions(
     grounds: Grounds, executor: Executor
 ) -> tuple[Chosen[str | None], Posture]:
@@ -275,17 +258,40 @@ def executor_of(grounds: Grounds, task: Task, actor: Actor | None) -> str | None
         return None
 
 
+def choose_account(
+    layered: Layered, executor: Executor, model: str | None, endpoint: str | None
+) -> Chosen[str | None]:
+    """The account with a provider whose limits hold; null where that is nobody's.
+
+    Executors that are set up for different accounts of one provider, or for the same,
+    say so by `[executors.NAME].account`.
+    """
+    name = executor.name
+    given = layered.settings.executors.get(name)
+    if name != SHELL and given is not None and given.account is not None:
+        return Chosen(given.account or None, f"[executors.{name}].account")
+    source = f"executor={name}"
+    if name == SHELL or executor.stream == "text":
+        # What it ends with, nobody can tell from a failure of its own.
+        return Chosen(None, f"none ({source})")
+    if executor.needs_endpoint:
+        return Chosen(f"{name}:{endpoint}", source)
+    if executor.stream == "opencode":
+        provider, slash, _ = (model or "").replace(":", "/").partition("/")
+        return Chosen(f"{name}:{provider}" if slash else name, source)
+    return Chosen(name, source)
+
+
 def account_of(grounds: Grounds, task: Task, actor: Actor | None) -> str | None:
     """The account that a task's next attempt would use; null for one without a plan."""
     try:
         _, executor = choose_executor(grounds, task, actor, NO_FLAGS)
-        if executor.account is None or "{" not in executor.account:
-            return choose_account(grounds, executor, None, None).value
         model = choose_model(grounds, task, actor, NO_FLAGS, executor)
         endpoint, _ = choose_endpoint(grounds, task, NO_FLAGS, executor)
     except PlanError:
         return None
-    return choose_account(grounds, executor, model.value, endpoint.value).value
+    account = choose_account(grounds.layered, executor, model.value, endpoint.value)
+    return account.value
 
 
 def choose_stall_after(layered: Layered, task: Task, executor: str) -> int | None:

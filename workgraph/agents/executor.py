@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import PurePath
-from types import MappingProxyType
 from typing import Final, Protocol, runtime_checkable
 
 import msgspec
@@ -29,16 +28,6 @@ from workgraph.settings import (
 
 GROUP: Final = "workgraph.executors"
 _encode: Final = msgspec.json.Encoder().encode
-#: The account of clients that print what they do, by the form of that.
-_ACCOUNTS: Final[Mapping[Stream, str]] = MappingProxyType(
-    {
-        "claude": "claude",
-        "codex": "codex",
-        "gemini": "gemini",
-        "opencode": "opencode:{provider}",
-    }
-)
-
 #: Parts before the first `:` or `/` of a model that say who serves it.
 PROVIDERS: Final = frozenset(
     {
@@ -138,13 +127,6 @@ class Executor(Protocol):
         """What is put before every prompt."""
 
     @property
-    def account(self) -> str | None:
-        """What its provider's limits hold for; null: nothing.
-
-        `{provider}` in it is that of the model, `{endpoint}` the endpoint's name.
-        """
-
-    @property
     def chooses_session(self) -> bool:
         """Whether it calls a new session what it is told to."""
 
@@ -180,7 +162,6 @@ class TemplateExecutor(Struct, frozen=True, kw_only=True):
     needs_endpoint: bool = False
     credentials: Credentials | None = None
     preamble: str = ""
-    account: str | None = None
     #: What takes the place of `argv` when there is a session to go on with.
     resume: tuple[str, ...] = ()
     #: What takes the place of `{permissions}`.
@@ -380,7 +361,6 @@ def _configure(
             needs_endpoint=known.needs_endpoint,
             credentials=known.credentials,
             preamble=known.preamble,
-            account=known.account,
             variables=known.variables,
         )
     changed = {
@@ -393,7 +373,6 @@ def _configure(
             "env",
             "needs_endpoint",
             "preamble",
-            "account",
         )
         if (value := getattr(given, key)) is not None
     }
@@ -408,8 +387,6 @@ def _configure(
     elif argv and PurePath(argv[0]).name != PurePath(executor.argv[0]).name:
         # Another program in its place; nobody knows how that one logs in.
         changed["credentials"] = None
-    if given.stream is not None and given.account is None:
-        changed["account"] = _ACCOUNTS.get(given.stream)
     return replace(executor, **changed)
 
 

@@ -240,7 +240,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         model=model,
         endpoint=endpoint,
         working_dir=working_dir,
-        account=choose_account(grounds, executor, model.value, endpoint.value),
+        account=choose_account(grounds.layered, executor, model.value, endpoint.value),
         permissions=permissions,
         argv=Chosen(argv, source),
         env=MappingProxyType(env),

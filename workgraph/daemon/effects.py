@@ -88,6 +88,8 @@ class Effects:
         self.judging: set[str] = set()
         #: Agents whose output is being looked at.
         self.looking: set[int] = set()
+        #: Ended agents whose last words are being read.
+        self.reading: set[int] = set()
         #: What tasks wait for that this host lacks.
         self.awaited: set[Awaited] = set()
         #: Whatever starts now is to stand still at once.
@@ -162,9 +164,9 @@ class Effects:
             ended = await self._wait_listening(agent)
             if may_be_too_fast and anyio.current_time() - began < _TOO_FAST_S:
                 output = await self._launcher.read_output(agent, self.folder(agent))
+            await self.note_end(ended, process, output.size if output else None)
         finally:
             self._awaited -= 1
-        await self.note_end(ended, process, output.size if output else None)
 
     def listen(self, agent: int, listen: Listen | None) -> None:
         """Has what an agent writes read from its start on, once it is waited for."""
@@ -176,9 +178,11 @@ class Effects:
         """Posts an end with the last words, and has what it left behind looked for."""
         report = None
         if self._clients.has(ended.agent):
+            self.reading.add(ended.agent)
             report = await self._patiently(
                 self._clients.finish, ended.agent, ended.exit_code, ended.signal
             )
+            self.reading.discard(ended.agent)
         self._stopping.pop(ended.agent, None)
         self._ended.append(
             SweepTarget(

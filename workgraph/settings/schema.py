@@ -190,6 +190,9 @@ class ExecutorSettings(Section, frozen=True):
     ] = None
     needs_endpoint: Annotated[bool | None, _about("it talks to an endpoint")] = None
     preamble: Annotated[str | None, _about("put before every prompt")] = None
+    account: Annotated[
+        str | None, _about('whose limits hold for it; "": nobody\'s')
+    ] = None
     resume: Annotated[
         tuple[str, ...] | None,
         _about("the argv that goes on with {session}; empty: it can't"),
@@ -197,9 +200,6 @@ class ExecutorSettings(Section, frozen=True):
     credentials: Annotated[
         tuple[str, ...] | None,
         _about("variables, one of which it needs to log in; empty: none"),
-    ] = None
-    account: Annotated[
-        str | None, _about("what its provider's limits hold for; empty: nothing")
     ] = None
 
 

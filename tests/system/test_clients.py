@@ -1,0 +1,117 @@
+"""Real clients: they do the work of tasks, and call `wg` themselves."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.system.clients import (
+    a_client_project,
+    a_mock,
+    agents_of,
+    script,
+    words_of,
+)
+from tests.system.project import Project, wait_for
+
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(240)]
+
+#: Long ones are not in the short form.
+CLIENTS = [
+    "claude",
+    "codex",
+    pytest.param("gemini", marks=pytest.mark.long),
+    pytest.param("opencode", marks=pytest.mark.long),
+]
+PATIENCE_S = 120.0
+
+
+def settled(project: Project, task: str, status: str = "done") -> None:
+    """Returns when the task has that status and its agents are gone."""
+
+    def is_so() -> bool:
+        ended = all(row["status"] == "ended" for row in agents_of(project, task))
+        return project.json("show", task)["status"] == status and ended
+
+    try:
+        wait_for(is_so, f"{task} to be {status}", PATIENCE_S)
+    except AssertionError as error:
+        message = f"{error}\n{words_of(project, task)}"
+        raise AssertionError(message) from error
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_an_agent_does_its_task_and_says_so(tmp_path: Path, client: str) -> None:
+    """It logs, records a file and finishes, each by `wg` from its own shell."""
+    steps = script(
+        {"shell": "wg log 'half way'"},
+        {
+            "shell": "echo made > made.txt && wg artifact made.txt",
+            "usage": {"input": 1000, "output": 50, "cached": 400},
+        },
+        {"shell": "wg done --summary 'it is made'"},
+        {"text": "All is done."},
+    )
+    with a_mock() as mock, a_client_project(tmp_path / "p", mock, client) as project:
+        project.start_daemon()
+        task = project.wg("add", "make it", "-d", steps, "--executor", client).strip()
+        settled(project, task)
+
+        shown = project.json("show", task)
+        (agent,) = agents_of(project, task)
+        entries = project.json("log", task, "--list")
+        plan = json.loads(
+            (project.folder / f".wg/agents/{agent['id']}/plan.json").read_text()
+        )
+
+        assert agent["outcome"] == "done"
+        assert shown["summary"] == "it is made"
+        assert [one["name"] for one in shown["artifacts"]] == ["made.txt"]
+        said = [x for x in entries if x["agent"] == agent["id"]]
+        assert "half way" in [x["message"] for x in said]
+        assert [one["turn"] for one in mock.requests()] == [0, 1, 2, 3]
+        assert plan["account"]["value"] == client
+        assert plan["permissions"]["value"] == "edits"
+        assert project.processes() == []
+
+
+def test_six_tasks_of_two_chains_that_meet(tmp_path: Path) -> None:
+    """Claude and codex in turn; each gets what those before it have made."""
+    chains = {
+        "a1": ("claude", ()),
+        "a2": ("codex", ("a1",)),
+        "b1": ("codex", ()),
+        "b2": ("claude", ("b1",)),
+        "meet": ("claude", ("a2", "b2")),
+        "last": ("codex", ("meet",)),
+    }
+    with (
+        a_mock() as mock,
+        a_client_project(tmp_path / "p", mock, "claude", "codex") as project,
+    ):
+        project.start_daemon()
+        for task, (client, after) in chains.items():
+            sources = " ".join(f"{one}.txt" for one in after) or "/dev/null"
+            steps = script(
+                {"shell": f"wg log 'begin {task}'"},
+                {"shell": f"(cat {sources}; echo {task}) > {task}.txt"},
+                {"shell": f"wg artifact {task}.txt"},
+                {"shell": f"wg done --summary 'made {task}'"},
+                {"text": "Done."},
+            )
+            options = [word for one in after for word in ("--after", one)]
+            project.wg(
+                *("add", task, "--id", task, "-d", steps),
+                *("--executor", client, *options),
+            )
+        settled(project, "last")
+
+        agents = [agents_of(project, task) for task in chains]
+        whole = (project.folder / "last.txt").read_text().split()
+
+        assert [(one["executor"], one["outcome"]) for (one,) in agents] == [
+            (client, "done") for client, _ in chains.values()
+        ]
+        assert whole == ["a1", "a2", "b1", "b2", "meet", "last"]
+        assert [project.json("show", task)["artifacts"][0]["name"] for task in chains]
+        assert project.processes() == []
