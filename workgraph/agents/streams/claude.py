@@ -20,7 +20,7 @@ from workgraph.graph.model import Usage
 from workgraph.graph.times import SECOND
 
 #: What the client itself writes in the model's place when a request has failed.
-_SYNTHETIC: Final = "<synthetic>"
+SYNTHETIC: Final = "<synthetic>"
 _OWN_LIMITS: Final = frozenset({"error_max_turns", "error_max_budget_usd"})
 #: Words of the client for what has gone wrong that say enough by themselves.
 _ERRORS: Final = {
@@ -125,7 +125,7 @@ _DENIAL: Final = Decoder(_Denial)
 _LIMIT_INFO: Final = Decoder(_LimitInfo, strict=False)
 _NUMBER: Final = Decoder(int, strict=False)
 _COST: Final = Decoder(float, strict=False)
-_TRUTH: Final = Decoder(bool, strict=False)
+TRUTH: Final = Decoder(bool, strict=False)
 _TEXTS: Final = Decoder(list[str])
 
 
@@ -196,7 +196,7 @@ class Claude:
         message = piece(line.message, MESSAGE)
         if message is None:
             return False
-        if message.model == _SYNTHETIC:
+        if message.model == SYNTHETIC:
             self._error = piece(line.error, TEXT) or ""
             return True
         told = self.told
@@ -277,7 +277,7 @@ class Claude:
                 words = argument_words(denial.tool_input)
                 self.told.deny(f"{denial.tool_name} {words}")
         text = piece(line.result, TEXT) or ""
-        is_error = piece(line.is_error, _TRUTH)
+        is_error = piece(line.is_error, TRUTH)
         subtype = piece(line.subtype, TEXT) or ""
         if subtype in _OWN_LIMITS:
             end = ClientEnd(kind=EndKind.OWN_LIMIT, message=subtype)
