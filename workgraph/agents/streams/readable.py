@@ -1,11 +1,15 @@
 """An agent's stream as text for people: what it says, does, gets back, and has used.
 
-It is made as the stream comes. Everything that the stream brings is cleaned before it is
-cut, so that nothing that has to be hidden is left in halves.
+It is made as the stream comes. Everything that the stream brings is cleaned before it
+is cut, so that nothing that has to be hidden is left in halves.
 """
 
-from collections.abc import Callable
-from typing import Final, assert_never
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from msgspec.json import Decoder
 
 from workgraph.agents.streams import claude, codex, gemini, opencode
 from workgraph.agents.streams.kinds import one_line
@@ -21,6 +25,8 @@ _MOST_LINES: Final = 12
 _LINE_CHARS: Final = 400
 #: Tools that take a command line.
 _SHELLS: Final = frozenset({"bash", "shell", "run_shell_command"})
+
+_Line = TypeVar("_Line")
 
 
 class Readable:
@@ -41,7 +47,7 @@ class Readable:
         self._reader: Reader = reader
         self._lines = Lines()
         self._page = _Page(clean)
-        self._stream = stream
+        self._render = _RENDERERS[stream]
 
     def feed(self, data: bytes) -> str:
         """What the stream says from here on; an unfinished line is held back."""
@@ -66,41 +72,11 @@ class Readable:
     def _show(self, line: bytes) -> None:
         before = self._reader.report.end
         self._reader.feed(line + b"\n")
-        self._render(line)
+        self._render(line, self._page)
         report = self._reader.report
         if report.end is not None and report.end is not before:
             self._page.end_message()
             self._page.sum_up(report.end.kind, report)
-
-    def _render(self, line: bytes) -> None:
-        page = self._page
-        match self._stream:
-            case "claude":
-                events, odd = objects(line, claude.LINE)
-                for event in events:
-                    _show_claude(event, page)
-                known = bool(events)
-            case "codex":
-                items, odd = objects(line, codex.LINE)
-                for item in items:
-                    _show_codex(item, page)
-                known = bool(items)
-            case "gemini":
-                messages, odd = objects(line, gemini.LINE)
-                for message in messages:
-                    _show_gemini(message, page)
-                known = bool(messages)
-            case "opencode":
-                parts, odd = objects(line, opencode.LINE)
-                for part in parts:
-                    _show_opencode(part, page)
-                known = bool(parts)
-            case "text":
-                known, odd = False, True
-            case _:
-                assert_never(self._stream)
-        if odd and not known:
-            page.pass_on(line)
 
 
 class _Page:
@@ -299,3 +275,26 @@ def _show_opencode(line: opencode.OpencodeLine, page: _Page) -> None:
             page.fail((data.message if data else "") or failure.name)
         case _:
             pass
+
+
+def _render(
+    decoder: Decoder[_Line],
+    show: Callable[[_Line, _Page], None],
+    line: bytes,
+    page: _Page,
+) -> None:
+    found, odd = objects(line, decoder)
+    for one in found:
+        show(one, page)
+    if odd and not found:
+        page.pass_on(line)
+
+
+_RENDERERS: Final[Mapping[str, Callable[[bytes, _Page], None]]] = MappingProxyType(
+    {
+        "claude": partial(_render, claude.LINE, _show_claude),
+        "codex": partial(_render, codex.LINE, _show_codex),
+        "gemini": partial(_render, gemini.LINE, _show_gemini),
+        "opencode": partial(_render, opencode.LINE, _show_opencode),
+    }
+)
