@@ -1,15 +1,14 @@
 """What every structured stream promises: the same thing happened, the same is said.
 
 Recorded runs of each client, scenario by scenario. Where a client has not been seen to
-end by itself, its trouble stands for its end; where there is no record of one, its
-lines are written here.
+end by itself, its trouble stands for its end.
 """
 
 from typing import Final, cast, get_args
 
 import pytest
 
-from tests.agents.streams.recorded import a_reader, read, recorded
+from tests.agents.streams.recorded import RUNS, a_reader, read, recorded
 from workgraph.agents.builtin import BUILTINS
 from workgraph.graph.ends import EndKind, Report
 from workgraph.settings import Stream
@@ -30,22 +29,34 @@ SCENARIOS: Final = (
     ("malformed", EndKind.OVERLOADED),
     ("sigkill_in_tool", None),
 )
-#: opencode tries junk again for more than a minute; its last line was not kept.
-WRITTEN: Final = {
-    "opencode/malformed": b'{"type":"error","sessionID":"s","error":{"name":"APIError",'
-    b'"data":{"message":"Invalid JSON response: JSON parsing failed",'
-    b'"isRetryable":true}}}\n'
-}
+#: The same for what not every client can be brought to.
+MORE: Final = (
+    ("error_403", EndKind.AUTH, STREAMS),
+    ("no_key", EndKind.AUTH, ("claude", "codex", "gemini")),
+    ("unpaid", EndKind.AUTH, ("claude", "codex")),
+    ("limited_for_long", EndKind.LIMITED, ("claude", "gemini")),
+    ("limited_in_stream", EndKind.LIMITED, ("codex",)),
+    ("empty", EndKind.OVERLOADED, ("gemini",)),
+    ("error_500", EndKind.OVERLOADED, ("codex",)),
+    ("unreachable", EndKind.NETWORK, ("claude", "codex")),
+    # opencode makes the conversation shorter by itself, and goes on.
+    ("too_long", EndKind.TOO_LONG, ("claude", "codex", "gemini")),
+    ("compacted", EndKind.FINISHED, ("opencode",)),
+    ("no_model", EndKind.MISCONFIGURED, STREAMS),
+    ("unknown_flag", EndKind.MISCONFIGURED, ("claude", "codex", "gemini")),
+    ("as_root", EndKind.MISCONFIGURED, ("claude",)),
+    ("bad_config", EndKind.MISCONFIGURED, ("codex",)),
+    ("not_trusted", EndKind.MISCONFIGURED, ("gemini",)),
+    ("no_session", EndKind.NO_SESSION, STREAMS),
+    ("own_limit", EndKind.OWN_LIMIT, ("claude",)),
+    ("denied", EndKind.DENIED, ("claude", "opencode")),
+    ("resumed", EndKind.FINISHED, ("claude", "codex")),
+)
 
 
 def report_of(stream: Stream, scenario: str) -> Report:
     """What a client's stream says after a scenario."""
-    name = f"{stream}/{scenario}"
-    if name not in WRITTEN:
-        return read(recorded(name))
-    reader = a_reader(stream)
-    reader.feed(WRITTEN[name])
-    return reader.close(1, None)
+    return read(recorded(f"{stream}/{scenario}"))
 
 
 def test_every_built_in_client_has_a_structured_stream() -> None:
@@ -68,6 +79,26 @@ def test_the_same_end_is_of_the_same_kind(
     assert end is None or end.message
 
 
+@pytest.mark.parametrize(("scenario", "kind", "streams"), MORE)
+def test_what_some_clients_were_seen_to_do(
+    scenario: str, kind: EndKind, streams: tuple[Stream, ...]
+) -> None:
+    """Those that were, say the same."""
+    for stream in streams:
+        report = report_of(stream, scenario)
+        end = report.end or report.trouble
+        assert end is not None
+        assert (stream, end.kind) == (stream, kind)
+        assert end.message
+
+
+def test_every_kind_of_end_has_a_sample() -> None:
+    """Real words of a client, not only what was thought of."""
+    kinds = {run.report.end.kind for run in RUNS if run.report.end is not None}
+
+    assert kinds == set(EndKind)
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize(("scenario", "kind"), SCENARIOS)
 def test_the_session_is_known_whatever_happens(
@@ -82,7 +113,7 @@ def test_the_session_is_known_whatever_happens(
 @pytest.mark.parametrize("stream", STREAMS)
 def test_a_refused_run_has_no_answer(stream: Stream) -> None:
     """What a client writes itself is none."""
-    for scenario in ("error_400", "error_401", "error_429", "error_529"):
+    for scenario in ("error_400", "error_401", "error_403", "error_429", "error_529"):
         report = report_of(stream, scenario)
         assert not report.answered
         assert report.said is None

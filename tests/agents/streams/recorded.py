@@ -22,6 +22,7 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exit_code: int | None
     signal: int | None
     report: Report
+    earlier: Usage = NOTHING
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -31,6 +32,8 @@ class Recorded(msgspec.Struct, frozen=True):
     exit_code: int | None
     signal: int | None
     report: Report
+    #: What earlier runs in its session had used.
+    earlier: Usage = NOTHING
 
     @property
     def stream(self) -> Stream:
@@ -56,9 +59,9 @@ def a_reader(stream: Stream, earlier: Usage = NOTHING) -> Reader:
     return reader
 
 
-def read(run: Recorded, earlier: Usage = NOTHING) -> Report:
+def read(run: Recorded, earlier: Usage | None = None) -> Report:
     """What comes of a run that is read in one piece."""
-    reader = a_reader(run.stream, earlier)
+    reader = a_reader(run.stream, run.earlier if earlier is None else earlier)
     reader.feed(run.stdout)
     reader.feed_stderr(run.stderr)
     return reader.close(run.exit_code, run.signal)
@@ -70,7 +73,7 @@ def recorded(name: str) -> Recorded:
 
 
 RUNS: Final = tuple(
-    Recorded(name, row.exit_code, row.signal, row.report)
+    Recorded(name, row.exit_code, row.signal, row.report, row.earlier)
     for name, row in msgspec.json.decode(
         (SAMPLES / "reports.json").read_bytes(), type=dict[str, _Row]
     ).items()

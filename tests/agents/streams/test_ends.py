@@ -274,6 +274,31 @@ def test_an_end_before_the_first_line(
     assert end.message
 
 
+def test_standard_error_is_kept_at_both_ends() -> None:
+    """A mistake stands before a page of help, or after a page of warnings."""
+    page = "".join(f"  --option-{number}  what it does\n" for number in range(100))
+
+    first = end_of("gemini", stderr=f"Unknown argument: x\n{page}")
+    last = end_of("gemini", stderr=f"{page}Error: connect ECONNREFUSED\n")
+    neither = end_of("gemini", stderr=f"{page}an error of its own\n{page}")
+
+    assert first == ClientEnd(kind=EndKind.MISCONFIGURED, message="Unknown argument: x")
+    assert last == ClientEnd(
+        kind=EndKind.NETWORK, message="Error: connect ECONNREFUSED"
+    )
+    assert neither == ClientEnd(kind=EndKind.FAILED, message="--option-0 what it does")
+
+
+def test_colours_and_banners_are_no_words() -> None:
+    """What a client always prints says nothing of its end."""
+    banner = "YOLO mode is enabled. All tool calls will be approved.\n"
+
+    assert end_of("gemini", stderr=banner) is None
+    assert end_of("opencode", stderr="\x1b[91m\x1b[1mError: \x1b[0moh\n") == ClientEnd(
+        kind=EndKind.FAILED, message="Error: oh"
+    )
+
+
 def test_geminis_exit_status_says_more_than_its_words() -> None:
     """Its message for a refused request may have no word of it."""
     limited = gemini_error("[API Error: come back. Suggested retry after 3600s.]")

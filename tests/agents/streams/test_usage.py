@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.agents.streams.recorded import a_reader, read, recorded
+from tests.agents.streams.recorded import NOTHING, a_reader, read, recorded
 from workgraph.graph.model import Usage
 
 EARLIER = Usage(input_tokens=1000, cached_tokens=300, output_tokens=80, cost_usd=0.5)
@@ -49,6 +49,15 @@ def test_the_cost_of_a_resumed_claude_is_this_runs(
     assert reader.report.usage == Usage(
         input_tokens=60, cached_tokens=20, output_tokens=20, cost_usd=expected
     )
+
+
+def test_the_newest_claude_says_what_is_new() -> None:
+    """Whatever was used before, and whether or not that is known."""
+    run = recorded("claude/resumed")
+
+    assert run.report.usage.cost_usd == 0.00588
+    assert read(run, NOTHING).usage == run.report.usage
+    assert read(run, EARLIER).usage == run.report.usage
 
 
 def test_without_its_models_the_cost_is_compared_alone() -> None:

@@ -262,7 +262,7 @@ def _show_gemini(line: gemini.GeminiLine, page: _Page) -> None:
 def _show_opencode(line: opencode.OpencodeLine, page: _Page) -> None:
     part = piece(line.part, opencode.PART)
     match piece(line.type, opencode.TEXT):
-        case "text" if part is not None:
+        case "text" if part is not None and not part.synthetic:
             page.say(part.text or "")
         case "tool_use" if part is not None:
             state = piece(part.state, opencode.STATE) or opencode.State()
