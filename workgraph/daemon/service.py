@@ -270,9 +270,13 @@ class Service:
             return await self._special.locate_output(request.agent, caller)
 
         hide = hide_secrets(self._engine.host.grounds)
-        show = None if request.raw else lambda text: escape_block(hide(text))
+        shown = None
+        if not request.raw:
+            shown = await self._special.show_output(
+                request.agent, caller, lambda text: escape_block(hide(text))
+            )
         async with streams.interruptible():
-            await follow(ask, show, streams)
+            await follow(ask, shown, streams)
         return 0
 
     async def _stream_backup(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -15,7 +16,7 @@ from workgraph.agents.plan import Flags, plan_spawn, visible
 from workgraph.commands import operate, queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
-from workgraph.daemon import backup, freezing, launching
+from workgraph.daemon import backup, freezing, launching, showing
 from workgraph.daemon.artifacts import hash_file
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
@@ -44,8 +45,6 @@ Answerer = Callable[[Any, Caller], Awaitable[Reply]]
 COMMANDS: Final = frozenset(
     str(cast("Any", kind).__struct_config__.tag) for kind in get_args(r.AnyRequest)
 )
-#: How much of an output is answered at once, from its end.
-_MAX_OUTPUT: Final = 8 * 1024 * 1024
 
 
 class Identity(Record, frozen=True, kw_only=True):
@@ -295,10 +294,26 @@ class Special:
             ended=agent.status is AgentStatus.ENDED,
         )
 
+    async def show_output(
+        self, agent_id: str, caller: Caller, clean: Callable[[str], str]
+    ) -> showing.Shown:
+        """What an agent's output is shown through: its stream decides."""
+        return await self._engine.read(
+            lambda context: showing.shown_as(
+                context.tx, agent_reads.by_id(context.tx, agent_id), clean
+            ),
+            caller,
+        )
+
     async def _output(self, request: r.GetOutput, caller: Caller) -> Reply:
         found = await self.locate_output(request.agent, caller)
-        hide = str if request.raw else hide_secrets(self._engine.host.grounds)
-        output, errors = await anyio.to_thread.run_sync(_read_output, found.path, hide)
+        hide = hide_secrets(self._engine.host.grounds)
+        shown = None
+        if not request.raw:
+            shown = await self.show_output(request.agent, caller, hide)
+        output, errors = await anyio.to_thread.run_sync(
+            partial(showing.read_output, ended=found.ended), found.path, shown, hide
+        )
         return Reply(data=structs.replace(found, output=output, stderr=errors))
 
     async def _artifact(self, request: r.RecordArtifact, caller: Caller) -> Reply:
@@ -378,18 +393,3 @@ def _check_startable(context: Context, task: Task) -> None:
             f"{live.id}, the last agent of {task.id}, is not gone yet",
             hint="wait a moment, or wg kill it",
         )
-
-
-def _read_output(path: str, hide: Callable[[str], str]) -> tuple[str, str | None]:
-    errors = _tail(os.path.join(os.path.dirname(path), "stderr.log"))
-    return hide(_tail(path) or ""), None if errors is None else hide(errors)
-
-
-def _tail(path: str) -> str | None:
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - _MAX_OUTPUT, 0))
-            return file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return None

@@ -44,6 +44,9 @@ select number, json_extract(plan, '$.stream.value') as stream, resumed
 from agents indexed by agents_live
 where status <> 'ended' and human = 0 and stream <> 'text'
 """
+STREAM_OF: Final = """
+select json_extract(plan, '$.stream.value'), resumed from agents where number = ?
+"""
 
 
 def live_streams(tx: Tx) -> list[tuple[int, Stream, str | None]]:
@@ -53,6 +56,13 @@ def live_streams(tx: Tx) -> list[tuple[int, Stream, str | None]]:
         The number, what it prints, and the session that it was to go on with.
     """
     return [(row[0], row[1], row[2]) for row in tx.rows(LIVE_STREAMS)]
+
+
+def stream_of(tx: Tx, number: int) -> tuple[Stream, str | None]:
+    """What an agent prints, and the session that it was to go on with."""
+    row = tx.one(STREAM_OF, (number,))
+    assert row is not None
+    return row[0] or "text", row[1]
 
 
 def note_report(tx: Tx, agent: Agent, report: Report, client_until: int | None) -> None:

@@ -6,6 +6,7 @@ it is, but a placeholder of 1 as its output; the real number comes only with par
 messages, in `message_delta`.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -13,6 +14,7 @@ from msgspec.json import Decoder
 
 from workgraph.agents.streams.kinds import classify
 from workgraph.agents.streams.lines import objects, piece
+from workgraph.agents.streams.stderr import classify_errors
 from workgraph.agents.streams.told import Told
 from workgraph.agents.streams.words import argument_words
 from workgraph.graph.ends import ClientEnd, EndKind
@@ -20,7 +22,7 @@ from workgraph.graph.model import Usage
 from workgraph.graph.times import SECOND
 
 #: What the client itself writes in the model's place when a request has failed.
-_SYNTHETIC: Final = "<synthetic>"
+SYNTHETIC: Final = "<synthetic>"
 _OWN_LIMITS: Final = frozenset({"error_max_turns", "error_max_budget_usd"})
 #: Words of the client for what has gone wrong that say enough by themselves.
 _ERRORS: Final = {
@@ -55,6 +57,7 @@ class ClaudeLine(Struct, frozen=True):
     usage: Raw = Raw()
     total_cost_usd: Raw = Raw()
     modelUsage: Raw = Raw()  # noqa: N815 - the client's name for it
+    model_usage_since_last_result: Raw = Raw()
     permission_denials: Raw = Raw()
     rate_limit_info: Raw = Raw()
 
@@ -101,6 +104,7 @@ class _OfModel(Struct, frozen=True):
     outputTokens: int = 0  # noqa: N815
     cacheReadInputTokens: int = 0  # noqa: N815
     cacheCreationInputTokens: int = 0  # noqa: N815
+    costUSD: float = 0.0  # noqa: N815
 
 
 class _Denial(Struct, frozen=True):
@@ -125,7 +129,7 @@ _DENIAL: Final = Decoder(_Denial)
 _LIMIT_INFO: Final = Decoder(_LimitInfo, strict=False)
 _NUMBER: Final = Decoder(int, strict=False)
 _COST: Final = Decoder(float, strict=False)
-_TRUTH: Final = Decoder(bool, strict=False)
+TRUTH: Final = Decoder(bool, strict=False)
 _TEXTS: Final = Decoder(list[str])
 
 
@@ -138,6 +142,8 @@ class Claude:
         #: Input, cached and output tokens of each message, and of all.
         self._messages: dict[str, tuple[int, int, int]] = {}
         self._input = self._cached = self._output = 0
+        #: What the client itself says of the cost of this run, turn by turn.
+        self._spent = 0.0
         self._open_message: str | None = None
         #: What the client said of the error that it ended with.
         self._error = ""
@@ -152,10 +158,10 @@ class Claude:
     def take_stderr(self, line: str) -> None:
         """Nothing that it prints there means anything while it runs."""
 
-    def close(self, exit_code: int | None, errors: str) -> ClientEnd | None:
+    def close(self, exit_code: int | None, errors: Sequence[str]) -> ClientEnd | None:
         """How it ended, when it has not said so itself."""
         if exit_code == 1 and self.told.session is None and errors:
-            return classify(errors, default=EndKind.MISCONFIGURED)
+            return classify_errors(errors, EndKind.MISCONFIGURED)
         return None
 
     def _take_object(self, line: ClaudeLine) -> bool:
@@ -196,7 +202,7 @@ class Claude:
         message = piece(line.message, MESSAGE)
         if message is None:
             return False
-        if message.model == _SYNTHETIC:
+        if message.model == SYNTHETIC:
             self._error = piece(line.error, TEXT) or ""
             return True
         told = self.told
@@ -277,7 +283,7 @@ class Claude:
                 words = argument_words(denial.tool_input)
                 self.told.deny(f"{denial.tool_name} {words}")
         text = piece(line.result, TEXT) or ""
-        is_error = piece(line.is_error, _TRUTH)
+        is_error = piece(line.is_error, TRUTH)
         subtype = piece(line.subtype, TEXT) or ""
         if subtype in _OWN_LIMITS:
             end = ClientEnd(kind=EndKind.OWN_LIMIT, message=subtype)
@@ -314,8 +320,15 @@ class Claude:
         )
 
     def _cost(self, line: ClaudeLine, tokens: Tokens) -> float | None:
-        """The cost of this run: newer versions add up over a resumed session."""
+        """The cost of this run: newer versions add up over a resumed session.
+
+        The newest say what is new since the last line of this kind.
+        """
         cost = piece(line.total_cost_usd, _COST)
+        new = piece(line.model_usage_since_last_result, _OF_MODELS)
+        if new is not None and cost is not None:
+            self._spent += sum(model.costUSD for model in new.values())
+            return round(self._spent, 12)
         before = self._earlier.cost_usd
         if cost is None or not before or cost < before:
             return cost

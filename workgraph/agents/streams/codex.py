@@ -6,6 +6,7 @@ and an `error` is one attempt: only `turn.failed` is the end.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -13,12 +14,15 @@ from msgspec.json import Decoder
 
 from workgraph.agents.streams.kinds import classify
 from workgraph.agents.streams.lines import objects, piece
+from workgraph.agents.streams.stderr import classify_errors
 from workgraph.agents.streams.told import Told
 from workgraph.agents.streams.words import argument_words, plain_command
 from workgraph.graph.ends import ClientEnd, EndKind
 from workgraph.graph.model import Usage
 
-_RECONNECTING: Final = re.compile(r"Reconnecting\.\.\. (?:\d+/\d+ )?\(?(.*?)\)?$", re.S)
+_RECONNECTING: Final = re.compile(
+    r"Reconnecting\.\.\. (?:\d+/\d+ \((?P<why>.*)\)|(?P<what>.*))$", re.DOTALL
+)
 #: Exit status of a command line that the client does not take.
 _USAGE_ERROR: Final = 2
 
@@ -96,7 +100,7 @@ class Codex:
     def take_stderr(self, line: str) -> None:
         """Nothing that it prints there means anything while it runs."""
 
-    def close(self, exit_code: int | None, errors: str) -> ClientEnd | None:
+    def close(self, exit_code: int | None, errors: Sequence[str]) -> ClientEnd | None:
         """How it ended, when it has not said so itself."""
         if not exit_code:
             return None
@@ -105,7 +109,7 @@ class Codex:
         if self.told.session is None and errors:
             usage_error = exit_code == _USAGE_ERROR
             default = EndKind.MISCONFIGURED if usage_error else EndKind.FAILED
-            return classify(errors, default=default)
+            return classify_errors(errors, default)
         return None
 
     def _take_object(self, line: CodexLine) -> bool:
@@ -140,7 +144,8 @@ class Codex:
         if again is None:
             self._last_error = message
             return
-        self.told.trouble = classify(again[1], default=EndKind.NETWORK)
+        words = again["why"] or again["what"] or ""
+        self.told.trouble = classify(words, default=EndKind.NETWORK)
 
     def _take_item(self, item: Item, *, completed: bool) -> None:
         if item.type == "error":

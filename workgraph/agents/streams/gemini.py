@@ -5,6 +5,7 @@ which says more; what it tries again by itself it tells on standard error alone.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from workgraph.agents.streams.kinds import classify, kind_of_status, retry_after
 from workgraph.agents.streams.lines import objects, piece
+from workgraph.agents.streams.stderr import classify_errors
 from workgraph.agents.streams.told import Told
 from workgraph.agents.streams.words import argument_words
 from workgraph.graph.ends import ClientEnd, EndKind
@@ -52,6 +54,7 @@ class GeminiLine(Struct, frozen=True):
     status: Raw = Raw()
     output: Raw = Raw()
     error: Raw = Raw()
+    message: Raw = Raw()
     stats: Raw = Raw()
 
 
@@ -85,6 +88,7 @@ class Gemini:
         self.told = Told()
         #: The last message is still being said, piece by piece.
         self._saying = False
+        self._last_error: str | None = None
 
     def take(self, line: bytes) -> bool:
         """Takes in a line; whether all of it was understood."""
@@ -108,7 +112,7 @@ class Gemini:
             if wait_s is not None:
                 told.trouble = replace(told.trouble, retry_after_s=wait_s)
 
-    def close(self, exit_code: int | None, errors: str) -> ClientEnd | None:
+    def close(self, exit_code: int | None, errors: Sequence[str]) -> ClientEnd | None:
         """How it ended, by its exit status, where that says more than its words."""
         told = self.told
         if not exit_code or (told.end and told.end.kind is EndKind.FINISHED):
@@ -119,14 +123,16 @@ class Gemini:
             kind = kind_of_status(status)
             if told.end is None:
                 last = told.trouble.message if told.trouble else f"status {status}"
-                return classify(last, status=status, words=errors)
+                return classify(last, status=status, words="\n".join(errors))
             return replace(told.end, kind=kind) if kind else None
-        if own is not None and told.end is None:
-            found = classify(errors, default=own)
-            if own is EndKind.MISCONFIGURED and found.kind is EndKind.NO_SESSION:
-                own = found.kind
-            return ClientEnd(kind=own, message=_last_line(errors))
-        return None
+        if own is None or told.end is not None:
+            return None
+        if not errors:
+            return ClientEnd(kind=own, message=f"exit status {exit_code}")
+        found = classify_errors(errors, own)
+        if found.kind is EndKind.NO_SESSION:
+            return found
+        return replace(found, kind=own)
 
     def _take_object(self, line: GeminiLine) -> bool:
         told = self.told
@@ -148,7 +154,7 @@ class Gemini:
             case "tool_result":
                 told.return_tool(piece(line.tool_id, TEXT) or "")
             case "error":
-                pass
+                self._last_error = piece(line.message, TEXT)
             case "result":
                 self._result(line)
             case _:
@@ -178,7 +184,8 @@ class Gemini:
             told.finish()
             return
         failure = piece(line.error, FAILURE)
-        told.finish(classify(failure.message if failure else "status error"))
+        message = failure.message if failure else self._last_error
+        told.finish(classify(message or "status error"))
 
     def _count(self, stats: _Stats) -> None:
         # What a model thinks is in the total, and in neither of the two others.
@@ -192,7 +199,3 @@ class Gemini:
         if models and self.told.answered:
             # Those before it chose it, or did small things for it.
             self.told.model = list(models)[-1]
-
-
-def _last_line(errors: str) -> str:
-    return errors.rpartition("\n")[2][:300]

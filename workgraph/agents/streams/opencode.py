@@ -4,6 +4,7 @@ There is no last line of its own: the end is a step that finished with `stop`, o
 error. What it tries again by itself, it does in silence.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from workgraph.agents.streams.kinds import after_headers, classify
 from workgraph.agents.streams.lines import objects, piece
+from workgraph.agents.streams.stderr import classify_errors
 from workgraph.agents.streams.told import Told
 from workgraph.agents.streams.words import argument_words
 from workgraph.graph.ends import ClientEnd, EndKind
@@ -36,6 +38,8 @@ class Part(Struct, frozen=True):
     """What is done or said."""
 
     text: str | None = None
+    #: The client has written it itself, in the user's place.
+    synthetic: bool = False
     tool: str | None = None
     callID: str | None = None  # noqa: N815 - as above
     reason: str | None = None
@@ -111,14 +115,15 @@ class Opencode:
     def take_stderr(self, line: str) -> None:
         """Nothing that it prints there means anything while it runs."""
 
-    def close(self, exit_code: int | None, errors: str) -> ClientEnd | None:
+    def close(self, exit_code: int | None, errors: Sequence[str]) -> ClientEnd | None:
         """How it ended, when it has not said so itself."""
         if not exit_code or self.told.end is not None or not errors:
             return None
-        end = classify(errors)
-        if _UNKNOWN_MODEL in errors.lower() and not self._began:
-            return replace(end, kind=EndKind.MISCONFIGURED)
-        return end
+        unknown = any(_UNKNOWN_MODEL in line.lower() for line in errors)
+        is_default = unknown and not self._began
+        return classify_errors(
+            errors, EndKind.MISCONFIGURED if is_default else EndKind.FAILED
+        )
 
     def _take_object(self, line: OpencodeLine) -> bool:
         told = self.told
@@ -136,8 +141,9 @@ class Opencode:
                 self._began = True
                 told.go_on()
             case "text":
-                told.answer()
-                told.say(part.text or "")
+                if not part.synthetic:
+                    told.answer()
+                    told.say(part.text or "")
             case "reasoning":
                 told.answer()
             case "tool_use":

@@ -4,23 +4,22 @@ Everything here is pure: bytes in, a `Report` out, no files and no clock. Standa
 output and standard error may be cut anywhere; the same bytes give the same report.
 """
 
+from collections.abc import Sequence
 from typing import Final, Protocol, assert_never
 
 from workgraph.agents.streams.claude import Claude
 from workgraph.agents.streams.codex import Codex
 from workgraph.agents.streams.gemini import Gemini
-from workgraph.agents.streams.kinds import classify
 from workgraph.agents.streams.lines import Lines
 from workgraph.agents.streams.opencode import Opencode
+from workgraph.agents.streams.stderr import ErrorLines, classify_errors
 from workgraph.agents.streams.told import Told
 from workgraph.graph.ends import ClientEnd, EndKind, Report
 from workgraph.graph.model import Usage
 from workgraph.settings import Stream
 
-#: What is kept of a line of standard error, and of all of it, to be looked at last.
+#: A longer line of standard error is left out.
 _LONGEST_ERROR: Final = 1024 * 1024
-_LINE_CHARS: Final = 2000
-_TAIL_LINES: Final = 40
 #: From here on an exit status is a signal's, if the client gives it no other meaning.
 _SIGNALS: Final = 128
 
@@ -36,12 +35,12 @@ class Client(Protocol):
     def take_stderr(self, line: str) -> None:
         """Takes in a line of standard error."""
 
-    def close(self, exit_code: int | None, errors: str) -> ClientEnd | None:
+    def close(self, exit_code: int | None, errors: Sequence[str]) -> ClientEnd | None:
         """How it ended, when its stream has not said so: from all that is left.
 
         Args:
             exit_code: Null when a signal has ended it.
-            errors: The end of its standard error.
+            errors: Lines of its standard error.
         """
 
 
@@ -52,7 +51,7 @@ class Reader:
         self._client = client
         self._lines = Lines()
         self._error_lines = Lines(_LONGEST_ERROR)
-        self._tail: list[str] = []
+        self._errors = ErrorLines()
         self._understood = False
         self._odd = 0
 
@@ -102,7 +101,7 @@ class Reader:
         told = self._client.told
         if signal is not None:
             exit_code = None
-        last = self._client.close(exit_code, "\n".join(self._tail))
+        last = self._client.close(exit_code, self._errors.lines)
         if last is None and told.end is None:
             last = self._last_resort(exit_code)
         if last is not None:
@@ -116,24 +115,21 @@ class Reader:
         self._understood = self._understood or self._odd == before
 
     def _take_error(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").strip()[:_LINE_CHARS]
-        if text:
+        if text := self._errors.add(line):
             self._client.take_stderr(text)
-            self._tail.append(text)
-            del self._tail[:-_TAIL_LINES]
 
     def _last_resort(self, exit_code: int | None) -> ClientEnd | None:
         """An exit in the middle of a stream, or before it with a word on stderr."""
         if exit_code == 0 and self._understood:
+            if self._client.told.denied:
+                # opencode stops at once when it is refused something.
+                self._client.told.finish()
+                return self._client.told.end
             message = "it has ended without its last word"
             return ClientEnd(kind=EndKind.FAILED, message=message)
-        if exit_code is not None and 0 < exit_code < _SIGNALS and self._tail:
-            found = classify("\n".join(self._tail))
-            return ClientEnd(
-                kind=found.kind,
-                message=self._tail[-1][:300],
-                retry_after_s=found.retry_after_s,
-            )
+        errors = self._errors.lines
+        if exit_code is not None and 0 < exit_code < _SIGNALS and errors:
+            return classify_errors(errors)
         return None
 
 
