@@ -158,6 +158,10 @@ def test_endpoint_precedence(  # noqa: PLR0917 - a row of the table above
         "workgraph.native",
         "--endpoint",
         url,
+        "--permissions",
+        "edits",
+        "--session-id",
+        "<session>",
     )
 
 
