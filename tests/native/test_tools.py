@@ -38,6 +38,19 @@ async def test_read_gives_lines(
     assert told.results() == [(expected, False)]
 
 
+async def test_read_gives_whole_lines_as_far_as_there_is_room(tmp_path: Path) -> None:
+    """And says where to go on; a line that is too long is cut."""
+    steps = [tool("read", path="f"), tool("read", path="f", first_line=7), DONE]
+    with a_desk(tmp_path, steps) as desk:
+        (desk.cwd / "f").write_text("123456789\n" * 6 + "x" * 200_000)
+        told = await desk.run(place=desk.place(limit=45))
+
+    first, second = (text for text, _ in told.results())
+    assert first == "123456789\n" * 4 + "[... more from line 5 on ...]\n"
+    assert second.startswith("x" * 22 + "\n[... ")
+    assert len(second) < 200
+
+
 async def test_read_lists_a_folder(tmp_path: Path) -> None:
     """Who may look only has no other way to find anything."""
     with a_desk(tmp_path, [tool("read", path="."), DONE]) as desk:

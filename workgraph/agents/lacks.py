@@ -81,9 +81,11 @@ def _missing_module(draft: Draft) -> PlanError | None:
     module, name = module_of(draft.executor), draft.executor.name
     if not module or draft.host.has_module(module):
         return None
-    message = f"{draft.task.id}: executor {name} needs {module}: it is not installed"
+    remedy = extra_remedy(name)
+    message = f"{draft.task.id}: executor {name} needs {module}: {remedy}"
+    hint = "install it where workgraph itself is installed"
     awaited = Awaited(kind="module", name=module)
-    return PlanError(message, hint=extra_remedy(name), awaits=(awaited,))
+    return PlanError(message, hint=hint, awaits=(awaited,))
 
 
 def _refused_to_root(draft: Draft, env: Mapping[str, Chosen[str]]) -> PlanError | None:

@@ -21,6 +21,7 @@ Posture = Literal["readonly", "edits", "full"]
 _USUAL_TIMEOUT_S: Final = 120.0
 _WG_TIMEOUT_S: Final = 60.0
 _MOST_LINES: Final = 2000
+_PIECE: Final = 65536
 _LOOKING: Final = frozenset({"read", "wg"})
 
 
@@ -72,21 +73,34 @@ def _make_read(place: Workplace) -> Callable[..., str]:
                     f"{entry.name}/" if entry.is_dir() else entry.name
                     for entry in file.iterdir()
                 )
-                return _cut(place, "\n".join(names)) or "(an empty folder)"
+                listed = os.fsencode("\n".join(names))
+                return _cut(place, listed) or "(an empty folder)"
             _refuse_special(file, path)
-            wanted = bytearray()
-            with file.open("rb") as opened:
-                for number, line in enumerate(opened, 1):
-                    if number >= first_line + lines or len(wanted) > place.limit:
-                        wanted += f"[... more from line {number} on ...]\n".encode()
-                        break
-                    if number >= first_line:
-                        wanted += line
+            wanted, more_from = _read_lines(file, first_line, lines, place.limit)
         except OSError as error:
             raise _failed(path, error) from error
-        return _cut(place, wanted) or "(nothing there)"
+        note = f"[... more from line {more_from} on ...]\n" if more_from else ""
+        return _cut(place, wanted) + note or "(nothing there)"
 
     return read
+
+
+def _read_lines(
+    file: Path, first_line: int, lines: int, limit: int
+) -> tuple[bytes, int]:
+    """Whole lines up to a limit in bytes, and the first that is left; 0 if none is."""
+    wanted = bytearray()
+    number = 1
+    with file.open("rb") as opened:
+        # In pieces: a line may be longer than there is memory.
+        while piece := opened.readline(_PIECE):
+            is_full = bool(wanted) and len(wanted) + len(piece) > limit
+            if number >= first_line + lines or is_full:
+                return bytes(wanted), number
+            if number >= first_line:
+                wanted += piece
+            number += piece.endswith(b"\n")
+    return bytes(wanted), 0
 
 
 def _make_write(place: Workplace) -> Callable[..., str]:
@@ -213,9 +227,9 @@ def _refuse_special(file: Path, path: str) -> None:
         raise ToolFailed(f"{path}: not a file")
 
 
-def _cut(place: Workplace, text: str | bytearray) -> str:
+def _cut(place: Workplace, text: bytes) -> str:
     output = Output(place.limit)
-    output.add(text.encode() if isinstance(text, str) else bytes(text))
+    output.add(text)
     return output.text()
 
 
