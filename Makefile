@@ -115,7 +115,7 @@ check-long: check install-agents
 lock:
 	$(PYTHON) -m venv .venvs/lock
 	.venvs/lock/bin/python -m pip install --quiet --disable-pip-version-check $(LOCK_TOOL)
-	$(LOCK) --upgrade --group dev pyproject.toml --output-file requirements/dev.lock
+	$(LOCK) --upgrade --group dev --extra native pyproject.toml --output-file requirements/dev.lock
 	$(LOCK) --upgrade --group build --constraints requirements/dev.lock --output-file requirements/build.lock
 
 clean:

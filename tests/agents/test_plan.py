@@ -153,10 +153,15 @@ def test_endpoint_precedence(  # noqa: PLR0917 - a row of the table above
     assert words(plan.endpoint) == expected
     assert plan.argv.value == (
         "/venv/bin/python",
+        "-P",
         "-m",
-        "workgraph.agents.native",
+        "workgraph.native",
         "--endpoint",
         url,
+        "--permissions",
+        "edits",
+        "--session-id",
+        "<session>",
     )
 
 

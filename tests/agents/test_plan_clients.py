@@ -105,6 +105,23 @@ def test_going_on_as_data(world: World) -> None:
     assert not other.resumes
 
 
+def test_the_native_agent_is_told_of_session_and_permissions(world: World) -> None:
+    """Its flags are those of claude; a task's tools are there all the same."""
+    grounds = world.grounds(
+        '[agents]\npermissions = "readonly"\n[[endpoints]]\nname="a"\nurl="http://a"\n'
+    )
+    task = a_task(executor="native", tools=("shell",))
+    agent = replace(AGENT, new_session=NEW)
+
+    fresh = plan_spawn(grounds, task=task, agent=agent)
+    again = plan_spawn(grounds, task=task, agent=replace(agent, session=OLD))
+
+    told = ("--permissions", "readonly", "--allow", "shell")
+    assert fresh.argv.value[-6:] == (*told, "--session-id", NEW)
+    assert again.argv.value[-6:] == (*told, "--resume", OLD)
+    assert fresh.problems == ()
+
+
 def told(plan: Any) -> str:
     """What a plan tells a client of what it may do, as one text."""
     rules = plan.env.get("OPENCODE_PERMISSION")

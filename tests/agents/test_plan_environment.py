@@ -54,6 +54,49 @@ def test_what_the_host_lacks(
     assert plan.executor.value == "claude"
 
 
+def test_an_extra_that_is_not_installed(world: World) -> None:
+    """The plan names what to install; the task goes on when it is there."""
+    settings = '[[endpoints]]\nname="a"\nurl="http://a"\n'
+    asked: list[str] = []
+    host = a_host(has_module=asked.append)
+    grounds = world.grounds(settings, host=host)
+
+    with pytest.raises(PlanError, match="needs pydantic_ai: pip install") as caught:
+        plan_spawn(grounds, task=a_task(executor="native"), agent=AGENT)
+
+    assert caught.value.message.endswith("'workgraph-orchestrator[native]'")
+    assert asked == ["pydantic_ai"]
+    (awaited,) = caught.value.awaits
+    assert awaited.is_there(a_host())
+    assert not awaited.is_there(a_host(has_module=lambda _name: False))
+
+
+def test_another_program_needs_no_extra(world: World) -> None:
+    """It may be anything that goes by the name."""
+    settings = (
+        '[[endpoints]]\nname="a"\nurl="http://a"\n'
+        '[executors.native]\nargv = ["/opt/native", "{endpoint}"]\n'
+    )
+    host = a_host(has_module=lambda _name: False)
+
+    plan = plan_spawn(
+        world.grounds(settings, host=host), task=a_task(executor="native")
+    )
+
+    assert plan.argv.value == ("/opt/native", "http://a")
+
+
+def test_the_native_agent_gets_the_name_of_the_key(world: World) -> None:
+    """Not the key, which everybody could read there."""
+    settings = '[[endpoints]]\nname="a"\nurl="http://a"\napi_key_env="OTHER_TOKEN"\n'
+
+    plan = plan_spawn(world.grounds(settings), task=a_task(executor="native"))
+
+    argv = plan.argv.value
+    assert argv[-6:-4] == ("--api-key-env", "OTHER_TOKEN")
+    assert "t" not in argv
+
+
 @pytest.mark.parametrize(
     ("executor", "env", "file"),
     [

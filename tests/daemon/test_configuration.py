@@ -221,5 +221,7 @@ def test_the_grounds_are_of_this_machine(world: World) -> None:
     assert host.home == world.env["HOME"]
     assert host.has_executable("sh", "/nowhere:/bin") == "/bin/sh"
     assert host.has_executable("sh", "/nowhere") is None
+    assert host.has_module("msgspec")
+    assert not host.has_module("no_module_of_this_name")
     assert "mine" in grounds.executors.by_name
     assert grounds.env["mine"]["PATH"].value.startswith(f"{world.wg_dir}/bin:")

@@ -88,6 +88,7 @@ async def test_a_new_project_is_sound(world: World) -> None:
         "cgroups",
         "daemon",
         *(f"executor {name}" for name in ("claude", "codex", "gemini", "opencode")),
+        "executor native",
     ]
     assert findings["executor claude"].detail == "not found"
     assert findings["daemon"].detail == "not running"
@@ -128,6 +129,14 @@ async def test_it_reads_beside_one_that_writes(world: World) -> None:
 
     await store.close()
     assert findings["database"].ok
+
+
+async def test_the_module_of_the_native_agent_is_looked_for(world: World) -> None:
+    """It is here, since the tests need it."""
+    findings = await world.findings()
+
+    native = findings["executor native"]
+    assert (native.ok, native.detail) == (True, "pydantic_ai is installed")
 
 
 async def test_a_client_is_found_with_its_version(world: World) -> None:

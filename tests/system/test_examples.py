@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.mock_model_api import MockModelAPI
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DEMO = EXAMPLES / "repo-report" / "demo.sh"
 CODING_AGENT = EXAMPLES / "coding-agent" / "run.sh"
+NATIVE = EXAMPLES / "native" / "run.sh"
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -208,5 +211,22 @@ def test_the_coding_agent(place: Place) -> None:
     assert "return (fahrenheit - 32) * 5 / 9" in done.stdout
     assert "- `to_celsius` was wrong for every temperature." in done.stdout
     assert "2 done" in done.stdout
+    assert list(place.scratch.iterdir()) == []
+    assert place.processes() == []
+
+
+def test_the_native_agent_at_a_server(place: Place) -> None:
+    """Both tasks are done by a model of no brain, and nothing is left."""
+    answers = [
+        {"shell": 'echo "by $WG_TASK_ID" > "$WG_TASK_ID.txt"'},
+        {"tool": "wg", "args": {"arguments": ["log", "poem", "a line"]}},
+        {"text": "It is written."},
+    ]
+
+    with MockModelAPI(answers) as mock:
+        done = place.run("sh", NATIVE, f"{mock.url}/v1")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("by title\nby poem\n")
     assert list(place.scratch.iterdir()) == []
     assert place.processes() == []

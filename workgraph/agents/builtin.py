@@ -148,18 +148,24 @@ OPENCODE: Final = TemplateExecutor(
     ),
 )
 
+_NATIVE: Final = (
+    # Not the working directory's modules in place of the library's.
+    *("{python}", "-P", "-m", "workgraph.native"),
+    *("--model", "{model}"),
+    *("--endpoint", "{endpoint}", "--api-key-env", "{api_key_env}"),
+    "{permissions}",
+)
+
 NATIVE: Final = TemplateExecutor(
     name="native",
-    argv=(
-        "{python}",
-        "-m",
-        "workgraph.agents.native",
-        "--model",
-        "{model}",
-        "--endpoint",
-        "{endpoint}",
-    ),
+    argv=(*_NATIVE, "--session-id", "{new_session}"),
+    resume=(*_NATIVE, "--resume", "{session}"),
+    stream="claude",
     needs_endpoint=True,
+    postures=postures.NATIVE,
+    # Where it keeps its sessions.
+    env=("XDG_STATE_HOME",),
+    module="pydantic_ai",
 )
 
 BUILTINS: Final = (SHELL, CLAUDE, CODEX, GEMINI, OPENCODE, NATIVE)

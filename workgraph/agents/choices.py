@@ -26,7 +26,7 @@ SHELL: Final = "shell"
 class Awaited(Struct, frozen=True, kw_only=True):
     """Something the host lacks: when it is there, the plan can be made."""
 
-    kind: Literal["program", "folder", "file"]
+    kind: Literal["program", "folder", "file", "module"]
     name: str
     #: Where a program is looked for.
     path: str = ""
@@ -40,6 +40,8 @@ class Awaited(Struct, frozen=True, kw_only=True):
                 return host.is_dir(self.name)
             case "file":
                 return host.exists(self.name)
+            case "module":
+                return host.has_module(self.name)
 
 
 class PlanError(UserError):
@@ -66,6 +68,10 @@ class PlanError(UserError):
         self.awaits = awaits
 
 
+def _has_all(_module: str) -> bool:
+    return True
+
+
 class Host(Struct, frozen=True, kw_only=True):
     """The machine, as far as a plan depends on it."""
 
@@ -81,6 +87,8 @@ class Host(Struct, frozen=True, kw_only=True):
     has_executable: Callable[[str, str], str | None]
     exists: Callable[[str], bool]
     is_dir: Callable[[str], bool]
+    #: Whether the interpreter that workgraph runs on has a module.
+    has_module: Callable[[str], bool] = _has_all
     #: A path without links in it.
     real_path: Callable[[str], str] = posixpath.normpath
     #: What there is for a sandbox; asked only where one is wanted.

@@ -64,6 +64,8 @@ class Job(Struct, frozen=True, kw_only=True):
     prompt: str = ""
     model: str = ""
     endpoint: str = ""
+    #: The name of the variable that holds the endpoint's key.
+    api_key_env: str = ""
     #: The session to go on with.
     session: str = ""
     #: What a new one is to be called, by clients that let themselves be told.
@@ -171,6 +173,9 @@ class TemplateExecutor(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str] = field(default_factory=dict)
     #: The providers whose models it runs; empty: any.
     providers: tuple[str, ...] = ()
+    #: A module that its program needs of workgraph's own interpreter, which comes with
+    #: workgraph's extra of the executor's name; empty: none.
+    module: str = ""
 
     @property
     def chooses_session(self) -> bool:
@@ -293,6 +298,16 @@ def provider_of(model: str) -> str | None:
     return provider if separator and provider in PROVIDERS else None
 
 
+def module_of(executor: Executor) -> str:
+    """The module of workgraph's own interpreter that it needs; empty: none."""
+    return executor.module if isinstance(executor, TemplateExecutor) else ""
+
+
+def extra_remedy(name: str) -> str:
+    """How to get the module that the executor of a name needs."""
+    return f"pip install 'workgraph-orchestrator[{name}]'"
+
+
 def load_executors(
     settings: Settings,
     builtins: Iterable[Executor],
@@ -387,6 +402,8 @@ def _configure(
     elif argv and PurePath(argv[0]).name != PurePath(executor.argv[0]).name:
         # Another program in its place; nobody knows how that one logs in.
         changed["credentials"] = None
+    if argv and PurePath(argv[0]).name != PurePath(executor.argv[0]).name:
+        changed["module"] = ""
     return replace(executor, **changed)
 
 

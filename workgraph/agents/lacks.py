@@ -15,7 +15,7 @@ from workgraph.agents.environment import (
     credential_files,
     missing_credentials,
 )
-from workgraph.agents.executor import Executor, Job
+from workgraph.agents.executor import Executor, Job, extra_remedy, module_of
 from workgraph.agents.postures import Posture
 from workgraph.graph.model import Actor, Task
 from workgraph.settings import Endpoint
@@ -55,6 +55,8 @@ def find_lacks(draft: Draft, env: Mapping[str, Chosen[str]]) -> list[PlanError]:
         hint = f"make it, or wg edit {task_id} --working-dir PATH"
         folder = Awaited(kind="folder", name=where.value)
         lacks.append(PlanError(message, hint=hint, awaits=(folder,)))
+    if unmet := _missing_module(draft):
+        lacks.append(unmet)
     needed = draft.executor.credentials
     if needed and (missing := missing_credentials(needed, env, host.home, host.exists)):
         message = f"{task_id}: executor {name} has no credentials: {missing}"
@@ -72,6 +74,18 @@ def find_lacks(draft: Draft, env: Mapping[str, Chosen[str]]) -> list[PlanError]:
         )
         lacks.append(PlanError(message, hint=f"set {address.api_key_env} for wgd"))
     return lacks
+
+
+def _missing_module(draft: Draft) -> PlanError | None:
+    """What its program needs of workgraph's own interpreter, and that has not."""
+    module, name = module_of(draft.executor), draft.executor.name
+    if not module or draft.host.has_module(module):
+        return None
+    remedy = extra_remedy(name)
+    message = f"{draft.task.id}: executor {name} needs {module}: {remedy}"
+    hint = "install it where workgraph itself is installed"
+    awaited = Awaited(kind="module", name=module)
+    return PlanError(message, hint=hint, awaits=(awaited,))
 
 
 def _refused_to_root(draft: Draft, env: Mapping[str, Chosen[str]]) -> PlanError | None:

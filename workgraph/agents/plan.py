@@ -171,6 +171,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         prompt=facts.prompt,
         model=model.value or "",
         endpoint=address.url if address else "",
+        api_key_env=address.api_key_env if address else "",
         session=facts.session if executor.can_resume else "",
         new_session=facts.new_session,
         permissions=grounds.layered.settings.agents.permissions,

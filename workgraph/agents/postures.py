@@ -131,3 +131,13 @@ OPENCODE: Final[Postures] = MappingProxyType(
         ),
     }
 )
+
+NATIVE: Final[Postures] = MappingProxyType(
+    {
+        "readonly": Posture(
+            argv=("--permissions", "readonly", "--allow", "{tools}"),
+        ),
+        "edits": Posture(argv=("--permissions", "edits"), allows_all=True),
+        "full": Posture(argv=("--permissions", "full"), allows_all=True),
+    }
+)

@@ -11,6 +11,7 @@ from typing import Final
 from workgraph.agents.builtin import BUILTINS
 from workgraph.agents.executor import Executors, load_executors
 from workgraph.agents.plan import Grounds, Host, prepare_grounds
+from workgraph.daemon.programs import has_module
 from workgraph.daemon.sandboxes import Sandboxes
 from workgraph.graph.errors import NotFoundError, UsageError, UserError
 from workgraph.graph.replies import Reply, SettingData
@@ -104,6 +105,7 @@ class Configuration:
             has_executable=_find_program,
             exists=os.path.exists,
             is_dir=os.path.isdir,
+            has_module=has_module,
             real_path=os.path.realpath,
             sandbox_machine=self._sandboxes,
             python=sys.executable,

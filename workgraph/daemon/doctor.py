@@ -17,14 +17,14 @@ import msgspec
 from anyio.abc import SocketStream
 
 from workgraph import __version__, wire
-from workgraph.agents.executor import TemplateExecutor
+from workgraph.agents.executor import TemplateExecutor, extra_remedy
 from workgraph.commands.escape import escape_line
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.doctor_project import check_project
 from workgraph.daemon.finding import CheckData, bad, good
 from workgraph.daemon.installed import find_wg, is_our_wg, why_not_runnable
 from workgraph.daemon.lock import Holder, ProjectLock
-from workgraph.daemon.programs import Program, ask_version, find_program
+from workgraph.daemon.programs import Program, ask_version, find_program, has_module
 from workgraph.daemon.project import find_exclude_file
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import Record
@@ -254,7 +254,11 @@ def _check_executors(
     for name in dict.fromkeys((*look.clients, *look.executors)):
         program = programs.get(name)
         if program is None:
-            argv = look.executors[name].argv
+            executor = look.executors[name]
+            if executor.module:
+                checks.append(_check_module(executor, is_wanted=name == look.wanted))
+                continue
+            argv = executor.argv
             if argv[0] in _ALWAYS_THERE:
                 continue
             program = Program(name=argv[0], path=find_program(argv[0], env))
@@ -272,6 +276,15 @@ def _check_executors(
             bad(f"executor {wanted}", "there is no executor of that name", remedy)
         )
     return checks
+
+
+def _check_module(executor: TemplateExecutor, *, is_wanted: bool) -> CheckData:
+    title = f"executor {executor.name}"
+    if has_module(executor.module):
+        return good(title, f"{executor.module} is installed")
+    make = bad if is_wanted else good
+    remedy = f"{extra_remedy(executor.name)}, if tasks are to use it"
+    return make(title, f"{executor.module} is not installed", remedy)
 
 
 def _judge(name: str, program: Program, *, is_wanted: bool) -> CheckData:

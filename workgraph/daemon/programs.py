@@ -1,5 +1,6 @@
 """Running small programs within a time limit: for their version, or as systemctl."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -40,6 +41,11 @@ class Program(Record, frozen=True, kw_only=True):
 def find_program(name: str, env: Mapping[str, str]) -> str | None:
     """Where a program is, by its name or path."""
     return shutil.which(name, path=env.get("PATH", FALLBACK_PATH))
+
+
+def has_module(name: str) -> bool:
+    """Whether our own interpreter could import a module; it is not imported."""
+    return importlib.util.find_spec(name) is not None
 
 
 def ask_version(

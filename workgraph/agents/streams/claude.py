@@ -6,6 +6,7 @@ it is, but a placeholder of 1 as its output; the real number comes only with par
 messages, in `message_delta`.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +24,8 @@ from workgraph.graph.times import SECOND
 
 #: What the client itself writes in the model's place when a request has failed.
 SYNTHETIC: Final = "<synthetic>"
+#: What it exits with before its first line; the other is the native agent's.
+_NOT_STARTED: Final = frozenset({1, os.EX_UNAVAILABLE})
 _OWN_LIMITS: Final = frozenset({"error_max_turns", "error_max_budget_usd"})
 #: Words of the client for what has gone wrong that say enough by themselves.
 _ERRORS: Final = {
@@ -60,6 +63,8 @@ class ClaudeLine(Struct, frozen=True):
     model_usage_since_last_result: Raw = Raw()
     permission_denials: Raw = Raw()
     rate_limit_info: Raw = Raw()
+    #: The native agent's own: for how long the endpoint wants to be left alone.
+    retry_after_s: Raw = Raw()
 
 
 class Message(Struct, frozen=True):
@@ -130,6 +135,8 @@ _LIMIT_INFO: Final = Decoder(_LimitInfo, strict=False)
 _NUMBER: Final = Decoder(int, strict=False)
 _COST: Final = Decoder(float, strict=False)
 TRUTH: Final = Decoder(bool, strict=False)
+_SECONDS: Final = Decoder(float, strict=False)
+_TRUTH: Final = Decoder(bool, strict=False)
 _TEXTS: Final = Decoder(list[str])
 
 
@@ -160,7 +167,7 @@ class Claude:
 
     def close(self, exit_code: int | None, errors: Sequence[str]) -> ClientEnd | None:
         """How it ended, when it has not said so itself."""
-        if exit_code == 1 and self.told.session is None and errors:
+        if exit_code in _NOT_STARTED and self.told.session is None and errors:
             return classify_errors(errors, EndKind.MISCONFIGURED)
         return None
 
@@ -316,7 +323,7 @@ class Claude:
             kind=kind,
             message=end.message,
             retry_at=(end.retry_at or self._resets_at) if limited else None,
-            retry_after_s=end.retry_after_s,
+            retry_after_s=piece(line.retry_after_s, _SECONDS) or end.retry_after_s,
         )
 
     def _cost(self, line: ClaudeLine, tokens: Tokens) -> float | None:

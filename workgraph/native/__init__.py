@@ -1,0 +1,1 @@
+"""An agent of our own for OpenAI-compatible endpoints: a program, never imported."""
