@@ -86,7 +86,7 @@ def hold(task: str, budget: Budget, now: int) -> Held:
     if until is not None:
         remedy = f"wait: it goes on by itself at {to_rfc3339(until)}; or {remedy}"
     if budget.unknown:
-        message += f"; what {budget.unknown} more attempts have cost is not known"
+        message += f"; {unknown_cost(budget.unknown)}"
     parked = Parked(
         code=EXHAUSTED, message=message, remedy=remedy, looks=1, budget=budget.key
     )
@@ -127,6 +127,12 @@ def overruns(budgets: Iterable[Budget]) -> tuple[str, ...]:
         for budget in budgets
         if budget.used > budget.limit
     )
+
+
+def unknown_cost(attempts: int) -> str:
+    """Says that some attempts have cost something, and nobody knows how much."""
+    noun = "attempt" if attempts == 1 else "attempts"
+    return f"the cost of {attempts} {noun} is not known"
 
 
 def describe(budget: Budget, task: str | None = None) -> str:

@@ -339,8 +339,8 @@ def _parse_overrides(overrides: Sequence[str]) -> dict[str, Value]:
 
 
 def current_name(name: str) -> str:
-    """A dotted key with the old name of its table replaced."""
-    table, dot, rest = name.partition(".")
+    """A dotted key with the old name of its table replaced, and without quotes."""
+    table, dot, rest = name.replace('"', "").partition(".")
     return f"{_OLD_NAMES.get(table, table)}{dot}{rest}"
 
 

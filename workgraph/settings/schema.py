@@ -219,17 +219,20 @@ class ExecutorSettings(Section, frozen=True):
     ] = None
 
 
+Price = Annotated[float, Meta(ge=0)]
+
+
 class PriceSettings(Section, frozen=True):
     """What a model's tokens cost, in dollars for a million (null: not known)."""
 
     input: Annotated[
-        float | None, Meta(ge=0), _about("USD for a million tokens that go in")
+        Price | None, _about("USD for a million tokens that go in, not from a cache")
     ] = None
     cached: Annotated[
-        float | None, Meta(ge=0), _about("the same, read from the provider's cache")
+        Price | None, _about("USD for a million tokens read from the provider's cache")
     ] = None
     output: Annotated[
-        float | None, Meta(ge=0), _about("USD for a million tokens that come out")
+        Price | None, _about("USD for a million tokens that come out")
     ] = None
 
 
