@@ -34,8 +34,8 @@ async def report(
     half = tokens // 2
     usage = Usage(input_tokens=tokens - half, output_tokens=half, cost_usd=usd)
     number = await core.holder(task)
-    said = {"session": "s-1", "answered": True, "usage": usage} | said
-    core.engine.post(AgentReported(agent=number, report=Report(**said)))
+    words: dict[str, Any] = {"session": "s-1", "answered": True, "usage": usage} | said
+    core.engine.post(AgentReported(agent=number, report=Report(**words)))
     await core.settle()
 
 

@@ -20,6 +20,7 @@ from workgraph.graph.model import (
 )
 
 Texts = tuple[str, ...]
+SpendKey = Literal["task", "actor", "model", "day"]
 #: One task's id, or several.
 Ids = str | tuple[str, ...]
 
@@ -323,6 +324,16 @@ class ListAgents(Request, frozen=True, kw_only=True, tag="agents"):
     alive: bool = False
 
 
+class GetSpend(Request, frozen=True, kw_only=True, tag="spend"):
+    """What agents have used: tokens and dollars."""
+
+    by: SpendKey = "task"
+    #: The first day that counts: a date, a moment, or how long ago.
+    since: str | None = None
+    #: Only of this task, and of what its agents have added.
+    task: str | None = None
+
+
 class PlanOptions(Request, frozen=True, kw_only=True):
     """What `spawn` and `plan` share."""
 
@@ -419,6 +430,7 @@ GraphQuery = (
     | CheckGraph
     | ExportGraph
     | ListAgents
+    | GetSpend
     | GetPlan
     | GetOutput
 )

@@ -29,7 +29,7 @@ _TOKENS: Final = """
 """
 _USD: Final = "coalesce(json_extract(a.usage, '$.cost_usd'), 0)"
 #: It has cost something, and nobody knows how much.
-_UNKNOWN: Final = """
+UNKNOWN: Final = """
     json_extract(a.usage, '$.cost_usd') is null
     and (a.answered = 1 or json_extract(a.usage, '$.input_tokens') is not null)
 """
@@ -43,7 +43,7 @@ _ASIDE: Final = f"""
 """
 _SUMS: Final = f"""
     coalesce(sum({_TOKENS}), 0), coalesce(sum({_USD}), 0),
-    coalesce(sum({_UNKNOWN}), 0), {_ASIDE}
+    coalesce(sum({UNKNOWN}), 0), {_ASIDE}
 """
 OF_TASK: Final = f"""
 select {_SUMS} from agents a where a.task = :id and a.human = 0
@@ -65,7 +65,7 @@ select {_SUMS} from below b join agents a on a.task = b.id where a.human = 0
 TASK_OF: Final = "select task from agents where number = ?"
 SPENT_ON: Final = f"""
 select coalesce(sum(s.input_tokens + s.output_tokens), 0),
-       coalesce(sum(s.cost_usd), 0), coalesce(sum({_UNKNOWN}), 0)
+       coalesce(sum(s.cost_usd), 0), coalesce(sum({UNKNOWN}), 0)
 from spend s join agents a on a.number = s.agent
 where s.day = ?
 """  # noqa: S608 - constants
