@@ -17,8 +17,9 @@ from workgraph.commands.parse import ParseContext, Parsed, parse_argv
 from workgraph.graph import replies
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.model import TaskSpec
-from workgraph.graph.requests import AnyRequest, TaskOptions
+from workgraph.graph.requests import AnyRequest
 from workgraph.graph.status import CAUSES, TRANSITIONS
+from workgraph.graph.task_options import TaskOptions
 from workgraph.settings.layers import toml_text
 from workgraph.settings.schema import EXECUTOR_KEYS, KEYS, Endpoint
 

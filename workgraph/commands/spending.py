@@ -10,7 +10,7 @@ from workgraph.graph.errors import UsageError
 from workgraph.graph.model import Agent
 from workgraph.graph.replies import Reply, SpendData, SpendRow
 from workgraph.graph.times import Duration, parse_moment
-from workgraph.reactors.budgets import SHARES, describe, unknown_cost
+from workgraph.reactors.budgets import SHARES, describe
 from workgraph.store import budgets, reads, spending
 from workgraph.store.spending import Spent
 
@@ -41,7 +41,7 @@ def notes_on(context: Context, agent: Agent) -> tuple[str, ...]:
     under = budgets.of_agent(context.tx, agent, limits, SHARES)
     notes = [f"{budget.percent} % of {describe(budget)} is used" for budget in under]
     if is_cost_unknown(agent):
-        notes.append(unknown_cost(1))
+        notes.append("its cost is not known so far")
     return tuple(notes)
 
 
