@@ -84,8 +84,6 @@ class AgentFacts(Struct, frozen=True, kw_only=True):
     metered: bool = False
     #: The text of the prompt; only executors that take it as an argument need it.
     prompt: str = ""
-    #: A budget is to be kept, so its client has to say what it uses.
-    metered: bool = False
 
 
 class SpawnPlan(Struct, frozen=True, kw_only=True):
