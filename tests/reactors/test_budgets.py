@@ -67,8 +67,8 @@ USED_UP = {
     "task, USD": (
         a_budget(**USD, unknown=2),
         (
-            "the budget of 2.50 USD of t is used up: 2.505 USD; the cost of 2 attempts is"
-            " not known"
+            "the budget of 2.50 USD of t is used up: 2.505 USD;"
+            " the cost of 2 attempts is not known"
         ),
         "wg edit t --budget-usd X, or wg config set budget.usd_per_task N",
         None,
@@ -82,8 +82,8 @@ USED_UP = {
     "subtree": (
         a_budget(Scope.SUBTREE, used=1000),
         (
-            "the budget of 1,000 tokens of root and what its agents have added is used up:"
-            " 1,000 tokens"
+            "the budget of 1,000 tokens of root and what its agents have added"
+            " is used up: 1,000 tokens"
         ),
         "wg edit root --budget-tokens N",
         None,
