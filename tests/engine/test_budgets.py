@@ -16,7 +16,7 @@ from workgraph.graph.facts import AgentReported
 from workgraph.graph.model import Usage
 from workgraph.graph.times import SECOND
 from workgraph.store import budgets, reads
-from workgraph.store.database import Store
+from workgraph.store.database import Store, Tx
 
 BOT = 'executors.bot.argv=["bot"]'
 PRICES = (
@@ -119,7 +119,7 @@ async def test_it_is_warned_once_for_each_budget() -> None:
         async def line() -> str | None:
             number = await core.holder(task)
             return await core.store.read(
-                lambda tx: budgets.gravest_warning(tx, number), 0
+                lambda tx: budgets.gravest_warning(tx, number), core.clock.now()
             )
 
         await report(core, task, 899)
@@ -143,7 +143,9 @@ async def test_a_warning_goes_when_the_budget_is_raised() -> None:
 
         await raise_budget(core, task, 2000)
 
-        gone = await core.store.read(lambda tx: budgets.gravest_warning(tx, number), 0)
+        gone = await core.store.read(
+            lambda tx: budgets.gravest_warning(tx, number), core.clock.now()
+        )
         assert gone is None
         await report(core, task, 1800)
         assert await warned(core) == ["subtree:big:tokens"] * 2
@@ -356,6 +358,22 @@ async def test_an_agent_over_midnight_is_counted_on_both_days() -> None:
 
         message, _ = await held(core, one)
         assert message.startswith("the budget of 1,000 tokens of 2026-01-02 (UTC)")
+
+
+async def test_a_day_that_is_over_warns_nobody() -> None:
+    """Though nothing has happened since that would have been looked at."""
+    async with running_core(BOT, "budget.tokens_per_day=1000") as core:
+        await core.advance(DAY_S - 60)
+        one = await bot(core, "one")
+        await report(core, one, 950)
+        number = await core.holder(one)
+
+        def line(tx: Tx) -> str | None:
+            return budgets.gravest_warning(tx, number)
+
+        assert await core.store.read(line, core.clock.now()) is not None
+        later = core.clock.now() + 60 * SECOND
+        assert await core.store.read(line, later) is None
 
 
 async def test_a_command_costs_nothing() -> None:

@@ -133,3 +133,29 @@ def test_an_agent_is_told_with_its_calls(tmp_path: Path) -> None:
         assert json.loads((project.folder / "json").read_text("utf-8"))["data"]
         kinds = [entry["kind"] for entry in project.json("log", "big", "--list")]
         assert kinds.count("budget_warned") == 1
+
+
+def test_a_limit_of_the_settings_holds_and_lets_go_at_once(tmp_path: Path) -> None:
+    """Lowered below what an agent has used, and raised again."""
+    with a_project(tmp_path / "p") as project:
+        a_client(project)
+        write_lines(project, 500)
+        project.start_daemon()
+        task = project.wg("add", "big", "--executor", "fake").strip()
+        wait_for((project.folder / "said").exists, "the agent to be at work")
+
+        project.wg("config", "set", "budget.tokens_per_day", "400")
+        wait_for(
+            lambda: (
+                [one["code"] for one in project.json("why", task)["reasons"]]
+                == ["budget_exhausted"]
+            ),
+            "the day to be used up",
+        )
+        code, error = project.error("spawn", task)
+        assert (code, error["code"]) == (1, "budget_exhausted")
+
+        project.wg("config", "set", "budget.tokens_per_day", "0")
+        wait_for(lambda: project.json("why", task)["running"], "it to go on")
+        assert [a["attempt"] for a in project.json("agents")] == [1, 2]
+        assert project.json("show", task)["attempts"] == 1

@@ -129,7 +129,7 @@ class BudgetView(Record, frozen=True, kw_only=True):
     warned: Mapping[int, tuple[Warned, ...]] = field(default_factory=dict)
 
 
-def budget_key(scope: Scope, name: str, unit: Unit) -> str:
+def budget_key(scope: Scope, name: str, unit: str) -> str:
     """Which budget is meant, in one word."""
     return f"{scope}:{name}:{unit}"
 

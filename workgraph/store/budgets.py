@@ -94,9 +94,11 @@ where seq in (
 WARNINGS: Final = """
 select budget, percent, line from budget_warnings where agent = ? order by budget
 """
-#: The one that is nearest to its end.
+#: The one that is nearest to its end. A day that is over warns nobody.
 GRAVEST: Final = """
-select line from budget_warnings where agent = ? order by percent desc, budget limit 1
+select line from budget_warnings
+where agent = :agent and (budget not like 'day:%' or budget like :today)
+order by percent desc, budget limit 1
 """
 PUT_WARNING: Final = """
 insert or replace into budget_warnings (agent, budget, percent, line)
@@ -181,7 +183,8 @@ def warnings(tx: Tx, agent: int) -> tuple[Warned, ...]:
 
 def gravest_warning(tx: Tx, agent: int) -> str | None:
     """What an agent is told with each of its calls; null: nothing."""
-    line: str | None = tx.value(GRAVEST, (agent,))
+    today = budget_key(Scope.DAY, date_of(day_of(tx.now)), "%")
+    line: str | None = tx.value(GRAVEST, {"agent": agent, "today": today})
     return line
 
 
