@@ -3,8 +3,13 @@
 import os
 
 import pytest
+import sniffio
 
 from workgraph.agents import cgroups
+
+# As `anyio.run` does it for the daemon: where sniffio is installed (the `native` extra
+# brings it), anyio asks it which loop runs, also in callbacks that are in no task.
+sniffio.current_async_library_cvar.set("asyncio")
 
 # Their assertions say what they have found, as those of tests do.
 pytest.register_assert_rewrite(

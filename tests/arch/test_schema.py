@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from workgraph.store import agent_reads, agents, history, reads, views, writes
+from workgraph.store import agent_reads, agents, budgets, history, reads, views, writes
 from workgraph.store.database import SCHEMA_VERSION, migrate, migrations
 
 SCHEMA = (resources.files("workgraph.store") / "schema.sql").read_text("utf-8")
@@ -55,6 +55,7 @@ def test_every_index_says_which_query_it_is_for() -> None:
         assert lines[above].startswith("--"), lines[start]
 
 
+SHARES = {"id": "t", "tokens": 1, "usd": 1}
 #: The query, its parameters, and the indexes that must do the work.
 HOT: dict[str, tuple[str, Any, set[str]]] = {
     "candidates": (views.CANDIDATES, (4,), {"tasks_dispatch"}),
@@ -84,6 +85,12 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "root-of": (reads.ROOT_OF, {"task": "t"}, set()),
     "below": (reads.COUNT_BELOW, {"root": "t", "most": 9}, {"tasks_added_by"}),
     "late": (history.LATE_RESULTS, ('["t"]',), {"changes_late"}),
+    "used-by-task": (budgets.OF_TASK, SHARES, set()),
+    "used-by-subtree": (budgets.OF_SUBTREE, SHARES, {"tasks_added_by"}),
+    "used-on-a-day": (budgets.SPENT_ON, (0,), set()),
+    "set-aside": (budgets.SET_ASIDE, SHARES, {"agents_live"}),
+    "spending": (budgets.SPENDING, (), {"agents_live"}),
+    "wake": (budgets.WAKE, {"now": 0, "budget": "b", "most": 9}, {"tasks_budget"}),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

@@ -15,6 +15,7 @@ from workgraph.commands.local import (
 )
 from workgraph.commands.parse import Help, ParseContext, Parsed, parse_argv
 from workgraph.graph import requests as r
+from workgraph.graph.task_options import TaskOptions
 
 
 def parsed(*argv: str, cwd: str = "/home/ada", **env: str) -> Parsed:
@@ -284,7 +285,7 @@ def test_every_task_option_is_in_the_table() -> None:
     """A new field of `TaskOptions` needs an option, and a line above."""
     named = {field for _, fields in TASK_OPTIONS for field in fields}
 
-    assert named == set(r.TaskOptions.__struct_fields__) - {"token"}
+    assert named == set(TaskOptions.__struct_fields__) - {"token"}
 
 
 @pytest.mark.parametrize(("line", "expected"), OWN_TASK)

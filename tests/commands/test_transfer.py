@@ -14,21 +14,26 @@ from tests.commands.transfer_graph import (
     TITLE,
     a_context,
     a_graph,
+    an_agent,
     assert_round_trip,
     lines,
 )
-from workgraph.commands import life, records, tasks, transfer
+from workgraph.commands import life, records, spending, tasks, transfer
 from workgraph.commands.context import Context
 from workgraph.graph import requests as r
+from workgraph.graph.budgets import DAY
+from workgraph.graph.ends import Report
+from workgraph.graph.errors import UserError
 from workgraph.graph.model import (
     AgentStatus,
     Outcome,
     ProcessId,
     TaskSpec,
+    Usage,
 )
-from workgraph.graph.replies import ImportedData
+from workgraph.graph.replies import ImportedData, SpendData
 from workgraph.graph.status import Cause, Status, Verb
-from workgraph.store import agent_reads, agents, history, reads, writes
+from workgraph.store import agent_reads, agents, clients, history, reads, writes
 
 
 @pytest.mark.slow
@@ -81,6 +86,87 @@ async def test_any_text_in_log_and_summary_round_trips(text: str, title: str) ->
         await graph.change(write)
 
         await assert_round_trip(graph)
+
+
+A_TASK = lines({"kind": "task", "id": "a", "title": "a"})
+USAGES = st.builds(
+    Usage,
+    input_tokens=st.none() | st.integers(0, 2**40),
+    output_tokens=st.none() | st.integers(0, 2**40),
+    cached_tokens=st.none() | st.integers(0, 2**40),
+    cost_usd=st.none() | st.floats(0, 1e6, allow_nan=False, allow_infinity=False),
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(USAGES, st.integers(0, 3)), max_size=4))
+async def test_what_was_spent_on_which_day_round_trips(
+    reports: list[tuple[Usage, int]],
+) -> None:
+    """Usage goes with the attempt, and the days with it."""
+    async with a_graph() as graph:
+
+        def start(context: Context) -> int:
+            tasks.add_task(context, r.AddTask(title="a"))
+            return _launch(context, "a")
+
+        number = await graph.change(start)
+        now = NOW
+        for usage, days in reports:
+            now += days * DAY
+
+            def note(context: Context, usage: Usage = usage) -> None:
+                agent = agent_reads.by_number(context.tx, number)
+                clients.note_report(context.tx, agent, Report(usage=usage), None)
+
+            await graph.change(note, now)
+        await graph.change(lambda context: _end(context, number, Outcome.DONE))
+        await graph.change(lambda context: _move(context, "a", Verb.FINISH))
+
+        def ask(context: Context) -> SpendData:
+            data: SpendData = spending.spend(context, r.GetSpend(by="day")).data
+            return data
+
+        before = await graph.change(ask)
+        await assert_round_trip(graph)
+        async with a_graph() as other:
+            await other.take(await graph.export())
+            assert await other.change(ask) == before
+
+
+async def test_what_was_spent_without_days_is_of_the_day_of_the_end() -> None:
+    """An export of before has usage alone."""
+    usage = {"input_tokens": 5, "output_tokens": 2, "cost_usd": 0.5}
+    agent = an_agent(task="a", usage=usage, ended_at="2026-01-03T00:00:00Z")
+    async with a_graph() as graph:
+        await graph.take(
+            lines({"kind": "task", "id": "a", "title": "a"}) + "\n" + agent
+        )
+
+        data = await graph.change(
+            lambda context: spending.spend(context, r.GetSpend(by="day")).data
+        )
+
+        (row,) = data.rows
+        assert (row.key, row.input_tokens, row.output_tokens) == ("2026-01-03", 5, 2)
+        assert (row.cost_usd, row.unknown_cost) == (0.5, 0)
+
+
+@pytest.mark.parametrize(
+    "spend",
+    [
+        [{"day": "yesterday"}],
+        [{"day": "1969-12-31"}],
+        [{"day": "2026-01-01", "cost_usd": 1}, {"day": "2026-01-01"}],
+    ],
+)
+async def test_days_that_are_none_are_refused(spend: list[dict[str, object]]) -> None:
+    """With the line that has them."""
+    agent = an_agent(task="a", spend=spend)
+    async with a_graph() as graph:
+        with pytest.raises(UserError, match="line 2: spend: "):
+            await graph.take(f"{A_TASK}\n{agent}")
 
 
 def _launch(context: Context, task: str) -> int:

@@ -66,6 +66,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "freeze": {},
         "thaw": {},
         "agents": {},
+        "spend": {},
         "spawn": {"task": "free"},
         "plan": {"task": "other"},
         "kill": {"agent": "agent-1"},

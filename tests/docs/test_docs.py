@@ -17,10 +17,11 @@ from workgraph.commands.parse import ParseContext, Parsed, parse_argv
 from workgraph.graph import replies
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.model import TaskSpec
-from workgraph.graph.requests import AnyRequest, TaskOptions
+from workgraph.graph.requests import AnyRequest
 from workgraph.graph.status import CAUSES, TRANSITIONS
+from workgraph.graph.task_options import TaskOptions
 from workgraph.settings.layers import toml_text
-from workgraph.settings.schema import EXECUTOR_KEYS, KEYS, Endpoint
+from workgraph.settings.schema import EXECUTOR_KEYS, KEYS, PRICE_KEYS, Endpoint
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
@@ -178,7 +179,9 @@ def test_executors_and_endpoints_are_documented() -> None:
 
     executor = first_words(page["[executors.NAME]"])
     endpoint = first_words(page["[[endpoints]]"])
+    prices = first_words(page["[prices.MODEL]"])
 
+    assert prices == {f"prices.MODEL.{name}" for name in PRICE_KEYS}
     assert executor == {f"executors.NAME.{name}" for name in EXECUTOR_KEYS}
     assert endpoint == {info.encode_name for info in fields(Endpoint)}
 

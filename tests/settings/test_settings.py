@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from workgraph.graph.errors import UsageError, UserError
+from workgraph.graph.model import Usage
 from workgraph.graph.times import Duration
 from workgraph.settings import (
     Endpoint,
@@ -14,6 +15,8 @@ from workgraph.settings import (
     load_settings,
     set_value,
 )
+from workgraph.settings.prices import price
+from workgraph.settings.schema import PriceSettings
 
 
 class Files:
@@ -392,3 +395,75 @@ def test_the_default_file_is_all_comments_and_true(files: Files) -> None:
     assert {item.layer for item in layered.items() if item.key != "endpoints"} == {
         "local"
     }
+
+
+PRICES = """
+[prices."m-*"]
+input = 1.0
+cached = 0.1
+output = 10.0
+
+[prices."m-large-*"]
+input = 2
+output = 20
+
+[prices."m-large-2"]
+input = 3.0
+output = 30.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "cost"),
+    [
+        ("m-1", Usage(input_tokens=1_000_000, output_tokens=0), 1.0),
+        ("m-1", Usage(input_tokens=0, output_tokens=500_000, cached_tokens=0), 5.0),
+        ("m-1", Usage(input_tokens=0, output_tokens=0, cached_tokens=10**7), 1.0),
+        ("m-large-1", Usage(input_tokens=10**6, output_tokens=10**6), 22.0),
+        ("m-large-2", Usage(input_tokens=10**6, output_tokens=10**6), 33.0),
+        # nothing is guessed
+        ("m-large-2", Usage(input_tokens=1, output_tokens=1, cached_tokens=1), None),
+        ("m-1", Usage(input_tokens=1), None),
+        ("other", Usage(input_tokens=1, output_tokens=1), None),
+        (None, Usage(input_tokens=1, output_tokens=1), None),
+    ],
+)
+def test_the_table_of_prices(
+    tmp_path: Path, model: str | None, usage: Usage, cost: float | None
+) -> None:
+    """By the model's own name, else by the longest glob."""
+    file = tmp_path / "config.toml"
+    file.write_text(PRICES, encoding="utf-8")
+
+    assert price(usage, model, load_settings(file, None).settings) == cost
+
+
+def test_a_price_can_be_set_and_read(tmp_path: Path) -> None:
+    """Names of models have dots in them; with quotes or without."""
+    file = tmp_path / "config.toml"
+
+    set_value(file, "prices.gpt-5.2*.input", "1.25")
+    set_value(file, 'prices."gpt-5.2*".output', "10")
+
+    layered = load_settings(file, None)
+    assert layered.get("prices.gpt-5.2*.input") == 1.25
+    assert layered.settings.prices == {
+        "gpt-5.2*": PriceSettings(input=1.25, output=10.0)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[prices.m]\ninput = -1", 2),
+        ("[prices.m]\nin = 1", 2),
+        ("[prices]\ninput = 1", 2),
+    ],
+)
+def test_what_is_no_price_is_refused(tmp_path: Path, text: str, line: int) -> None:
+    """With file and line."""
+    file = tmp_path / "config.toml"
+    file.write_text(text, encoding="utf-8")
+
+    with pytest.raises(UserError, match=f"config.toml:{line}: "):
+        load_settings(file, None)

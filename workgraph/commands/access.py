@@ -45,6 +45,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.CheckGraph: Reach.READ,
         r.ExportGraph: Reach.READ,
         r.ListAgents: Reach.READ,
+        r.GetSpend: Reach.READ,
         r.GetPlan: Reach.READ,
         r.GetOutput: Reach.READ,
         r.GetServiceStatus: Reach.READ,

@@ -9,9 +9,11 @@ from workgraph.graph.errors import UsageError
 from workgraph.graph.requests import (
     GetOutput,
     GetPlan,
+    GetSpend,
     KillAgents,
     ListAgents,
     SpawnAgent,
+    SpendKey,
     Watch,
 )
 
@@ -39,6 +41,7 @@ def register(app: typer.Typer) -> None:
     app.command("kill", cls=WgCommand)(_kill)
     app.command("output", cls=WgCommand)(_output)
     app.command("watch", cls=WgCommand)(_watch)
+    app.command("spend", cls=WgCommand)(_spend)
 
 
 def _agents(
@@ -139,3 +142,18 @@ def _watch(
 ) -> Watch:
     """Print changes as they are committed, one JSON line each."""
     return Watch(since=since, task=task)
+
+
+def _spend(
+    by: Annotated[SpendKey, typer.Option("--by", help="What a line is for.")] = "task",
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="T", help="A date, a time, or how long ago."),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="ID", help="With what its agents have added."),
+    ] = None,
+) -> GetSpend:
+    """Show what agents have used."""
+    return GetSpend(by=by, since=since, task=task)

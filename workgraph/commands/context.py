@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from workgraph.commands import shapes
 from workgraph.graph import readiness
+from workgraph.graph.budgets import Limits
 from workgraph.graph.holds import account_in
 from workgraph.graph.model import Agent, Record, Stop, Task
 from workgraph.graph.readiness import ServiceFacts, TaskFacts
@@ -86,6 +87,18 @@ def retry_policy(settings: Settings) -> RetryPolicy:
         backoff=settings.retry.backoff,
         backoff_max=settings.retry.backoff_max,
         exit_zero=settings.agents.exit_zero,
+    )
+
+
+def budget_limits(settings: Settings) -> Limits:
+    """What of the settings limits what work may cost."""
+    return Limits(
+        tokens_per_attempt=settings.budget.tokens_per_attempt,
+        usd_per_attempt=settings.budget.usd_per_attempt,
+        tokens_per_task=settings.budget.tokens_per_task,
+        usd_per_task=settings.budget.usd_per_task,
+        tokens_per_day=settings.budget.tokens_per_day,
+        usd_per_day=settings.budget.usd_per_day,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from workgraph.commands import life, operate, queries, records, tasks
+from workgraph.commands import life, operate, queries, records, spending, tasks
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
@@ -46,6 +46,7 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         r.ExplainTask: queries.explain,
         r.GetTaskStatus: queries.task_status,
         r.ListAgents: queries.list_agents,
+        r.GetSpend: spending.spend,
         r.GetServiceStatus: queries.get_service_status,
     }
 )

@@ -6,7 +6,7 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from workgraph.graph.errors import UsageError, UserError
-from workgraph.graph.requests import TaskOptions
+from workgraph.graph.task_options import TaskOptions
 from workgraph.graph.times import Duration, parse_moment
 
 MAX_ID: Final = 64

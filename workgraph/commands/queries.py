@@ -2,6 +2,7 @@
 
 from workgraph.commands import shapes
 from workgraph.commands.context import Context, describe, task_data, task_facts
+from workgraph.commands.spending import notes_on
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.errors import UsageError
@@ -276,4 +277,5 @@ def _run_of(context: Context, task: Task) -> RunningData:
         actor=agent.actor,
         since=to_rfc3339(task.claimed_at),
         plan=agent_reads.plan_line(context.tx, agent.number),
+        notes=() if agent.human else notes_on(context, agent),
     )

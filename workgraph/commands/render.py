@@ -17,6 +17,7 @@ from workgraph.commands.render_service import (
     setting_lines,
     setting_value,
 )
+from workgraph.commands.render_spend import spend_table
 from workgraph.commands.render_style import Style, as_lines
 from workgraph.commands.render_task import (
     agent_table,
@@ -131,6 +132,8 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return findings_lines(data)
         case r.ListAgents():
             return agent_table(data, style)
+        case r.GetSpend():
+            return spend_table(data, style)
         case r.Log(list=True):
             return log_lines(data, style)
         case r.GetPlan():

@@ -172,6 +172,7 @@ def why_page(why: WhyData, style: Style) -> str:
         )
         if why.run.plan:
             lines.append(f"  {escape_line(why.run.plan)}")
+        lines.extend(f"  {escape_line(note)}" for note in why.run.notes)
     for reason in why.reasons:
         remedy = f" → {escape_line(reason.remedy)}" if reason.remedy else ""
         lines.append(f"{reason.code}: {escape_line(reason.message)}{remedy}")

@@ -10,15 +10,15 @@ from typing import Final
 from msgspec import UNSET, structs
 
 from workgraph.commands import options
-from workgraph.graph import requests as r
 from workgraph.graph.errors import ForbiddenError
 from workgraph.graph.model import Agent, TaskSpec
+from workgraph.graph.task_options import TaskOptions
 
 _FORBIDDEN: Final = ("exec", "verify", "env", "executor", "endpoint", "until")
 _HINT: Final = "do it within the task, or ask the operator: wg log"
 
 
-def check_options(agent: Agent | None, request: r.TaskOptions) -> None:
+def check_options(agent: Agent | None, request: TaskOptions) -> None:
     """Refuses the options that are not for an agent in a sandbox.
 
     Raises:

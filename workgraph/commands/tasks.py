@@ -1,6 +1,7 @@
 """Handlers that shape the graph: add, edit, link, unlink."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -12,8 +13,13 @@ from workgraph.graph.errors import ConflictError, ForbiddenError, UserError
 from workgraph.graph.model import DEFAULT_PRIORITY, Agent, Task, TaskSpec
 from workgraph.graph.replies import Reply
 from workgraph.graph.status import SETTLED, Status
-from workgraph.store import edges, reads, writes
+from workgraph.store import budgets, edges, reads, writes
 from workgraph.store.database import Tx
+
+#: What an edit says of itself that changes nothing but budgets.
+_BUDGETS: Final = frozenset(
+    {"budget-tokens", "budget-usd", "budget-tokens, budget-usd"}
+)
 
 
 def add_task(context: Context, request: r.AddTask) -> Reply:
@@ -67,7 +73,10 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
         UserError: It is in progress in a way that forbids it, or a value is wrong.
     """
     tx, by = context.tx, context.caller.by
-    task = _editable(tx, request.task)
+    # What agents have added below goes on to draw on the budget of a task that is done.
+    is_budget = _what_changed(request) in _BUDGETS
+    task = reads.task(tx, request.task or "") if is_budget else None
+    task = task or _editable(tx, request.task)
     changes = options.spec_changes(request)
     if request.title is not UNSET:
         if not request.title.strip():
@@ -104,6 +113,8 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
         _what_changed(request),
     )
     _edit_edges(tx, task.id, request, _producers(spec), by)
+    if "budget_tokens" in changes or "budget_usd" in changes:
+        budgets.wake_below(tx, task.id)
     return task_reply(context, task.id)
 
 

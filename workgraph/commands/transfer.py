@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-from msgspec import structs
+from msgspec import UNSET, UnsetType, structs
 
 from workgraph.commands.context import Context
 from workgraph.commands.transfer_batch import Batch
@@ -24,11 +24,13 @@ from workgraph.commands.transfer_lines import (
     LogLine,
     ProcessRef,
     ProgressRef,
+    SpendRef,
     TaskLine,
     UsageRef,
     encode,
     write_moment,
 )
+from workgraph.graph.budgets import date_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.model import (
     Edge,
@@ -47,7 +49,12 @@ from workgraph.store.transfer import EndedAgent, StoredArtifact, StoredIdentity
 _NO_USAGE: Final = Usage()
 #: Rows that tell of an attempt itself, not of what came of it.
 _ABOUT_ATTEMPTS: Final = frozenset(
-    {ChangeKind.AGENT_STARTED, ChangeKind.AGENT_STOPPING, ChangeKind.AGENT_ENDED}
+    {
+        ChangeKind.AGENT_STARTED,
+        ChangeKind.AGENT_STOPPING,
+        ChangeKind.AGENT_ENDED,
+        ChangeKind.BUDGET_WARNED,
+    }
 )
 
 
@@ -185,7 +192,23 @@ def _agent_line(ended: EndedAgent) -> AgentLine:
         ended_at=write_moment(agent.ended_at),
         last_activity_at=write_moment(agent.last_activity_at),
         usage=_usage(agent.usage),
+        spend=_spend(ended),
     )
+
+
+def _spend(ended: EndedAgent) -> tuple[SpendRef, ...] | UnsetType:
+    """What it has used by days; left out where that follows from the rest."""
+    found = tuple(
+        SpendRef(
+            day=date_of(spend.day),
+            input_tokens=spend.input_tokens,
+            cached_tokens=spend.cached_tokens,
+            output_tokens=spend.output_tokens,
+            cost_usd=spend.cost_usd,
+        )
+        for spend in ended.spend
+    )
+    return UNSET if not found and ended.agent.usage == _NO_USAGE else found
 
 
 def _log_line(change: Change) -> LogLine:

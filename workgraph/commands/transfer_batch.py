@@ -25,6 +25,7 @@ from workgraph.commands.transfer_rows import (
     artifact_rows,
     is_id,
     log_change,
+    spend_rows,
     stored_identity,
     task_row,
     waits_of,
@@ -42,6 +43,7 @@ from workgraph.store.transfer import (
     Placed,
     StoredArtifact,
     StoredIdentity,
+    StoredSpend,
 )
 
 #: Agents' numbers go on above those that come in, so there has to be room.
@@ -74,6 +76,7 @@ class Batch:
         #: Edges of tasks that are in the graph already.
         self._links: list[tuple[int, EdgeLine]] = []
         self._agents: dict[int, tuple[int, NewAgentRow]] = {}
+        self._spend: list[StoredSpend] = []
         self._log: list[tuple[int, Change]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
         #: Ids and names of identities, with their lines.
@@ -151,6 +154,7 @@ class Batch:
         )
         transfer.insert_artifacts(tx, self._artifacts)
         transfer.insert_agents(tx, (row for _, row in self._agents.values()))
+        transfer.insert_spend(tx, self._spend)
         if self._highest_agent:
             transfer.pass_agent_number(tx, self._highest_agent)
         transfer.insert_changes(tx, (change for _, change in self._log))
@@ -191,6 +195,7 @@ class Batch:
             first = self._agents[row.number][0]
             raise bad_line(number, f"the id {line.id} is in line {first} already")
         self._agents[row.number] = (number, row)
+        self._spend.extend(spend_rows(number, line, row))
 
     def _take_identity(self, number: int, identity: StoredIdentity) -> None:
         for mark in (identity.id, f"{identity.kind} {identity.name}"):

@@ -57,6 +57,16 @@ class UsageRef(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What it cost."""
 
 
+class SpendRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an attempt has used on one day; a correction may be less than nothing."""
+
+    day: str
+    input_tokens: Code = 0
+    cached_tokens: Code = 0
+    output_tokens: Code = 0
+    cost_usd: float = 0.0
+
+
 class ProcessRef(ProcessId, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The process that an attempt was."""
 
@@ -162,6 +172,8 @@ class AgentLine(_Line, frozen=True, kw_only=True, tag="agent"):
     ended_at: str
     last_activity_at: str | None = None
     usage: UsageRef | None = None
+    #: The same by days; where it is left out, all of it on the day of its end.
+    spend: tuple[SpendRef, ...] | UnsetType = UNSET
 
 
 class LogLine(_Line, frozen=True, kw_only=True, tag="log"):

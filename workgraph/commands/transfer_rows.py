@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from workgraph.commands import options
@@ -17,6 +18,7 @@ from workgraph.commands.transfer_lines import (
     IdentityLine,
     LogLine,
     RoleLine,
+    SpendRef,
     TaskLine,
     UsageRef,
     bad_line,
@@ -25,12 +27,14 @@ from workgraph.commands.transfer_lines import (
     read_moment,
 )
 from workgraph.graph import identity
+from workgraph.graph.budgets import date_of, day_named, day_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.model import (
     AgentStatus,
     EdgeKind,
     Progress,
     TaskSpec,
+    Usage,
     parse_agent_id,
 )
 from workgraph.graph.status import SETTLED, Status
@@ -39,6 +43,7 @@ from workgraph.store.transfer import (
     NewRow,
     StoredArtifact,
     StoredIdentity,
+    StoredSpend,
 )
 
 #: As `wg add` takes them, and as the machinery makes them (`.chat-3`, `assign-x`).
@@ -187,6 +192,46 @@ def agent_row(number: int, line: AgentLine, now: int) -> NewAgentRow:
         last_activity_at=ended_at if active_at is None else active_at,
         usage=_usage(line.usage),
     )
+
+
+def spend_rows(number: int, line: AgentLine, row: NewAgentRow) -> list[StoredSpend]:
+    """What an attempt has used, by days.
+
+    Raises:
+        UserError: A day is none, or is there twice.
+    """
+    if line.spend is UNSET:
+        usage = line.usage or Usage()
+        found = SpendRef(
+            day=date_of(day_of(row.ended_at)),
+            input_tokens=usage.input_tokens or 0,
+            cached_tokens=usage.cached_tokens or 0,
+            output_tokens=usage.output_tokens or 0,
+            cost_usd=usage.cost_usd or 0.0,
+        )
+        refs: tuple[SpendRef, ...] = (found,)
+    else:
+        refs = line.spend
+    rows: dict[int, StoredSpend] = {}
+    for ref in refs:
+        try:
+            day = day_named(ref.day)
+        except ValueError as error:
+            raise bad_line(number, f"spend: {ref.day!r} is not a date") from error
+        if day < 0 or day in rows:
+            raise bad_line(number, f"spend: {ref.day} is there twice, or before 1970")
+        if (ref.input_tokens, ref.cached_tokens, ref.output_tokens) != (0, 0, 0) or (
+            ref.cost_usd
+        ):
+            rows[day] = StoredSpend(
+                day=day,
+                agent=row.number,
+                input_tokens=ref.input_tokens,
+                cached_tokens=ref.cached_tokens,
+                output_tokens=ref.output_tokens,
+                cost_usd=ref.cost_usd,
+            )
+    return list(rows.values())
 
 
 def log_change(number: int, line: LogLine, by: str, now: int) -> Change:

@@ -15,6 +15,7 @@ from workgraph.agents.redact import redact, secrets_in
 from workgraph.agents.sandbox import PRIVATE
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
+from workgraph.daemon import spending
 from workgraph.daemon.launching import Host, launch_or_park
 from workgraph.daemon.orders import (
     Effect,
@@ -49,6 +50,7 @@ from workgraph.store import (
     agent_reads,
     agents,
     breakers,
+    budgets,
     clients,
     leftovers,
     reads,
@@ -65,10 +67,15 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
     """Makes one decision true."""
     match decision:
         case d.ConcludeAttempt():
-            _conclude(tx, decision)
+            _conclude(tx, decision, host)
             return []
         case (
-            d.MakeDue() | d.TakeClaim() | d.SetBreaker() | d.SetAccount() | d.HoldTask()
+            d.MakeDue()
+            | d.TakeClaim()
+            | d.SetBreaker()
+            | d.SetAccount()
+            | d.HoldTask()
+            | d.WarnAgent()
         ):
             _write_down(tx, decision)
             return []
@@ -168,14 +175,22 @@ def _note_report(tx: Tx, number: int, report: Report, host: Host) -> None:
         until = known or tx.now + settings.client_patience.micros
         if wait_of(report.trouble, tx.now) > settings.client_patience.micros:
             until = tx.now
-    clients.note_report(tx, agent, report, until)
+    clients.note_report(tx, agent, spending.priced(agent, report, host), until)
 
 
 def _write_down(
     tx: Tx,
-    decision: d.MakeDue | d.TakeClaim | d.SetBreaker | d.SetAccount | d.HoldTask,
+    decision: d.MakeDue
+    | d.TakeClaim
+    | d.SetBreaker
+    | d.SetAccount
+    | d.HoldTask
+    | d.WarnAgent,
 ) -> None:
     match decision:
+        case d.WarnAgent():
+            agent = agent_reads.by_number(tx, decision.agent)
+            budgets.warn(tx, agent, decision.warnings)
         case d.MakeDue():
             for task in decision.tasks:
                 writes.clear_due(tx, task)
@@ -194,10 +209,11 @@ def _write_down(
             assert_never(decision)
 
 
-def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
+def _conclude(tx: Tx, decision: d.ConcludeAttempt, host: Host) -> None:
     agent = agents.conclude(
         tx, decision.agent, decision.outcome, counted=decision.counted
     )
+    spending.settle_end(tx, agent, host)
     if decision.move is None and agent.usage == Usage():
         return
     task = reads.task(tx, decision.task)
@@ -216,7 +232,7 @@ def _conclude(tx: Tx, decision: d.ConcludeAttempt) -> None:
             refused=decision.refused,
         )
         if decision.move.parked is not None:
-            writes.park(tx, task, decision.move.parked, None)
+            spending.park(tx, task.id, decision.move.parked, host)
     if decision.quick is not None:
         writes.set_quick(tx, task.id, decision.quick)
 

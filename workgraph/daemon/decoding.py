@@ -33,7 +33,7 @@ def about_a_task(request: r.AnyRequest, caller: Caller) -> r.AnyRequest:
     Raises:
         UsageError: It names none and is not an agent's.
     """
-    if isinstance(request, r.Pause | r.Resume | r.Watch):
+    if isinstance(request, r.Pause | r.Resume | r.Watch | r.GetSpend):
         return request
     if getattr(request, "task", "") is not None:
         return request

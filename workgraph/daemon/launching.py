@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from workgraph.agents.choices import SHELL, choose_executor, choose_stall_after
 from workgraph.agents.context import compose_prompt
@@ -23,12 +24,15 @@ from workgraph.agents.plan import (
     visible,
 )
 from workgraph.agents.process import LaunchOrder
+from workgraph.commands.context import budget_limits
 from workgraph.daemon.orders import AwaitHost, Effect, Listen, Spawn
+from workgraph.graph.budgets import Held, Reservation
 from workgraph.graph.model import Actor, Parked, Record, Task
 from workgraph.graph.status import Cause, Verb
 from workgraph.graph.times import Duration
+from workgraph.reactors.budgets import SHARES, reserve
 from workgraph.settings import Stream
-from workgraph.store import agents, clients, leftovers, service, writes
+from workgraph.store import agents, budgets, clients, leftovers, service, writes
 from workgraph.store.database import Tx
 
 #: A parked task is looked at again after a minute, then two, up to half an hour.
@@ -36,6 +40,16 @@ _FIRST_LOOK: Final = Duration(60)
 _LAST_LOOK: Final = Duration(1800)
 _MAX_DOUBLINGS: Final = 10
 _encode: Final = msgspec.json.Encoder().encode
+
+
+class OverBudgetError(PlanError):
+    """A budget has nothing left for this start."""
+
+    def __init__(self, task: Task, held: Held) -> None:
+        parked = held.parked
+        message = f"{task.id}: {parked.message}"
+        super().__init__(message, hint=parked.remedy, code=parked.code)
+        self.held = held
 
 
 class Host(Record, frozen=True, kw_only=True):
@@ -56,8 +70,10 @@ def launch(
     """Claims a task for a new agent, and freezes the plan that it is started with.
 
     Raises:
-        PlanError: No plan can be made; nothing was written.
+        PlanError: No plan can be made, or a budget has nothing left; nothing was
+            written.
     """
+    aside = _set_aside(tx, task, host)
     number, attempt = agents.next_agent(tx, task.id)
     token = host.new_token()
     _, executor = choose_executor(host.grounds, task, actor, flags)
@@ -70,6 +86,7 @@ def launch(
         folder=folder,
         new_session=host.new_session(),
         prompt=prompt,
+        metered=aside != Reservation(),
     )
     plan = plan_spawn(host.grounds, task=task, actor=actor, flags=flags, agent=facts)
     _refuse_beside_leftover(tx, task, plan.working_dir.value)
@@ -96,6 +113,8 @@ def launch(
             stall_after=choose_stall_after(
                 host.grounds.layered, task, plan.executor.value
             ),
+            reserved_tokens=aside.tokens,
+            reserved_usd=aside.usd,
         ),
     )
     after = task.spec.abandon_after_s
@@ -141,6 +160,12 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
         return []
     try:
         _, spawn = launch(tx, task, actor, Flags(), host)
+    except OverBudgetError as error:
+        held = error.held
+        known = task.parked is not None and task.parked.code == held.parked.code
+        looks = task.parked.looks + 1 if task.parked and known else 1
+        writes.park(tx, task, replace(held.parked, looks=looks), held.until)
+        return []
     except PlanError as error:
         looks = task.parked.looks + 1 if task.parked else 1
         wait = min(
@@ -163,6 +188,22 @@ def listen_to(
     if resumed is None:
         return Listen(stream=stream)
     return Listen(stream=stream, earlier=clients.usage_of_session(tx, resumed, number))
+
+
+def _set_aside(tx: Tx, task: Task, host: Host) -> Reservation:
+    """What a start sets aside of its budgets; a command's costs nothing.
+
+    Raises:
+        OverBudgetError: There is nothing left of one.
+    """
+    if task.spec.exec is not None:
+        return Reservation()
+    limits = budget_limits(host.grounds.layered.settings)
+    under = budgets.of_start(tx, task, limits, SHARES)
+    result = reserve(task.id, under, tx.now)
+    if isinstance(result, Held):
+        raise OverBudgetError(task, result)
+    return result
 
 
 def _refuse_beside_leftover(tx: Tx, task: Task, workspace: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from workgraph.agents.choices import Grounds, account_of, executor_of
-from workgraph.commands.context import retry_policy
+from workgraph.commands.context import budget_limits, retry_policy
 from workgraph.daemon import apply
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect, Spawn
@@ -18,7 +18,8 @@ from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.holds import SHELL_BREAKER, breaker_key
 from workgraph.graph.model import Record, Task
 from workgraph.graph.views import Needs
-from workgraph.reactors import dispatch, gates, patrol
+from workgraph.reactors import budgets, dispatch, gates, patrol
+from workgraph.store import budgets as store_budgets
 from workgraph.store import service, views
 from workgraph.store.database import Tx
 from workgraph.store.moments import Anchor
@@ -29,7 +30,7 @@ T = TypeVar("T")
 _MANY: Final = 100
 
 #: The order in which reactors run in a tick. Later ones see what earlier ones did.
-ORDER: Final = ("patrol", "gates", "assign", "reward", "dispatch")
+ORDER: Final = ("patrol", "budgets", "gates", "assign", "reward", "dispatch")
 
 
 class Surroundings(Record, frozen=True, kw_only=True):
@@ -131,6 +132,13 @@ REACTORS: Final = (
             tx, retry_policy(around.host.grounds.layered.settings), around.looking
         ),
         decide=patrol.decide,
+    ),
+    Reactor(
+        name="budgets",
+        load=lambda tx, around: store_budgets.view(
+            tx, budget_limits(around.host.grounds.layered.settings), budgets.SHARES
+        ),
+        decide=budgets.decide,
     ),
     Reactor(
         name="gates",

@@ -13,7 +13,7 @@ import msgspec
 from workgraph.commands import parse, shapes
 from workgraph.commands.access import keep_late_result
 from workgraph.commands.context import Caller
-from workgraph.commands.escape import escape_block
+from workgraph.commands.escape import escape_block, escape_line
 from workgraph.commands.handlers import is_read
 from workgraph.commands.limits import MAX_TEXT_BYTES, Rates, check_sizes
 from workgraph.commands.local import ServiceStatusQuery
@@ -42,7 +42,7 @@ from workgraph.graph.errors import (
     WorkgraphError,
 )
 from workgraph.graph.replies import OutputData, Reply
-from workgraph.store import history
+from workgraph.store import budgets, history
 
 _MAX_FILE: Final = 2 * 1024 * 1024 * 1024
 _CHUNK: Final = 1024 * 1024
@@ -111,8 +111,7 @@ class Service:
                 f"wg {' '.join(call.argv)} is not for the daemon",
                 hint="this wg is of another version than the daemon: restart it",
             )
-        name = _name(call.env, call.peer)
-        caller = await self._callers.identify(request, name, call.peer)
+        caller = await self._identify(call, request, parsed, streams)
         if parsed.stdin_field is not None or parsed.read_file is not None:
             # before anything of it is read
             await self._special.check(request, caller)
@@ -126,6 +125,19 @@ class Service:
                 return await self._stream_backup(request, caller, parsed, streams)
             case _:
                 return await self._reply(call, request, caller, parsed, streams)
+
+    async def _identify(
+        self,
+        call: Call,
+        request: r.AnyRequest,
+        parsed: parse.Parsed,
+        streams: ClientStreams,
+    ) -> Caller:
+        name = _name(call.env, call.peer)
+        caller = await self._callers.identify(request, name, call.peer)
+        if not parsed.json:  # else standard error may have to be one document
+            await self._warn(caller, streams)
+        return caller
 
     async def _reply(
         self,
@@ -141,6 +153,8 @@ class Service:
             await streams.write_file(parsed.write_file, _joined(lines))
             return 0
         await self._show(call, request, reply, streams, as_json=parsed.json)
+        if parsed.json:
+            await self._warn(caller, streams)
         return reply.exit_code
 
     async def answer_line(
@@ -218,6 +232,18 @@ class Service:
         notes = render_notes(request, reply)
         if notes:
             await streams.err(notes)
+
+    async def _warn(self, caller: Caller, streams: ClientStreams) -> None:
+        """Tells an agent with each of its calls that a budget is nearly used up."""
+        agent = caller.agent
+        if agent is None:
+            return
+        engine = self._engine
+        line = await engine.store.read(
+            lambda tx: budgets.gravest_warning(tx, agent.number), engine.clock.now()
+        )
+        if line is not None:
+            await streams.err(f"wg: {escape_line(line)}\n")
 
     async def changes(self, request: r.Watch) -> AsyncGenerator[Change]:
         """Changes as they are committed, without gaps, until it is closed."""

@@ -36,6 +36,8 @@ class ChangeKind(StrEnum):
     ACCOUNT_LIMITED = "account_limited"
     ACCOUNT_BROKEN = "account_broken"
     ACCOUNT_OK = "account_ok"
+    BUDGET_WARNED = "budget_warned"
+    BUDGET_OVERDRAWN = "budget_overdrawn"
     CLOCK_JUMPED = "clock_jumped"
     GRAPH_IMPORTED = "graph_imported"
 

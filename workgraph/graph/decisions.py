@@ -4,6 +4,7 @@ A decision is applied in the tick's transaction; an effect is carried out after 
 commit, and what it learns comes back as a fact (`facts`).
 """
 
+from workgraph.graph.budgets import Warned
 from workgraph.graph.holds import Account, Breaker
 from workgraph.graph.model import Failure, Outcome, Parked, Record, Stop, Task
 from workgraph.graph.status import Verb
@@ -54,6 +55,13 @@ class StopAgent(Record, frozen=True, kw_only=True):
     agent: int
     stop: Stop
     verdict: Outcome | None
+
+
+class WarnAgent(Record, frozen=True, kw_only=True):
+    """What an agent is told about budgets that are nearly used up has changed."""
+
+    agent: int
+    warnings: tuple[Warned, ...]
 
 
 class LookAtLeftover(Record, frozen=True, kw_only=True):
@@ -117,6 +125,7 @@ Decision = (
     ConcludeAttempt
     | MakeDue
     | StopAgent
+    | WarnAgent
     | LookAtLeftover
     | TakeClaim
     | LookForLife

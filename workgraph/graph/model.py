@@ -113,6 +113,8 @@ class Parked(Record, frozen=True, kw_only=True):
     looks: int = 1
     #: The breaker that holds it, `executor:claude`; null where it is held for itself.
     key: str | None = None
+    #: The budget that it waits for more of, `subtree:ID:tokens`.
+    budget: str | None = None
 
 
 class Artifact(Record, frozen=True, kw_only=True):

@@ -99,6 +99,28 @@ class AgentData(Record, frozen=True, kw_only=True):
     leftover: tuple[int, ...]
 
 
+class SpendRow(Record, frozen=True, kw_only=True):
+    """What agents have used, all together."""
+
+    #: The task, actor, model or date; null for the total, and where there is none.
+    key: str | None
+    agents: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    #: As far as it is known; null where it is of none of them.
+    cost_usd: float | None
+    #: Of how many of the agents the cost is not known.
+    unknown_cost: int
+
+
+class SpendData(Record, frozen=True, kw_only=True):
+    """What work has cost."""
+
+    total: SpendRow
+    rows: tuple[SpendRow, ...]
+
+
 class ReasonData(Record, frozen=True, kw_only=True):
     """One reason why a task is not running, and what would change that."""
 
@@ -114,6 +136,8 @@ class RunningData(Record, frozen=True, kw_only=True):
     actor: str | None
     since: str
     plan: str | None
+    #: How its budgets stand, and what of its cost is not known.
+    notes: tuple[str, ...] = ()
 
 
 class WhyData(Record, frozen=True, kw_only=True):

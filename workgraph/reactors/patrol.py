@@ -10,6 +10,7 @@ the third the task is put in quarantine. A shell task may well be that quick.
 
 from typing import Final, assert_never
 
+from workgraph.graph.budgets import EXHAUSTED
 from workgraph.graph.decisions import (
     ConcludeAttempt,
     Decision,
@@ -122,7 +123,8 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
         agent=agent.number,
         task=task.id,
         outcome=outcome,
-        counted=True,
+        # It can't go on before somebody has raised the budget, so it can't loop.
+        counted=outcome is not Outcome.BUDGET,
         move=move,
         quick=quick,
     )
@@ -164,6 +166,17 @@ def judge(
             return MoveTask(verb=verb, reason=reason, failure=failure)
         case Outcome.FAILED if (task.spec.retry_on or policy.on) != "failure":
             return MoveTask(verb=Verb.FAIL, reason=reason, failure=failure)
+        case Outcome.BUDGET:
+            return MoveTask(
+                verb=Verb.RELEASE,
+                reason=reason,
+                failure=failure,
+                parked=Parked(
+                    code=EXHAUSTED,
+                    message=reason,
+                    remedy=f"raise the budget, or wg retry {task.id}",
+                ),
+            )
         case Outcome.RATE_LIMITED | Outcome.WAITING | Outcome.KILLED:
             return MoveTask(verb=Verb.RELEASE, reason=reason, failure=failure)
         case _ if has_attempt_left(task, policy):

@@ -19,11 +19,13 @@ from workgraph.graph.errors import UsageError, UserError
 from workgraph.graph.times import Duration, format_duration
 from workgraph.settings.schema import (
     KEYS,
+    NAMED_TABLES,
     SECTIONS,
     ExecutorSettings,
     Json,
     Key,
     Layer,
+    PriceSettings,
     Section,
     Settings,
     find_key,
@@ -305,13 +307,13 @@ def _flatten(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """
     for name in sorted(data, key=lambda name: name not in _OLD_NAMES):
         value = data[name]
-        if name == "executors" and isinstance(value, dict):
-            for executor, keys in value.items():
+        if name in NAMED_TABLES and isinstance(value, dict):
+            for named, keys in value.items():
                 if not isinstance(keys, dict):
-                    yield (name, executor), keys
+                    yield (name, named), keys
                     continue
                 for key, inner in keys.items():
-                    yield (name, executor, key), inner
+                    yield (name, named, key), inner
         elif _OLD_NAMES.get(name, name) in SECTIONS and isinstance(value, dict):
             for key, inner in value.items():
                 yield (name, key), inner
@@ -337,8 +339,8 @@ def _parse_overrides(overrides: Sequence[str]) -> dict[str, Value]:
 
 
 def current_name(name: str) -> str:
-    """A dotted key with the old name of its table replaced."""
-    table, dot, rest = name.partition(".")
+    """A dotted key with the old name of its table replaced, and without quotes."""
+    table, dot, rest = name.replace('"', "").partition(".")
     return f"{_OLD_NAMES.get(table, table)}{dot}{rest}"
 
 
@@ -349,14 +351,14 @@ def build(values: Mapping[str, Sequence[Value]]) -> Settings:
         UserError: Two values contradict each other.
     """
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
-    executors: dict[str, dict[str, Any]] = {}
+    named: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in NAMED_TABLES}
     for name, stack in values.items():
         if name == "endpoints":
             continue
         table, _, key = name.partition(".")
-        if table == "executors":
-            executor, _, key = key.rpartition(".")
-            executors.setdefault(executor, {})[key] = stack[-1].value
+        if table in NAMED_TABLES:
+            inner, _, key = key.rpartition(".")
+            named[table].setdefault(inner, {})[key] = stack[-1].value
         else:
             sections[table]["pass_" if key == "pass" else key] = stack[-1].value
     tables: dict[str, Any] = {
@@ -364,7 +366,10 @@ def build(values: Mapping[str, Sequence[Value]]) -> Settings:
     }
     settings = Settings(
         **tables,
-        executors={name: ExecutorSettings(**keys) for name, keys in executors.items()},
+        executors={
+            name: ExecutorSettings(**keys) for name, keys in named["executors"].items()
+        },
+        prices={name: PriceSettings(**keys) for name, keys in named["prices"].items()},
         endpoints=values["endpoints"][-1].value,
     )
     agency = settings.agency

@@ -155,8 +155,24 @@ class AgencySettings(Section, frozen=True):
 class BudgetSettings(Section, frozen=True):
     """What work may cost."""
 
-    usd_per_day: Annotated[float, Meta(ge=0), _about("0: no limit")] = 0.0
-    tokens_per_task: Annotated[int, Meta(ge=0), _about("0: no limit")] = 0
+    tokens_per_attempt: Annotated[
+        int, Meta(ge=0), _about("of one attempt; 0: no limit")
+    ] = 0
+    usd_per_attempt: Annotated[
+        float, Meta(ge=0), _about("of one attempt; 0: no limit")
+    ] = 0.0
+    tokens_per_task: Annotated[
+        int, Meta(ge=0), _about("of a task without --budget-tokens; 0: no limit")
+    ] = 0
+    usd_per_task: Annotated[
+        float, Meta(ge=0), _about("of a task without --budget-usd; 0: no limit")
+    ] = 0.0
+    tokens_per_day: Annotated[
+        int, Meta(ge=0), _about("of all work on one day, UTC; 0: no limit")
+    ] = 0
+    usd_per_day: Annotated[
+        float, Meta(ge=0), _about("of all work on one day, UTC; 0: no limit")
+    ] = 0.0
 
 
 class SandboxSettings(Section, frozen=True):
@@ -203,6 +219,23 @@ class ExecutorSettings(Section, frozen=True):
     ] = None
 
 
+Price = Annotated[float, Meta(ge=0)]
+
+
+class PriceSettings(Section, frozen=True):
+    """What a model's tokens cost, in dollars for a million (null: not known)."""
+
+    input: Annotated[
+        Price | None, _about("USD for a million tokens that go in, not from a cache")
+    ] = None
+    cached: Annotated[
+        Price | None, _about("USD for a million tokens read from the provider's cache")
+    ] = None
+    output: Annotated[
+        Price | None, _about("USD for a million tokens that come out")
+    ] = None
+
+
 class Endpoint(Section, frozen=True, forbid_unknown_fields=True):
     """A model service that `native` and the like can talk to."""
 
@@ -225,6 +258,8 @@ class Settings(Section, frozen=True):
     budget: BudgetSettings = BudgetSettings()
     sandbox: SandboxSettings = SandboxSettings()
     executors: Mapping[str, ExecutorSettings] = field(default_factory=dict)
+    #: By a model's name, or a glob for several.
+    prices: Mapping[str, PriceSettings] = field(default_factory=dict)
     endpoints: tuple[Endpoint, ...] = ()
 
 
@@ -275,22 +310,31 @@ EXECUTOR_KEYS: Final[Mapping[str, Key]] = MappingProxyType(
 )
 
 
+PRICE_KEYS: Final[Mapping[str, Key]] = MappingProxyType(
+    {key.name: key for key in _keys_of(PriceSettings, "")}
+)
+#: Tables of tables: `executors.NAME.KEY` and `prices.MODEL.KEY`, any name in between.
+NAMED_TABLES: Final[Mapping[str, Mapping[str, Key]]] = MappingProxyType(
+    {"executors": EXECUTOR_KEYS, "prices": PRICE_KEYS}
+)
+
+
 def find_key(name: str) -> Key | None:
     """The key of a dotted name, or null: `executors.NAME.KEY` for any NAME."""
     first, _, rest = name.partition(".")
-    if first == "executors":
-        executor, _, last = rest.rpartition(".")
-        return EXECUTOR_KEYS.get(last) if executor else None
+    if first in NAMED_TABLES:
+        inner, _, last = rest.rpartition(".")
+        return NAMED_TABLES[first].get(last) if inner else None
     return KEYS.get(name)
 
 
 def nearest_key(name: str) -> str:
     """A hint that names the key or table most like a name."""
-    if name in SECTIONS or name == "executors":
+    if name in SECTIONS or name in NAMED_TABLES:
         return f"[{name}] is a table: write its keys under it"
-    executor = name.rpartition(".")[0]
-    names = [*KEYS, *SECTIONS, "executors"]
-    if name.startswith("executors."):
-        names = [f"{executor}.{key}" for key in EXECUTOR_KEYS]
+    table, inner = name.partition(".")[0], name.rpartition(".")[0]
+    names = [*KEYS, *SECTIONS, *NAMED_TABLES]
+    if table in NAMED_TABLES:
+        names = [f"{inner}.{key}" for key in NAMED_TABLES[table]]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else "`wg config list` shows all settings"

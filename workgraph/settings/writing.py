@@ -15,7 +15,15 @@ from workgraph.settings.layers import (
     to_plain,
     toml_text,
 )
-from workgraph.settings.schema import KEYS, SECTIONS, Json, Key, find_key, nearest_key
+from workgraph.settings.schema import (
+    KEYS,
+    NAMED_TABLES,
+    SECTIONS,
+    Json,
+    Key,
+    find_key,
+    nearest_key,
+)
 
 _PREAMBLE: Final = """\
 # The settings of this project. Every line is a comment: the values are the defaults;
@@ -30,6 +38,12 @@ _EXAMPLES: Final = """\
 # stream = "text"  # text, claude, codex, gemini or opencode
 # env = ["TOOL_*"]  # what it needs of the environment (globs)
 # needs_endpoint = false  # whether it talks to one of the endpoints
+
+# What a model's tokens cost, where the client does not say: USD for a million.
+# [prices."model-*"]  # a model's name, or a glob
+# input = 3.0
+# cached = 0.3
+# output = 15.0
 
 # A model service, for executors that need an endpoint; as many tables as there are.
 # [[endpoints]]
@@ -108,9 +122,9 @@ def _replaced(text: str, name: str, plain: Json) -> str:
         return tomlkit.dumps(document)
     table, _, rest = name.partition(".")
     tables_on_the_way = [table]
-    if table == "executors":
-        executor, _, rest = rest.rpartition(".")
-        tables_on_the_way.append(executor)
+    if table in NAMED_TABLES:
+        inner, _, rest = rest.rpartition(".")
+        tables_on_the_way.append(inner)
     container: Any = document
     for step, part in enumerate(tables_on_the_way, start=1):
         if part not in container:

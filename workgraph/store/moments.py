@@ -43,9 +43,11 @@ set retry_at = retry_at + :by,
         max(coalesce(not_before, 0), coalesce(retry_at + :by, 0)), null)
 where retry_at is not null or not_before is not null
 """
+#: Not where midnight is waited for.
 SHIFT_LOOKS: Final = """
 update tasks set parked_until = parked_until + :by
 where parked is not null and parked_until is not null
+  and json_extract(parked, '$.budget') is null
 """
 SHIFT_LEFTOVERS: Final = """
 update agents set leftover_at = leftover_at + :by where leftover_at is not null

@@ -68,6 +68,9 @@ create index tasks_parked on tasks (parked_until) where parked is not null;
 -- breakers.held, breakers.release: what a breaker keeps back
 create index tasks_held on tasks (json_extract(parked, '$.key'))
     where json_extract(parked, '$.key') is not null;
+-- budgets.wake: what waits for more of a budget
+create index tasks_budget on tasks (json_extract(parked, '$.budget'))
+    where json_extract(parked, '$.budget') is not null;
 -- views.gates: what waits for a gate
 create index tasks_gate on tasks (gate) where gate is not null;
 -- reads.list_tasks --status
@@ -246,6 +249,15 @@ create table spend (
     output_tokens integer not null default 0,
     cost_usd real not null default 0,
     primary key (day, agent)
+) strict, without rowid;
+
+-- what agents are told about budgets that are nearly used up
+create table budget_warnings (
+    agent integer not null references agents (number),
+    budget text not null,
+    percent integer not null,
+    line text not null,
+    primary key (agent, budget)
 ) strict, without rowid;
 
 create table identities (

@@ -34,6 +34,11 @@ where a.status <> 'ended' or (
 ARTIFACTS: Final = """
 select task, name, path, sha256, size, agent, at from artifacts order by task, name
 """
+SPEND: Final = """
+select day, agent, input_tokens, cached_tokens, output_tokens, cost_usd
+from spend
+order by day, agent
+"""
 KNOWN_TASKS: Final = """
 select id, status, chain from tasks
 where id in (select value from json_each(?))
@@ -63,6 +68,11 @@ insert into agents (
 ) values (
     ?, ?, ?, ?, ?, ?, ?, 'ended', ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?
 )
+"""
+INSERT_SPEND: Final = """
+insert into spend (
+    day, agent, input_tokens, cached_tokens, output_tokens, cost_usd
+) values (?, ?, ?, ?, ?, ?)
 """
 INSERT_ARTIFACT: Final = """
 insert into artifacts (task, name, path, sha256, size, agent, at)
@@ -94,11 +104,23 @@ class StoredArtifact(Artifact, frozen=True, kw_only=True):
     at: int
 
 
+class StoredSpend(Record, frozen=True, kw_only=True):
+    """What an attempt has used on one day."""
+
+    day: int
+    agent: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
 class EndedAgent(Record, frozen=True, kw_only=True):
     """An attempt that is over, and the line that says by what plan it ran."""
 
     agent: Agent
     plan_line: str | None
+    spend: tuple[StoredSpend, ...]
 
 
 class NewRow(Record, frozen=True, kw_only=True, gc=False):
@@ -198,8 +220,21 @@ def artifacts_by_task(tx: Tx) -> dict[str, list[StoredArtifact]]:
 
 def ended_agents(tx: Tx) -> Iterator[EndedAgent]:
     """All attempts that are over, oldest first."""
+    spent: dict[int, list[StoredSpend]] = {}
+    for day, agent, input_tokens, cached_tokens, output_tokens, cost in tx.rows(SPEND):
+        spend = StoredSpend(
+            day=day,
+            agent=agent,
+            input_tokens=input_tokens,
+            cached_tokens=cached_tokens,
+            output_tokens=output_tokens,
+            cost_usd=cost,
+        )
+        spent.setdefault(agent, []).append(spend)
     for row in tx.rows(ENDED_AGENTS):
-        yield EndedAgent(agent=decode_agent(row), plan_line=row[-1])
+        ended = decode_agent(row)
+        days = tuple(spent.get(ended.number, ()))
+        yield EndedAgent(agent=ended, plan_line=row[-1], spend=days)
 
 
 def live_agents(tx: Tx) -> set[str]:
@@ -275,6 +310,24 @@ def insert_agents(tx: Tx, new: Iterable[NewAgentRow]) -> None:
                 a.usage,
             )
             for a in new
+        ),
+    )
+
+
+def insert_spend(tx: Tx, new: Iterable[StoredSpend]) -> None:
+    """Adds what attempts have used, by days."""
+    tx.many(
+        INSERT_SPEND,
+        (
+            (
+                s.day,
+                s.agent,
+                s.input_tokens,
+                s.cached_tokens,
+                s.output_tokens,
+                s.cost_usd,
+            )
+            for s in new
         ),
     )
 

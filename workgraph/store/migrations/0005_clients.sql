@@ -39,3 +39,14 @@ create table spend (
     cost_usd real not null default 0,
     primary key (day, agent)
 ) strict, without rowid;
+
+create table budget_warnings (
+    agent integer not null references agents (number),
+    budget text not null,
+    percent integer not null,
+    line text not null,
+    primary key (agent, budget)
+) strict, without rowid;
+
+create index tasks_budget on tasks (json_extract(parked, '$.budget'))
+    where json_extract(parked, '$.budget') is not null;
