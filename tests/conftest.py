@@ -1,8 +1,11 @@
 """Options of the whole suite, and what it leaves behind."""
 
+import inspect
 import os
+from collections.abc import Generator
 
 import pytest
+from sniffio import current_async_library_cvar
 
 from workgraph.agents import cgroups
 
@@ -20,6 +23,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=1,
         help="how often the daemon is killed at each named point",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Says that asyncio runs, as `anyio.run` does, which starts the daemon.
+
+    With sniffio installed anyio asks it, and in the callback of a protocol, where there
+    is no task, sniffio knows by this alone.
+    """
+    is_async = inspect.iscoroutinefunction(getattr(item, "function", None))
+    token = current_async_library_cvar.set("asyncio" if is_async else None)
+    try:
+        return (yield)
+    finally:
+        current_async_library_cvar.reset(token)
 
 
 def pytest_sessionfinish() -> None:
