@@ -25,9 +25,9 @@ from workgraph.daemon.orders import (
     StopProcess,
     target_of,
 )
+from workgraph.daemon.reporting import note_report
 from workgraph.graph import decisions as d
 from workgraph.graph.changes import ChangeKind
-from workgraph.graph.ends import Report, wait_of
 from workgraph.graph.facts import (
     AgentEnded,
     AgentReported,
@@ -51,7 +51,6 @@ from workgraph.store import (
     agents,
     breakers,
     budgets,
-    clients,
     leftovers,
     reads,
     views,
@@ -107,10 +106,10 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
         case AgentStarted():
             agents.record_start(tx, fact.agent, fact.process, fact.folder_inode)
         case AgentReported():
-            _note_report(tx, fact.agent, fact.report, host)
+            note_report(tx, fact.agent, fact.report, host)
         case AgentEnded():
             if fact.report is not None:
-                _note_report(tx, fact.agent, fact.report, host)
+                note_report(tx, fact.agent, fact.report, host)
             agents.record_end(
                 tx,
                 fact.agent,
@@ -155,27 +154,6 @@ def leftover_effect(agent: Agent, host: Host, limit_s: float) -> EndLeftover:
     """What has to be done about what an ended agent has left behind."""
     target = target_of(agent, host.folder(agent.number))
     return EndLeftover(target=target, limit_s=limit_s)
-
-
-def _note_report(tx: Tx, number: int, report: Report, host: Host) -> None:
-    """Keeps what a stream has said, and by when the client has to leave for it.
-
-    Who has said its last word has the grace of `kill_grace`; who tries again by itself
-    has `client_patience` from its first try on, and nothing where the provider has
-    named a later moment.
-    """
-    agent = agent_reads.by_number(tx, number)
-    settings = host.grounds.layered.settings.agents
-    until = None
-    if report.end is not None:
-        known = agent.client_until if agent.client_end is not None else None
-        until = known or tx.now + settings.kill_grace.micros
-    elif report.trouble is not None:
-        known = agent.client_until if agent.trouble is not None else None
-        until = known or tx.now + settings.client_patience.micros
-        if wait_of(report.trouble, tx.now) > settings.client_patience.micros:
-            until = tx.now
-    clients.note_report(tx, agent, spending.priced(agent, report, host), until)
 
 
 def _write_down(
@@ -232,7 +210,7 @@ def _conclude(tx: Tx, decision: d.ConcludeAttempt, host: Host) -> None:
             refused=decision.refused,
         )
         if decision.move.parked is not None:
-            spending.park(tx, task.id, decision.move.parked, host)
+            spending.park(tx, task.id, decision.move, host)
     if decision.quick is not None:
         writes.set_quick(tx, task.id, decision.quick)
 

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from workgraph.commands.context import budget_limits
 from workgraph.daemon.launching import Host
 from workgraph.graph.budgets import EXHAUSTED, Held
+from workgraph.graph.decisions import MoveTask
 from workgraph.graph.ends import Report
-from workgraph.graph.model import Agent, Outcome, Parked, Usage
+from workgraph.graph.model import Agent, Outcome, Usage
 from workgraph.reactors.budgets import SHARES, overruns, reserve
 from workgraph.settings.prices import price
 from workgraph.store import budgets, reads, writes
@@ -40,10 +41,11 @@ def settle_end(tx: Tx, agent: Agent, host: Host) -> None:
     budgets.wake_after(tx, agent, limits, SHARES)
 
 
-def park(tx: Tx, task_id: str, parked: Parked, host: Host) -> None:
+def park(tx: Tx, task_id: str, move: MoveTask, host: Host) -> None:
     """Keeps a task back; for want of a budget as its next start would be."""
     task = reads.task(tx, task_id)
-    until = None
+    parked, until = move.parked, move.parked_until
+    assert parked is not None
     if parked.code == EXHAUSTED:
         limits = budget_limits(host.grounds.layered.settings)
         under = budgets.of_start(tx, task, limits, SHARES)

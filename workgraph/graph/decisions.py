@@ -23,8 +23,9 @@ class MoveTask(Record, frozen=True, kw_only=True):
     gate: str | None = None
     superseded_by: str | None = None
     summary: str | None = None
-    #: Open it is, and kept back for this reason.
+    #: Open it is, and kept back for this reason, until this moment or for good.
     parked: Parked | None = None
+    parked_until: int | None = None
 
 
 class ConcludeAttempt(Record, frozen=True, kw_only=True):

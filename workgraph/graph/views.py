@@ -47,6 +47,8 @@ class PatrolView(Record, frozen=True, kw_only=True):
     limits: Mapping[int, float] = field(default_factory=dict)
     #: Agents and persons whose claim has reached `--abandon-after`.
     expired: tuple[Agent, ...] = ()
+    #: Agents whose client has said its last word and stays, or tries again in vain.
+    talked: tuple[Agent, ...] = ()
     #: Ended agents whose leftover is to be looked at.
     leftover: tuple[Agent, ...] = ()
     #: Agents that may have given no sign of life for too long.

@@ -26,7 +26,6 @@ from workgraph.graph.decisions import (
 from workgraph.graph.holds import SHELL_BREAKER, Account, Breaker, breaker_key
 from workgraph.graph.model import (
     Agent,
-    EndKind,
     Failure,
     Outcome,
     Parked,
@@ -37,7 +36,7 @@ from workgraph.graph.model import (
 from workgraph.graph.status import Verb
 from workgraph.graph.times import SECOND, format_duration, jittered
 from workgraph.graph.views import EndedAttempt, PatrolView, RetryPolicy
-from workgraph.reactors import accounts, breakers
+from workgraph.reactors import accounts, breakers, clients
 
 #: Ends that have nothing to do with what the worker thinks of its work.
 CRASHES: Final = frozenset(
@@ -48,10 +47,6 @@ CRASHES: Final = frozenset(
         Outcome.STALLED,
         Outcome.SPAWN_FAILED,
     }
-)
-#: Ends that say something about the account, and nothing about the task.
-_PROVIDERS: Final = frozenset(
-    {EndKind.AUTH, EndKind.LIMITED, EndKind.OVERLOADED, EndKind.NETWORK}
 )
 _SHELL: Final = "shell"
 _MAX_DOUBLINGS: Final = 30
@@ -79,6 +74,9 @@ def decide(view: PatrolView, now: int) -> tuple[Decision, ...]:
     )
     decisions.extend(LookAtLeftover(agent=agent.number) for agent in view.leftover)
     late |= {agent.number for agent in view.expired}
+    talkers = [agent for agent in view.talked if agent.number not in late]
+    decisions.extend(clients.stop_talker(agent) for agent in talkers)
+    late |= {agent.number for agent in talkers}
     decisions.extend(
         _look_or_stop(agent)
         for agent in view.silent
@@ -90,8 +88,8 @@ def decide(view: PatrolView, now: int) -> tuple[Decision, ...]:
 def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAttempt:
     """Turns the end of an agent into its outcome and its task's next status."""
     agent, task = ended.agent, ended.task
+    outcome = _outcome_of(agent, policy)
     if not ended.holds_task:
-        outcome = agent.verdict or agent.outcome or _outcome_of_exit(agent, policy)
         return ConcludeAttempt(
             agent=agent.number,
             task=task.id,
@@ -101,9 +99,12 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
         )
     if agent.stop is not None and agent.stop.then is not StopThen.JUDGE:
         return _conclude_stopped(agent, task, agent.stop)
-    outcome = agent.verdict or agent.outcome or _outcome_of_exit(agent, policy)
-    if outcome is Outcome.RATE_LIMITED:
-        return _conclude_limited(agent, task, policy, now)
+    end = clients.end_of(agent) if agent.verdict is None else None
+    if end is not None:
+        gap = _gap(task, task.starts, policy)
+        refused = clients.conclude_refused(agent, task, end, now, gap)
+        if refused is not None:
+            return refused
     if not agent.counted:
         return _conclude_unstarted(agent, task, outcome, policy, now)
     reason = reason_of(agent, outcome)
@@ -231,6 +232,9 @@ def reason_of(agent: Agent, outcome: Outcome) -> str:
     """One line that says how an attempt ended."""
     if agent.reason:
         return agent.reason
+    end = clients.end_of(agent)
+    if end is not None and clients.outcome_of(end) is not None:
+        return end.message
     if agent.signal is not None:
         return f"{agent.id} was killed by signal {agent.signal}"
     if agent.exit_code is not None:
@@ -238,15 +242,28 @@ def reason_of(agent: Agent, outcome: Outcome) -> str:
     return f"{agent.id}: {outcome}"
 
 
+def _outcome_of(agent: Agent, policy: RetryPolicy) -> Outcome:
+    """The worker's verdict or a limit's, then its client's word, then the exit."""
+    if agent.verdict is not None:
+        return agent.verdict
+    end = clients.end_of(agent)
+    if end is not None and agent.outcome is not Outcome.SPAWN_FAILED:
+        return clients.outcome_of(end) or _good_end(agent, policy)
+    return agent.outcome or _outcome_of_exit(agent, policy)
+
+
 def _outcome_of_exit(agent: Agent, policy: RetryPolicy) -> Outcome:
-    if agent.client_end is not None and agent.client_end.kind in _PROVIDERS:
-        return Outcome.RATE_LIMITED
     if agent.signal is not None:
         return Outcome.CRASHED
     if agent.exit_code is None:
         return Outcome.LOST
     if agent.exit_code != 0:
         return Outcome.FAILED
+    return _good_end(agent, policy)
+
+
+def _good_end(agent: Agent, policy: RetryPolicy) -> Outcome:
+    """It has ended well and said nothing of its task."""
     if agent.executor == _SHELL:
         return Outcome.DONE
     return {"submit": Outcome.SUBMITTED, "fail": Outcome.FAILED}.get(
@@ -318,32 +335,6 @@ def _conclude_unstarted(
         outcome=outcome,
         counted=False,
         move=move,
-    )
-
-
-def _conclude_limited(
-    agent: Agent, task: Task, policy: RetryPolicy, now: int
-) -> ConcludeAttempt:
-    """The provider would not have it: no attempt is used up.
-
-    When it is tried again is the account's to say; without one it waits by itself. One
-    that was answered first has cost something, so the ceiling of starts counts it.
-    """
-    end = agent.client_end or agent.trouble
-    reason = end.message if end else reason_of(agent, Outcome.RATE_LIMITED)
-    move = MoveTask(
-        verb=Verb.RELEASE,
-        reason=reason,
-        failure=Failure(class_=Outcome.RATE_LIMITED, reason=reason),
-        retry_at=None if agent.account else now + _gap(task, task.starts, policy),
-    )
-    return ConcludeAttempt(
-        agent=agent.number,
-        task=task.id,
-        outcome=Outcome.RATE_LIMITED,
-        counted=False,
-        move=move,
-        refused=not agent.answered,
     )
 
 

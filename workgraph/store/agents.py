@@ -51,7 +51,8 @@ returning {AGENT_COLUMNS.replace("a.", "")}
 SET_STOP: Final = """
 update agents
 set status = 'stopping', stop = ?, verdict = coalesce(verdict, ?),
-    reason = coalesce(?, reason), timeout_at = null, stall_at = null
+    reason = coalesce(?, reason), timeout_at = null, stall_at = null,
+    client_until = null
 where number = ? and status <> 'ended'
 """
 SET_VERDICT: Final = """

@@ -27,7 +27,8 @@ _CLOCK: Final = "clock"
 SHIFT_AGENTS: Final = """
 update agents indexed by agents_live
 set timeout_at = max(timeout_at + :by, :least),
-    stall_at = iif(stall_at is null, null, :now + stall_after)
+    stall_at = iif(stall_at is null, null, :now + stall_after),
+    client_until = max(client_until + :by, :least)
 where status <> 'ended'
 """
 SHIFT_CLAIMS: Final = """

@@ -70,6 +70,11 @@ select {AGENT_COLUMNS} from agents a
 where a.status <> 'ended' and a.stall_at <= ?
 order by a.stall_at limit {_BATCH}
 """  # noqa: S608 - constants
+TALKED: Final = f"""
+select {AGENT_COLUMNS} from agents a
+where a.status <> 'ended' and a.client_until <= ?
+order by a.client_until limit {_BATCH}
+"""  # noqa: S608 - constants
 GATES: Final = f"""
 select {TASK_COLUMNS} from tasks t
 where t.gate is not null and t.gate in ('outputs', 'verify')
@@ -112,6 +117,9 @@ select min(at) from (
     union all
     select min(stall_at) from agents
         where status <> 'ended' and stall_at > :now
+    union all
+    select min(client_until) from agents
+        where status <> 'ended' and client_until > :now
     union all
     select min(parked_until) from tasks
         where parked is not null and parked_until > :now
@@ -162,8 +170,10 @@ def patrol(
     overdue = tuple(_agents(tx, OVERDUE, tx.now))
     expired = tuple(_agents(tx, EXPIRED, tx.now))
     silent = tuple(_agents(tx, SILENT, tx.now))
-    if (overdue or expired or silent) and service.frozen_since(tx) is not None:
-        overdue = expired = silent = ()
+    talked = tuple(_agents(tx, TALKED, tx.now))
+    late = overdue or expired or silent or talked
+    if late and service.frozen_since(tx) is not None:
+        overdue = expired = silent = talked = ()
     keys = {breaker_key(one.agent.executor) for one in ended if not one.agent.human}
     logins = {one.agent.account for one in ended if one.agent.account is not None}
     troubled = accounts.troubled(tx)
@@ -176,6 +186,7 @@ def patrol(
         expired=expired,
         leftover=tuple(leftovers.due(tx)),
         silent=silent,
+        talked=talked,
         looking=looking,
         breakers=breakers.find(tx, keys),
         accounts=accounts.find(tx, logins) | troubled,
