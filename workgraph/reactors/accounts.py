@@ -126,6 +126,7 @@ class Admission:
         self, accounts: Mapping[str, Account], live: Mapping[str, int], now: int
     ) -> None:
         self._accounts = accounts
+        self._now = now
         self._left = {
             key: allowance(account, live.get(key, 0), now)
             for key, account in accounts.items()
@@ -135,17 +136,19 @@ class Admission:
     def choose_probes(self, candidates: Iterable[tuple[Task, str | None]]) -> None:
         """Has another task tried each time, should one be what the provider refuses.
 
+        What is not held yet goes first: an operator may just have named it.
+
         Args:
             candidates: Tasks that could be started and their accounts, the best first.
         """
-        vain: dict[str, int] = {}
+        least: dict[str, tuple[bool, int]] = {}
         for task, key in candidates:
             account = None if key is None else self._accounts.get(key)
             if account is None or account.at_once is not None:
                 continue
-            last = _last_vain(task)
-            if last < vain.get(account.key, last + 1):
-                vain[account.key] = last
+            rank = (task.parked is not None, _last_vain(task))
+            if account.key not in least or rank < least[account.key]:
+                least[account.key] = rank
                 self._probes[account.key] = task.id
 
     def admits(self, task: Task, key: str | None) -> bool:
@@ -162,7 +165,7 @@ class Admission:
 
     def hold(self, key: str) -> Parked:
         """What keeps a task back until it may be sent there."""
-        return _held(self._accounts[key])
+        return _held(self._accounts[key], self._now)
 
 
 def _broken(account: Account, end: ClientEnd, now: int, newest: int) -> Account:
@@ -269,15 +272,16 @@ def _last_vain(task: Task) -> int:
     return parse_agent_id(task.last_agent or "") or 0
 
 
-def _held(account: Account) -> Parked:
+def _held(account: Account, now: int) -> Parked:
     """What the row says; `readiness` puts in how the account stands when asked."""
     coming_back = account.at_once is not None
-    until = f" until {to_rfc3339(account.until)}" if account.until else ""
+    until = account.until or 0
+    then = f" until {to_rfc3339(until)}" if until > now else ""
     return Parked(
         code="provider_limited",
         message=f"account {account.key} is coming back"
         if coming_back
-        else f"account {account.key} is {account.state}{until}: {account.reason}",
+        else f"account {account.key} is {account.state}{then}: {account.reason}",
         remedy="wg service status",
         # It comes back within minutes: nothing that the change log has to tell.
         looks=0 if coming_back else 1,
