@@ -16,11 +16,12 @@ but that it lasts longer. An agent that ends without having been answered, for r
 of its own, says nothing either: the next one is the probe.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
+from workgraph.graph.decisions import ConcludeAttempt, SetAccount
 from workgraph.graph.holds import (
     Account,
     AccountState,
@@ -39,6 +40,7 @@ from workgraph.graph.model import (
     parse_agent_id,
 )
 from workgraph.graph.times import SECOND, jittered, to_rfc3339
+from workgraph.graph.views import PatrolView
 
 #: Of a limited account, and of a broken one: the first gap and the longest.
 _LIMITED_GAPS: Final = (60 * SECOND, 900 * SECOND)
@@ -55,6 +57,28 @@ _WORK: Final = frozenset(
     {Outcome.DONE, Outcome.SUBMITTED, Outcome.GATE, Outcome.WAITING}
 )
 _LIMITS: Final = frozenset({EndKind.LIMITED, EndKind.OVERLOADED, EndKind.NETWORK})
+
+
+def judge(
+    view: PatrolView, ends: Sequence[ConcludeAttempt], now: int
+) -> list[SetAccount]:
+    """What answers and then ends, those of the view in its order, have changed."""
+    found = {
+        key: after_answers(account, view.answers.get(key, 0), now)
+        for key, account in view.accounts.items()
+    }
+    for ended, end in zip(view.ended, ends, strict=True):
+        key = ended.agent.account
+        if key is not None:
+            before = found.get(key, Account(key=key))
+            found[key] = after_end(
+                before, ended.agent, end.outcome, now, view.newest_agent
+            )
+    return [
+        SetAccount(account=account)
+        for key, account in found.items()
+        if account != view.accounts.get(key, Account(key=key))
+    ]
 
 
 def end_of(agent: Agent, outcome: Outcome) -> ClientEnd | None:
