@@ -13,7 +13,9 @@ from workgraph.daemon.doctor import CheckData, examine, render_doctor
 from workgraph.daemon.lock import ProjectLock
 from workgraph.daemon.programs import ask_version
 from workgraph.daemon.project import init_project
+from workgraph.graph.holds import Account, AccountState
 from workgraph.graph.replies import Reply
+from workgraph.store import accounts
 from workgraph.store.database import SCHEMA_VERSION, Store, Tx
 
 NOW = 1_700_000_000_000_000
@@ -333,6 +335,26 @@ async def test_folders_without_rows_are_leftovers(world: World) -> None:
     assert not_ok(unknown) == not_ok(unfinished) == {"leftovers"}
     assert unknown["leftovers"].detail.endswith(": agent-7, stray")
     assert unfinished["leftovers"].detail == "unfinished: .wg.init-abc"
+
+
+async def test_a_login_that_was_refused_is_named(world: World) -> None:
+    """With what to do; a limit passes by itself and is no illness."""
+    refused = Account(key="claude", state=AccountState.BROKEN, reason="not logged in")
+    limited = Account(key="codex", state=AccountState.LIMITED, reason="no more")
+
+    def put(tx: Tx) -> None:
+        accounts.put(tx, refused)
+        accounts.put(tx, limited)
+
+    store = await Store.open(str(world.wg_dir / "graph.db"))
+    await store.transaction(put, NOW)
+    await store.close()
+
+    findings = await world.findings()
+
+    assert not_ok(findings) == {"account claude"}
+    assert findings["account claude"].detail.endswith("the login: not logged in")
+    assert "wg service reload" in findings["account claude"].remedy
 
 
 @asynccontextmanager

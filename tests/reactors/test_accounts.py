@@ -24,6 +24,7 @@ from workgraph.graph.model import (
     EndKind,
     Failure,
     Outcome,
+    Parked,
     Stop,
     StopThen,
     Task,
@@ -325,6 +326,16 @@ def test_each_probe_is_another_tasks() -> None:
     ]
 
     assert launched(a_view(LIMITED, tasks), START + 600 * SECOND) == ["t2", "s"]
+
+
+def test_what_is_not_held_is_the_first_to_be_tried() -> None:
+    """An operator has named it, or it is new: it may be the one that has failed."""
+    held = Parked(code="x", message="m", remedy="r", key=account_key(KEY))
+    refused = Failure(class_="rate-limited", reason="no")
+    named = a_task(id="t9", seq=9, failure=refused, last_agent="agent-9")
+    view = a_view(LIMITED, [*some(3, parked=held), named])
+
+    assert launched(view, START + 600 * SECOND) == ["t9", "s"]
 
 
 def test_a_broken_executor_does_not_cost_the_probe() -> None:

@@ -1,4 +1,4 @@
-"""The doctor's look at what agents run in, and at what they have left behind."""
+"""The doctor's look at what agents run in, what they have left, and their accounts."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from workgraph.store.health import Health
 def check_agents(
     wg_dir: Path, env: Mapping[str, str], health: Health | None
 ) -> Iterator[CheckData]:
-    """Sandbox, cgroups and leftover processes. It blocks: call it in a thread."""
+    """All of these. It blocks: call it in a thread."""
     try:
         settings = Configuration.load(wg_dir, env).layered.settings
     except UserError:
@@ -27,6 +27,7 @@ def check_agents(
         yield _check_sandbox(settings, env)
         yield _check_cgroups(settings, wg_dir)
     yield from _check_processes(health)
+    yield from _check_accounts(health)
 
 
 def _check_sandbox(settings: Settings, env: Mapping[str, str]) -> CheckData:
@@ -59,4 +60,13 @@ def _check_processes(health: Health | None) -> Iterator[CheckData]:
             "leftover processes",
             f"agent-{agent} has ended, and these of it have not: {named}",
             f"wg kill agent-{agent} --force",
+        )
+
+
+def _check_accounts(health: Health | None) -> Iterator[CheckData]:
+    for account, reason in health.broken_accounts.items() if health else ():
+        yield bad(
+            f"account {account}",
+            f"its provider refuses the login: {reason}",
+            "log in, or mend its key; then: wg service reload",
         )

@@ -16,11 +16,12 @@ but that it lasts longer. An agent that ends without having been answered, for r
 of its own, says nothing either: the next one is the probe.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
+from workgraph.graph.decisions import ConcludeAttempt, SetAccount
 from workgraph.graph.holds import (
     Account,
     AccountState,
@@ -39,6 +40,7 @@ from workgraph.graph.model import (
     parse_agent_id,
 )
 from workgraph.graph.times import SECOND, jittered, to_rfc3339
+from workgraph.graph.views import PatrolView
 
 #: Of a limited account, and of a broken one: the first gap and the longest.
 _LIMITED_GAPS: Final = (60 * SECOND, 900 * SECOND)
@@ -55,6 +57,28 @@ _WORK: Final = frozenset(
     {Outcome.DONE, Outcome.SUBMITTED, Outcome.GATE, Outcome.WAITING}
 )
 _LIMITS: Final = frozenset({EndKind.LIMITED, EndKind.OVERLOADED, EndKind.NETWORK})
+
+
+def judge(
+    view: PatrolView, ends: Sequence[ConcludeAttempt], now: int
+) -> list[SetAccount]:
+    """What answers and then ends, those of the view in its order, have changed."""
+    found = {
+        key: after_answers(account, view.answers.get(key, 0), now)
+        for key, account in view.accounts.items()
+    }
+    for ended, end in zip(view.ended, ends, strict=True):
+        key = ended.agent.account
+        if key is not None:
+            before = found.get(key, Account(key=key))
+            found[key] = after_end(
+                before, ended.agent, end.outcome, now, view.newest_agent
+            )
+    return [
+        SetAccount(account=account)
+        for key, account in found.items()
+        if account != view.accounts.get(key, Account(key=key))
+    ]
 
 
 def end_of(agent: Agent, outcome: Outcome) -> ClientEnd | None:
@@ -126,6 +150,7 @@ class Admission:
         self, accounts: Mapping[str, Account], live: Mapping[str, int], now: int
     ) -> None:
         self._accounts = accounts
+        self._now = now
         self._left = {
             key: allowance(account, live.get(key, 0), now)
             for key, account in accounts.items()
@@ -135,17 +160,19 @@ class Admission:
     def choose_probes(self, candidates: Iterable[tuple[Task, str | None]]) -> None:
         """Has another task tried each time, should one be what the provider refuses.
 
+        What is not held yet goes first: an operator may just have named it.
+
         Args:
             candidates: Tasks that could be started and their accounts, the best first.
         """
-        vain: dict[str, int] = {}
+        least: dict[str, tuple[bool, int]] = {}
         for task, key in candidates:
             account = None if key is None else self._accounts.get(key)
             if account is None or account.at_once is not None:
                 continue
-            last = _last_vain(task)
-            if last < vain.get(account.key, last + 1):
-                vain[account.key] = last
+            rank = (task.parked is not None, _last_vain(task))
+            if account.key not in least or rank < least[account.key]:
+                least[account.key] = rank
                 self._probes[account.key] = task.id
 
     def admits(self, task: Task, key: str | None) -> bool:
@@ -162,7 +189,7 @@ class Admission:
 
     def hold(self, key: str) -> Parked:
         """What keeps a task back until it may be sent there."""
-        return _held(self._accounts[key])
+        return _held(self._accounts[key], self._now)
 
 
 def _broken(account: Account, end: ClientEnd, now: int, newest: int) -> Account:
@@ -269,15 +296,16 @@ def _last_vain(task: Task) -> int:
     return parse_agent_id(task.last_agent or "") or 0
 
 
-def _held(account: Account) -> Parked:
+def _held(account: Account, now: int) -> Parked:
     """What the row says; `readiness` puts in how the account stands when asked."""
     coming_back = account.at_once is not None
-    until = f" until {to_rfc3339(account.until)}" if account.until else ""
+    until = account.until or 0
+    then = f" until {to_rfc3339(until)}" if until > now else ""
     return Parked(
         code="provider_limited",
         message=f"account {account.key} is coming back"
         if coming_back
-        else f"account {account.key} is {account.state}{until}: {account.reason}",
+        else f"account {account.key} is {account.state}{then}: {account.reason}",
         remedy="wg service status",
         # It comes back within minutes: nothing that the change log has to tell.
         looks=0 if coming_back else 1,

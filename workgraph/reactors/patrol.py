@@ -18,12 +18,11 @@ from workgraph.graph.decisions import (
     LookForLife,
     MakeDue,
     MoveTask,
-    SetAccount,
     SetBreaker,
     StopAgent,
     TakeClaim,
 )
-from workgraph.graph.holds import SHELL_BREAKER, Account, Breaker, breaker_key
+from workgraph.graph.holds import SHELL_BREAKER, Breaker, breaker_key
 from workgraph.graph.model import (
     Agent,
     Failure,
@@ -63,7 +62,7 @@ def decide(view: PatrolView, now: int) -> tuple[Decision, ...]:
     decisions: list[Decision] = [
         *ends,
         *_judge_executors(view, ends, now),
-        *_judge_accounts(view, ends, now),
+        *accounts.judge(view, ends, now),
     ]
     if view.due:
         decisions.append(MakeDue(tasks=view.due))
@@ -372,28 +371,6 @@ def _judge_executors(
         if after != before:
             changed[key] = after
     return [SetBreaker(breaker=breaker) for breaker in changed.values()]
-
-
-def _judge_accounts(
-    view: PatrolView, ends: list[ConcludeAttempt], now: int
-) -> list[SetAccount]:
-    """What answers and ends say about the accounts, in this order."""
-    found: dict[str, Account] = {
-        key: accounts.after_answers(account, view.answers.get(key, 0), now)
-        for key, account in view.accounts.items()
-    }
-    for ended, end in zip(view.ended, ends, strict=True):
-        key = ended.agent.account
-        if key is not None:
-            before = found.get(key, Account(key=key))
-            found[key] = accounts.after_end(
-                before, ended.agent, end.outcome, now, view.newest_agent
-            )
-    return [
-        SetAccount(account=account)
-        for key, account in found.items()
-        if account != view.accounts.get(key, Account(key=key))
-    ]
 
 
 def _look_or_stop(agent: Agent) -> Decision:

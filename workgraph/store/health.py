@@ -19,6 +19,11 @@ QUICK_CHECK: Final = "pragma quick_check(3)"
 VERSION: Final = "pragma user_version"
 AGENT_NUMBERS: Final = "select number from agents"
 LEFTOVER: Final = "select number, leftover from agents where leftover <> '[]'"
+BROKEN_ACCOUNTS: Final = """
+select key, reason from accounts where state = 'broken' order by key
+"""
+#: The first version that has them.
+_ACCOUNTS_SINCE: Final = 5
 NEWEST_CHANGE: Final = "select max(at) from changes"
 
 _TIMEOUT_S: Final = 5.0
@@ -37,6 +42,8 @@ class Health(Struct, frozen=True, kw_only=True):
     newest_change: int | None = None
     #: The processes that agents have left behind.
     leftover: Mapping[int, tuple[int, ...]] = {}
+    #: Accounts whose login was refused, and what the provider said.
+    broken_accounts: Mapping[str, str] = {}
 
 
 def is_sqlite_new_enough() -> bool:
@@ -76,6 +83,9 @@ def _examine(path: Path, *, immutable: bool) -> Health:
                     number: tuple(process.pid for process in decode_leftover(text))
                     for number, text in connection.execute(LEFTOVER)
                 },
+                broken_accounts=dict(connection.execute(BROKEN_ACCOUNTS))
+                if version >= _ACCOUNTS_SINCE
+                else {},
             )
     except sqlite3.Error as error:
         return Health(problems=(str(error),))
