@@ -106,10 +106,11 @@ def test_a_providers_limit_uses_up_no_attempt(kind: str, account: str | None) ->
 
     decision = conclude(agent, a_claimed_task())
 
-    assert (decision.outcome, decision.counted) == (Outcome.RATE_LIMITED, False)
+    outcome = Outcome.SPAWN_FAILED if kind == "auth" else Outcome.RATE_LIMITED
+    assert (decision.outcome, decision.counted) == (outcome, False)
     assert decision.move is not None
     assert decision.move.verb is Verb.RELEASE
-    assert decision.move.failure == Failure(class_="rate-limited", reason=end.message)
+    assert decision.move.failure == Failure(class_=outcome, reason=end.message)
     assert (decision.move.retry_at is None) == (account is not None)
     assert decision.refused
     answered = replace(agent, answered=True)

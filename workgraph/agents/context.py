@@ -14,16 +14,24 @@ You are an agent of workgraph and work on one task. When it is done, say
 `wg fail --reason "why"`. `wg log "..."` leaves a note, `wg progress PERCENT` says how
 far you are, `wg artifact PATH` records a file that others need.
 """
+GOES_ON: Final = """\
+You have worked on this task in this conversation already, and were interrupted. Go on
+from where you are: what is done need not be done again. What is said of the task below
+may have changed since.
+"""
 
 
-def compose_prompt(task: Task, preamble: str = "") -> str:
+def compose_prompt(task: Task, preamble: str = "", *, goes_on: bool = False) -> str:
     """The prompt for a task. Pure, and the same to the byte for the same task.
 
     Args:
         preamble: The executor's own, put before everything else.
+        goes_on: It is said in a conversation that an earlier attempt has begun.
     """
     spec = task.spec
     parts = [f"{preamble.rstrip()}\n"] if preamble.strip() else []
+    if goes_on:
+        parts.append(GOES_ON)
     parts += [RULES, _block("task", f"{task.id}: {spec.title}")]
     if spec.description:
         parts.append(_block("description", spec.description))

@@ -61,6 +61,7 @@ __all__ = [
     "Host",
     "PlanError",
     "SpawnPlan",
+    "before_the_claim",
     "log_line",
     "plan_gate",
     "plan_spawn",
@@ -161,7 +162,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         raise PlanError(message, hint=hint)
     endpoint, address = choose_endpoint(grounds, task, flags, executor)
     working_dir = choose_working_dir(grounds.host, task)
-    facts = agent or _before_the_claim(grounds.host)
+    facts = agent or before_the_claim(grounds.host)
     permissions, posture = choose_permissions(grounds, executor)
     job = Job(
         task=task.id,
@@ -336,12 +337,19 @@ def _shown(value: object, chosen: Chosen[Any]) -> dict[str, Any]:
     return {"value": shown, "source": chosen.source}
 
 
-def _before_the_claim(host: Host) -> AgentFacts:
+def before_the_claim(host: Host, session: str = "") -> AgentFacts:
+    """What stands for what is not known yet, in a plan that is only shown.
+
+    Args:
+        host: This machine.
+        session: The session that the attempt would go on with; empty: none.
+    """
     return AgentFacts(
         id="<agent>",
         attempt=0,
         token=MASK,
         folder=f"{host.wg_dir}/agents/<agent>",
+        session=session,
         new_session="<session>",
         prompt="<prompt>",
     )

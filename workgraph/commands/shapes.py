@@ -111,6 +111,13 @@ def agent_data(agent: Agent) -> AgentData:
         workspace=agent.workspace,
         reason=agent.reason,
         leftover=tuple(process.pid for process in agent.leftover),
+        account=agent.account,
+        session=agent.session,
+        resumed=agent.resumed is not None,
+        tool=agent.tool if agent.ended_at is None else None,
+        said=agent.said,
+        client_end=agent.client_end,
+        trouble=agent.trouble if agent.ended_at is None else None,
     )
 
 

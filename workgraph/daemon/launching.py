@@ -11,7 +11,15 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from workgraph.agents.choices import SHELL, choose_executor, choose_stall_after
+from workgraph.agents.choices import (
+    SHELL,
+    choose_account,
+    choose_endpoint,
+    choose_executor,
+    choose_model,
+    choose_stall_after,
+    choose_working_dir,
+)
 from workgraph.agents.context import compose_prompt
 from workgraph.agents.plan import (
     AgentFacts,
@@ -24,6 +32,7 @@ from workgraph.agents.plan import (
     visible,
 )
 from workgraph.agents.process import LaunchOrder
+from workgraph.agents.sessions import session_of
 from workgraph.commands.context import budget_limits
 from workgraph.daemon.orders import AwaitHost, Effect, Listen, Spawn
 from workgraph.graph.budgets import Held, Reservation
@@ -32,7 +41,15 @@ from workgraph.graph.status import Cause, Verb
 from workgraph.graph.times import Duration
 from workgraph.reactors.budgets import SHARES, reserve
 from workgraph.settings import Stream
-from workgraph.store import agents, budgets, clients, leftovers, service, writes
+from workgraph.store import (
+    agent_reads,
+    agents,
+    budgets,
+    clients,
+    leftovers,
+    service,
+    writes,
+)
 from workgraph.store.database import Tx
 
 #: A parked task is looked at again after a minute, then two, up to half an hour.
@@ -77,13 +94,15 @@ def launch(
     number, attempt = agents.next_agent(tx, task.id)
     token = host.new_token()
     _, executor = choose_executor(host.grounds, task, actor, flags)
-    prompt = compose_prompt(task, executor.preamble)
+    session = session_to_go_on(tx, task, actor, flags, host.grounds)
+    prompt = compose_prompt(task, executor.preamble, goes_on=bool(session))
     folder = host.folder(number)
     facts = AgentFacts(
         id=f"agent-{number}",
         attempt=attempt,
         token=token,
         folder=folder,
+        session=session,
         new_session=host.new_session(),
         prompt=prompt,
         metered=aside != Reservation(),
@@ -138,7 +157,9 @@ def launch(
         order=order,
         line=line,
         may_be_too_fast=plan.executor.value != SHELL,
-        listen=listen_to(tx, plan.stream.value, None, number),
+        listen=listen_to(
+            tx, plan.stream.value, session if plan.resumes else None, number
+        ),
     )
 
 
@@ -177,6 +198,31 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
         writes.park(tx, task, parked, tx.now + wait)
         return [AwaitHost(awaited=error.awaits)] if error.awaits else []
     return [spawn]
+
+
+def session_to_go_on(
+    tx: Tx, task: Task, actor: Actor | None, flags: Flags, grounds: Grounds
+) -> str:
+    """The session of the last attempt, where the next one goes on with it; else empty.
+
+    Raises:
+        PlanError: No plan can be made.
+    """
+    if task.last_agent is None or grounds.layered.settings.retry.resume == "fresh":
+        return ""
+    chosen, executor = choose_executor(grounds, task, actor, flags)
+    if not executor.can_resume:
+        return ""
+    model = choose_model(grounds, task, actor, flags, executor)
+    endpoint, _ = choose_endpoint(grounds, task, flags, executor)
+    account = choose_account(grounds.layered, executor, model.value, endpoint.value)
+    return session_of(
+        agent_reads.by_id(tx, task.last_agent),
+        executor=chosen.value,
+        account=account.value,
+        workspace=choose_working_dir(grounds.host, task).value,
+        rejected=task.failure is not None and task.failure.class_ == "rejected",
+    )
 
 
 def listen_to(

@@ -12,7 +12,7 @@ import anyio.to_thread
 from msgspec import structs
 
 from workgraph import __version__
-from workgraph.agents.plan import Flags, plan_spawn, visible
+from workgraph.agents.plan import Flags, before_the_claim, plan_spawn, visible
 from workgraph.commands import operate, queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
@@ -267,8 +267,17 @@ class Special:
         def plan(context: Context) -> Reply:
             task = reads.task(context.tx, request.task or "")
             actor = _actor_for(context, task, request.actor)
+            flags = _flags(request)
+            session = launching.session_to_go_on(
+                context.tx, task, actor, flags, grounds
+            )
             made = plan_spawn(
-                grounds, task=task, actor=actor, flags=_flags(request), preview=True
+                grounds,
+                task=task,
+                actor=actor,
+                flags=flags,
+                agent=before_the_claim(grounds.host, session),
+                preview=True,
             )
             return Reply(data=visible(made))
 

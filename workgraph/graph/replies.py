@@ -8,7 +8,15 @@ from typing import Any
 
 from msgspec import field
 
-from workgraph.graph.model import Artifact, Edge, Failure, Record, TaskSpec, Usage
+from workgraph.graph.model import (
+    Artifact,
+    ClientEnd,
+    Edge,
+    Failure,
+    Record,
+    TaskSpec,
+    Usage,
+)
 
 
 class ProgressData(Record, frozen=True, kw_only=True):
@@ -97,6 +105,16 @@ class AgentData(Record, frozen=True, kw_only=True):
     workspace: str | None
     reason: str | None
     leftover: tuple[int, ...]
+    #: Whose limits hold for it, and what its client calls the conversation.
+    account: str | None = None
+    session: str | None = None
+    #: It went on with that session.
+    resumed: bool = False
+    #: What its client does just now, has said last, and has ended with.
+    tool: str | None = None
+    said: str | None = None
+    client_end: ClientEnd | None = None
+    trouble: ClientEnd | None = None
 
 
 class SpendRow(Record, frozen=True, kw_only=True):
