@@ -110,7 +110,7 @@ def conclude_refused(
             parked=_misconfigured(agent, task, reason),
             parked_until=now + min(gap, _LAST_LOOK),
         )
-    elif end.kind is not EndKind.NO_SESSION:
+    elif end.kind is not EndKind.NO_SESSION or agent.resumed is None:
         return None
     return ConcludeAttempt(
         agent=agent.number,
