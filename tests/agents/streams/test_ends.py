@@ -397,6 +397,27 @@ def test_a_turn_after_the_end_is_not_the_end() -> None:
     assert end == ClientEnd(kind=EndKind.LIMITED, message="rate limit")
 
 
+def test_another_turn_of_claude_is_not_the_end() -> None:
+    """It begins as the first did; what it costs comes on top."""
+    part = {"m": {"inputTokens": 1, "costUSD": 0.25}}
+    line = {
+        **RESULT,
+        "is_error": False,
+        "usage": {"input_tokens": 1},
+        "total_cost_usd": 9.0,
+        "model_usage_since_last_result": part,
+    }
+    reader = a_reader("claude")
+    ended, spent = [], []
+    for one in (INIT, line, INIT, line):
+        reader.feed(json.dumps(one).encode() + b"\n")
+        ended.append(reader.has_ended)
+        spent.append(reader.report.usage.cost_usd)
+
+    assert ended == [False, True, False, True]
+    assert spent == [None, 0.25, 0.25, 0.5]
+
+
 def test_plain_text_has_no_reader() -> None:
     """There is nothing to be read from it."""
     assert make_reader("text", Usage()) is None

@@ -194,6 +194,8 @@ class Claude:
     def _system(self, line: ClaudeLine) -> None:
         match piece(line.subtype, TEXT):
             case "init":
+                # Each turn begins with one, also after a last line.
+                self.told.go_on()
                 self.told.model = piece(line.model, TEXT) or self.told.model
             case "api_retry" if self.told.end is None:
                 error = piece(line.error, TEXT) or ""
