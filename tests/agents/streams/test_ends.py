@@ -145,6 +145,28 @@ def test_a_subscriptions_limit_names_its_end() -> None:
     )
 
 
+def test_the_native_agents_words_are_kept() -> None:
+    """It speaks claude's dialect, and says more in it."""
+    retry = {
+        "type": "system",
+        "subtype": "api_retry",
+        "error_status": 429,
+        "error": "rate_limit",
+        "message": "API Error: 429 slow down",
+    }
+    turns = {**RESULT, "subtype": "error_max_turns", "result": "no turn is left"}
+    reader = a_reader("claude")
+
+    reader.feed(json.dumps(retry).encode() + b"\n")
+
+    assert reader.report.trouble == ClientEnd(
+        kind=EndKind.LIMITED, message="API Error: 429 slow down, it tries again"
+    )
+    assert end_of("claude", INIT, turns) == ClientEnd(
+        kind=EndKind.OWN_LIMIT, message="no turn is left"
+    )
+
+
 def test_what_claude_was_denied_is_told() -> None:
     """It has finished all the same, and its end says what it could not do."""
     denial = {"tool_name": "Bash", "tool_input": {"command": "rm -r  build"}}
