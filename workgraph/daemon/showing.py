@@ -9,8 +9,8 @@ from workgraph.graph.model import Agent, Usage
 from workgraph.store import clients
 from workgraph.store.database import Tx
 
-#: How much of an output is answered at once, from its end; and how much of a stream,
-#: of which less is shown than there is.
+#: How much is answered at once, from the end; and how much of a stream is read for it,
+#: as less is shown of one than there is.
 _MOST: Final = 8 * 1024 * 1024
 _MOST_OF_STREAM: Final = 32 * 1024 * 1024
 #: A line that is longer is shown in pieces.
@@ -97,6 +97,8 @@ def read_output(
         # Half a line of a stream is no text.
         output = output.partition(b"\n")[2]
     text = shown.feed(output) + shown.rest(ended=ended)
+    if len(text) > _MOST:
+        text = text[-_MOST:].partition("\n")[2]
     said = None if errors is None else clean(errors.decode("utf-8", "replace"))
     return text, said
 

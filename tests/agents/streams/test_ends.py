@@ -145,6 +145,28 @@ def test_a_subscriptions_limit_names_its_end() -> None:
     )
 
 
+def test_the_native_agents_words_are_kept() -> None:
+    """It speaks claude's dialect, and says more in it."""
+    retry = {
+        "type": "system",
+        "subtype": "api_retry",
+        "error_status": 429,
+        "error": "rate_limit",
+        "message": "API Error: 429 slow down",
+    }
+    turns = {**RESULT, "subtype": "error_max_turns", "result": "no turn is left"}
+    reader = a_reader("claude")
+
+    reader.feed(json.dumps(retry).encode() + b"\n")
+
+    assert reader.report.trouble == ClientEnd(
+        kind=EndKind.LIMITED, message="API Error: 429 slow down, it tries again"
+    )
+    assert end_of("claude", INIT, turns) == ClientEnd(
+        kind=EndKind.OWN_LIMIT, message="no turn is left"
+    )
+
+
 def test_what_claude_was_denied_is_told() -> None:
     """It has finished all the same, and its end says what it could not do."""
     denial = {"tool_name": "Bash", "tool_input": {"command": "rm -r  build"}}
@@ -395,6 +417,27 @@ def test_a_turn_after_the_end_is_not_the_end() -> None:
     reader.feed(json.dumps(codex_failed("rate limit")).encode())
     end = reader.close(1, None).end
     assert end == ClientEnd(kind=EndKind.LIMITED, message="rate limit")
+
+
+def test_another_turn_of_claude_is_not_the_end() -> None:
+    """It begins as the first did; what it costs comes on top."""
+    part = {"m": {"inputTokens": 1, "costUSD": 0.25}}
+    line = {
+        **RESULT,
+        "is_error": False,
+        "usage": {"input_tokens": 1},
+        "total_cost_usd": 9.0,
+        "model_usage_since_last_result": part,
+    }
+    reader = a_reader("claude")
+    ended, spent = [], []
+    for one in (INIT, line, INIT, line):
+        reader.feed(json.dumps(one).encode() + b"\n")
+        ended.append(reader.has_ended)
+        spent.append(reader.report.usage.cost_usd)
+
+    assert ended == [False, True, False, True]
+    assert spent == [None, 0.25, 0.25, 0.5]
 
 
 def test_plain_text_has_no_reader() -> None:

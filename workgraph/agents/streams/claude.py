@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
-from workgraph.agents.streams.kinds import classify
+from workgraph.agents.streams.kinds import classify, one_line
 from workgraph.agents.streams.lines import objects, piece
 from workgraph.agents.streams.stderr import classify_errors
 from workgraph.agents.streams.told import Told
@@ -194,15 +194,18 @@ class Claude:
     def _system(self, line: ClaudeLine) -> None:
         match piece(line.subtype, TEXT):
             case "init":
+                # Each turn begins with one, also after a last line.
+                self.told.go_on()
                 self.told.model = piece(line.model, TEXT) or self.told.model
             case "api_retry" if self.told.end is None:
                 error = piece(line.error, TEXT) or ""
                 status = piece(line.error_status, _NUMBER)
                 of_status = f" (status {status})" if status else ""
+                words = piece(line.message, TEXT) or f"{error}{of_status}"
                 self.told.trouble = ClientEnd(
                     kind=_ERRORS.get(error)
                     or classify(error, status=status, default=EndKind.NETWORK).kind,
-                    message=f"{error}{of_status}, it tries again",
+                    message=one_line(f"{words}, it tries again"),
                 )
 
     def _assistant(self, line: ClaudeLine) -> bool:
@@ -293,8 +296,8 @@ class Claude:
         is_error = piece(line.is_error, TRUTH)
         subtype = piece(line.subtype, TEXT) or ""
         if subtype in _OWN_LIMITS:
-            end = ClientEnd(kind=EndKind.OWN_LIMIT, message=subtype)
-            self.told.finish(end)
+            message = one_line(text or subtype)
+            self.told.finish(ClientEnd(kind=EndKind.OWN_LIMIT, message=message))
         elif is_error or subtype.startswith("error"):
             self.told.finish(self._failure(line, text or subtype))
         else:

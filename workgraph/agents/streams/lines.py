@@ -99,7 +99,7 @@ def objects(line: bytes, decoder: Decoder[_Decoded]) -> tuple[list[_Decoded], bo
 
 def piece(raw: Raw, decoder: Decoder[_Decoded]) -> _Decoded | None:
     """A part of an object, or null when it is not there or is of another shape."""
-    content = bytes(raw)
+    content = memoryview(raw)
     if not content:
         return None
     try:
@@ -109,7 +109,7 @@ def piece(raw: Raw, decoder: Decoder[_Decoded]) -> _Decoded | None:
     except (ValueError, RecursionError):
         pass
     try:
-        value, _ = _FORGIVING.raw_decode(content.decode("utf-8", "replace"))
+        value, _ = _FORGIVING.raw_decode(str(content, "utf-8", "replace"))
         return decoder.decode(_tidy(value))
     except (ValueError, RecursionError):
         return None
