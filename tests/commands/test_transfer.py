@@ -99,7 +99,7 @@ USAGES = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(USAGES, st.integers(0, 3)), max_size=4))
 async def test_what_was_spent_on_which_day_round_trips(
     reports: list[tuple[Usage, int]],

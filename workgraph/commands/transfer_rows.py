@@ -200,18 +200,9 @@ def spend_rows(number: int, line: AgentLine, row: NewAgentRow) -> list[StoredSpe
     Raises:
         UserError: A day is none, or is there twice.
     """
-    if line.spend is UNSET:
-        usage = line.usage or Usage()
-        found = SpendRef(
-            day=date_of(day_of(row.ended_at)),
-            input_tokens=usage.input_tokens or 0,
-            cached_tokens=usage.cached_tokens or 0,
-            output_tokens=usage.output_tokens or 0,
-            cost_usd=usage.cost_usd or 0.0,
-        )
-        refs: tuple[SpendRef, ...] = (found,)
-    else:
-        refs = line.spend
+    refs = line.spend
+    if refs is UNSET:
+        refs = _spent_at_once(line.usage or Usage(), date_of(day_of(row.ended_at)))
     rows: dict[int, StoredSpend] = {}
     for ref in refs:
         try:
@@ -220,18 +211,26 @@ def spend_rows(number: int, line: AgentLine, row: NewAgentRow) -> list[StoredSpe
             raise bad_line(number, f"spend: {ref.day!r} is not a date") from error
         if day < 0 or day in rows:
             raise bad_line(number, f"spend: {ref.day} is there twice, or before 1970")
-        if (ref.input_tokens, ref.cached_tokens, ref.output_tokens) != (0, 0, 0) or (
-            ref.cost_usd
-        ):
-            rows[day] = StoredSpend(
-                day=day,
-                agent=row.number,
-                input_tokens=ref.input_tokens,
-                cached_tokens=ref.cached_tokens,
-                output_tokens=ref.output_tokens,
-                cost_usd=ref.cost_usd,
-            )
+        rows[day] = StoredSpend(
+            day=day,
+            agent=row.number,
+            input_tokens=ref.input_tokens,
+            cached_tokens=ref.cached_tokens,
+            output_tokens=ref.output_tokens,
+            cost_usd=ref.cost_usd,
+        )
     return list(rows.values())
+
+
+def _spent_at_once(usage: Usage, date: str) -> tuple[SpendRef, ...]:
+    all_of_it = SpendRef(
+        day=date,
+        input_tokens=usage.input_tokens or 0,
+        cached_tokens=usage.cached_tokens or 0,
+        output_tokens=usage.output_tokens or 0,
+        cost_usd=usage.cost_usd or 0.0,
+    )
+    return () if all_of_it == SpendRef(day=date) else (all_of_it,)
 
 
 def log_change(number: int, line: LogLine, by: str, now: int) -> Change:
