@@ -78,6 +78,28 @@ def test_an_agent_does_its_task_and_says_so(tmp_path: Path, client: str) -> None
         assert project.processes() == []
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("client", ["claude", "codex", "gemini", "opencode"])
+def test_who_may_only_read_can_still_say_so(tmp_path: Path, client: str) -> None:
+    """Under `readonly` nothing of the project is changed, and `wg` works."""
+    steps = script(
+        {"shell": "echo changed > kept.txt"},
+        {"shell": "wg log 'looked at it'"},
+        {"shell": "wg done --summary 'it is so'"},
+        {"text": "All is done."},
+    )
+    with a_mock() as mock, a_client_project(tmp_path / "p", mock, client) as project:
+        (project.folder / "kept.txt").write_text("as it was")
+        project.start_daemon("--set", "agents.permissions=readonly")
+        task = project.wg("add", "look", "-d", steps, "--executor", client).strip()
+        settled(project, task)
+
+        assert (project.folder / "kept.txt").read_text() == "as it was"
+        entries = project.json("log", task, "--list")
+        assert "looked at it" in [entry["message"] for entry in entries]
+        assert project.processes() == []
+
+
 def test_six_tasks_of_two_chains_that_meet(tmp_path: Path) -> None:
     """Claude and codex in turn; each gets what those before it have made."""
     chains = {
