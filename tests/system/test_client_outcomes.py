@@ -64,7 +64,12 @@ SCENARIOS = {
     ),
     "429 for an hour": Scenario(
         steps=[
-            {"status": 429, "retry_after": 3600, "message": "Limit hit.", **FOREVER}
+            {
+                "status": 429,
+                "retry_after": 3600,
+                "message": "You have hit the rate limit.",
+                **FOREVER,
+            }
         ],
         kinds=["limited"],
         short=["claude", "codex"],
