@@ -7,10 +7,11 @@ task, as a block that the mock reads (see `tests/mock_model_api.py`).
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.request import urlopen
@@ -101,11 +102,30 @@ class Mock:
         self.process = process
         self.url = url
 
-    def requests(self) -> list[dict[str, Any]]:
-        """What agents asked of it, in order; side questions of clients left out."""
+    def requests(self, *, side: bool = False) -> list[dict[str, Any]]:
+        """What agents asked of it, in order; or what clients asked besides."""
         with urlopen(f"{self.url}/_mock/requests", timeout=10) as answer:
             found = json.load(answer)
-        return [one for one in found if "step" in one and not one["side"]]
+        return [one for one in found if "step" in one and one["side"] == side]
+
+    def served(self, client: str) -> dict[str, int]:
+        """The tokens that it has counted, the cached ones apart.
+
+        All but claude's API have them in what they call input. gemini counts what it
+        asks to choose a model, opencode does not count what it asks for a title.
+        """
+        asked = self.requests()
+        if client == "gemini":
+            asked += self.requests(side=True)
+        steps = [one["step"] for one in asked]
+        usage = [{"input": 100, "output": 20} | one.get("usage", {}) for one in steps]
+        cached = sum(one.get("cached", 0) for one in usage)
+        whole = sum(one["input"] for one in usage)
+        return {
+            "input_tokens": whole if client == "claude" else whole - cached,
+            "cached_tokens": cached,
+            "output_tokens": sum(one["output"] for one in usage),
+        }
 
 
 @contextmanager
@@ -125,9 +145,7 @@ def a_mock() -> Iterator[Mock]:
 
 
 @contextmanager
-def a_client_project(
-    folder: Path, mock: Mock, *clients: str, settings: str = ""
-) -> Iterator[Project]:
+def a_client_project(folder: Path, mock: Mock, *clients: str) -> Iterator[Project]:
     """A project in which these clients are on the PATH and talk to the mock."""
     bins = [installed(client) for client in clients]
     env = {
@@ -147,7 +165,7 @@ def a_client_project(
         (home / ".codex/config.toml").write_text(CODEX.replace("@URL@", mock.url))
         (home / ".gemini/settings.json").write_text(json.dumps(GEMINI))
         with (project.folder / ".wg/config.toml").open("a") as config:
-            config.write(SETTINGS + settings)
+            config.write(SETTINGS)
         yield project
 
 
@@ -161,6 +179,23 @@ def agents_of(project: Project, task: str) -> list[dict[str, Any]]:
     """The attempts at a task, oldest first."""
     rows = [row for row in project.json("agents") if row["task"] == task]
     return sorted(rows, key=lambda row: int(row["id"].removeprefix("agent-")))
+
+
+def end_kind(project: Project, agent: str) -> str | None:
+    """What the agent's client has ended with, as its row has it."""
+    file = project.folder / ".wg" / "graph.db"
+    number = int(agent.removeprefix("agent-"))
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        (end,) = database.execute(
+            "select client_end from agents where number = ?", (number,)
+        ).fetchone()
+    return json.loads(end)["kind"] if end else None
+
+
+def client_pid(agent: Mapping[str, Any]) -> int:
+    """The process of the client itself: the child of the wrapper."""
+    children = Path(f"/proc/{agent['pid']}/task/{agent['pid']}/children")
+    return int(children.read_text().split()[0])
 
 
 def words_of(project: Project, task: str) -> str:

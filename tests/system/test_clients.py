@@ -70,8 +70,33 @@ def test_an_agent_does_its_task_and_says_so(tmp_path: Path, client: str) -> None
         said = [x for x in entries if x["agent"] == agent["id"]]
         assert "half way" in [x["message"] for x in said]
         assert [one["turn"] for one in mock.requests()] == [0, 1, 2, 3]
+        served = mock.served(client)
+        assert {key: shown["usage"][key] for key in served} == served
+        assert (shown["usage"]["cost_usd"] is None) == (client in {"codex", "gemini"})
         assert plan["account"]["value"] == client
         assert plan["permissions"]["value"] == "edits"
+        assert project.processes() == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("client", ["claude", "codex", "gemini", "opencode"])
+def test_who_may_only_read_can_still_say_so(tmp_path: Path, client: str) -> None:
+    """Under `readonly` nothing of the project is changed, and `wg` works."""
+    steps = script(
+        {"shell": "echo changed > kept.txt"},
+        {"shell": "wg log 'looked at it'"},
+        {"shell": "wg done --summary 'it is so'"},
+        {"text": "All is done."},
+    )
+    with a_mock() as mock, a_client_project(tmp_path / "p", mock, client) as project:
+        (project.folder / "kept.txt").write_text("as it was")
+        project.start_daemon("--set", "agents.permissions=readonly")
+        task = project.wg("add", "look", "-d", steps, "--executor", client).strip()
+        settled(project, task)
+
+        assert (project.folder / "kept.txt").read_text() == "as it was"
+        entries = project.json("log", task, "--list")
+        assert "looked at it" in [entry["message"] for entry in entries]
         assert project.processes() == []
 
 

@@ -256,3 +256,57 @@ def test_what_a_subagent_says_is_not_what_the_agent_says() -> None:
     report = reader.report
     assert (report.said, report.model, report.answered) == (None, None, True)
     assert report.usage.input_tokens == 5
+
+
+LOG = "timestamp=2026-11-21T19:27:00.024Z level=ERROR run=5bfe1383"
+ASKED = "providerID=mock modelID=mock-model session.id=ses_e0 small=false agent=build"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        ("AI_APICallError: Rate limit hit", EndKind.LIMITED, "Rate limit hit"),
+        (
+            "AI_APICallError: Cannot connect to API: The socket was closed",
+            EndKind.NETWORK,
+            "Cannot connect to API: The socket was closed",
+        ),
+        ("AI_APICallError: busy", EndKind.OVERLOADED, "busy"),
+        ("AI_JSONParseError: bad", EndKind.OVERLOADED, "bad"),
+    ],
+)
+def test_opencode_tells_of_trouble_in_its_log(
+    error: str, kind: EndKind, message: str
+) -> None:
+    """A failed request is trouble until a step is answered; no log line is an end."""
+    reader = a_reader("opencode")
+    said = f'{LOG} message="stream error" {ASKED} mode=primary error.error="{error}"\n'
+
+    reader.feed_stderr(said.replace("small=false", "small=true").encode())
+    assert reader.report.trouble is None
+    reader.feed_stderr(said.encode())
+    assert reader.report.trouble == ClientEnd(kind=kind, message=message)
+
+    tokens = {"input": 100, "output": 20}
+    feed(
+        reader,
+        {"type": "step_finish", "part": {"reason": "tool-calls", "tokens": tokens}},
+    )
+    assert reader.report.trouble is None
+    end = reader.close(1, None).end
+    assert end is None or end.message != message
+
+
+def test_opencode_that_is_answered_with_nothing_is_in_trouble() -> None:
+    """It takes that for a step, and asks again without end."""
+    reader = a_reader("opencode")
+    nothing = {"input": 0, "output": 0, "reasoning": 0}
+    step = {"type": "step_finish", "part": {"reason": "unknown", "tokens": nothing}}
+
+    feed(reader, step, step, step, step)
+    assert reader.report.trouble is None
+    feed(reader, step)
+
+    assert reader.report.trouble is not None
+    assert reader.report.trouble.kind is EndKind.OVERLOADED
+    assert not reader.report.answered

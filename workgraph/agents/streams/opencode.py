@@ -1,9 +1,12 @@
 """What the lines of `opencode run --format json` say.
 
 There is no last line of its own: the end is a step that finished with `stop`, or an
-error. What it tries again by itself, it does in silence.
+error. What it tries again by itself it tells in its log, on standard error, of which
+`--print-logs --log-level INFO` has a line for each request and each that failed. Empty
+answers it takes for steps, and asks again without end.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +26,12 @@ from workgraph.graph.model import Usage
 _UNKNOWN_MODEL: Final = "unexpected server error"
 #: What a tool says that its user, or the rules, did not allow (from its source).
 _NOT_ALLOWED: Final = ("rejected permission", "prevents you from using")
+#: A request of the agent's own that failed; `small=true` is for a title.
+_FAILED: Final = re.compile(
+    r' message="stream error" .*small=false .*error\.error="(?:AI_\w+: )?(.*)"'
+)
+#: Steps in a row that were answered with nothing.
+_MOST_EMPTY: Final = 5
 
 
 class OpencodeLine(Struct, frozen=True):
@@ -105,6 +114,7 @@ class Opencode:
         self._cost: float | None = None
         #: A step has begun, so its model is known to the client.
         self._began = False
+        self._empty = 0
 
     def take(self, line: bytes) -> bool:
         """Takes in a line; whether all of it was understood."""
@@ -113,7 +123,9 @@ class Opencode:
         return all(known) and not odd
 
     def take_stderr(self, line: str) -> None:
-        """Nothing that it prints there means anything while it runs."""
+        """A request that failed and, unless an error follows, is made again."""
+        if (failed := _FAILED.search(line)) and self.told.end is None:
+            self.told.trouble = classify(failed[1], default=EndKind.OVERLOADED)
 
     def close(self, exit_code: int | None, errors: Sequence[str]) -> ClientEnd | None:
         """How it ended, when it has not said so itself."""
@@ -150,7 +162,6 @@ class Opencode:
                 told.answer()
                 self._tool(part)
             case "step_finish":
-                told.answer()
                 self._finish_step(part)
             case _:
                 return False
@@ -170,6 +181,14 @@ class Opencode:
 
     def _finish_step(self, part: Part) -> None:
         tokens = piece(part.tokens, _TOKENS)
+        if part.reason == "unknown" and tokens == _Tokens():
+            self._empty += 1
+            if self._empty >= _MOST_EMPTY:
+                message = "the provider answers with nothing, again and again"
+                self.told.trouble = ClientEnd(kind=EndKind.OVERLOADED, message=message)
+            return
+        self._empty = 0
+        self.told.answer()
         if tokens is not None:
             self._count(tokens)
         if part.cost is not None:

@@ -24,7 +24,10 @@ _BANNERS: Final = (
     "YOLO mode is enabled",
     "Ripgrep is not available",
     "Approval mode overridden",
+    "Warning: --allowed-tools",
 )
+#: opencode's log, which tells of much that is no end.
+_LOGGED: Final = re.compile(r"timestamp=\S+ level=")
 
 
 class ErrorLines:
@@ -40,10 +43,15 @@ class ErrorLines:
         return (*self._first, *self._last)
 
     def add(self, line: bytes) -> str:
-        """Keeps a line as text, if it says anything; gives it without colours."""
+        """Keeps a line as text, if it says anything; gives it without colours.
+
+        A line of a log is given, and not kept.
+        """
         text = _COLOURS.sub("", line.decode("utf-8", "replace")).strip()[:_LINE_CHARS]
         if not text or text.startswith(_BANNERS):
             return ""
+        if _LOGGED.match(text):
+            return text
         if len(self._first) < _FIRST_LINES:
             self._first.append(text)
         else:

@@ -1,0 +1,204 @@
+"""How real clients end, and what becomes of their tasks: `docs/outcomes.md`'s table."""
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Struct, field
+
+from tests.system.clients import (
+    a_client_project,
+    a_mock,
+    agents_of,
+    client_pid,
+    end_kind,
+    script,
+    words_of,
+)
+from tests.system.project import Project, wait_for
+
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(200)]
+
+#: The issue's: whatever the client does by itself, its end is known by then.
+A_MINUTE_S = 60.0
+CLIENTS = ("claude", "codex", "gemini", "opencode")
+WORK: tuple[Mapping[str, Any], ...] = (
+    {"shell": "wg done --summary 'it is made'"},
+    {"text": "Done."},
+)
+FOREVER = {"times": "always"}
+
+
+class Scenario(Struct, frozen=True, kw_only=True):
+    """What the provider does, and what is to be known of it afterwards."""
+
+    steps: Sequence[Mapping[str, Any]]
+    #: What the clients say of their end; null: nothing is asked of that.
+    kinds: Sequence[str] | None
+    outcome: str = "rate-limited"
+    #: The state of the account afterwards.
+    account: str = "limited"
+    #: For `wgd`.
+    options: Sequence[str] = ()
+    #: Clients that the short form has it with.
+    short: Sequence[str] = ()
+    #: Where a client is different: its kinds.
+    of_client: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+SCENARIOS = {
+    "401": Scenario(
+        steps=[{"status": 401, **FOREVER}],
+        kinds=["auth"],
+        account="broken",
+        short=["claude", "codex"],
+    ),
+    "429, then fine": Scenario(
+        steps=[{"status": 429, "retry_after": 1}, *WORK],
+        kinds=["finished"],
+        outcome="done",
+        account="ok",
+    ),
+    "429 for an hour": Scenario(
+        steps=[
+            {
+                "status": 429,
+                "retry_after": 3600,
+                "message": "You have hit the rate limit.",
+                **FOREVER,
+            }
+        ],
+        kinds=["limited"],
+        short=["claude", "codex"],
+    ),
+    "overloaded": Scenario(steps=[{"status": 529, **FOREVER}], kinds=["overloaded"]),
+    "dropped in the middle": Scenario(
+        steps=[{"disconnect": "mid", **FOREVER}], kinds=["network", "overloaded"]
+    ),
+    "refused": Scenario(
+        steps=[{"disconnect": "start", **FOREVER}], kinds=["network", "overloaded"]
+    ),
+    "malformed": Scenario(
+        steps=[{"malformed": True, **FOREVER}], kinds=["overloaded", "network"]
+    ),
+    "empty": Scenario(
+        steps=[{"empty": True, **FOREVER}], kinds=["overloaded", "network"]
+    ),
+    "silent": Scenario(
+        steps=[{"hang": "mid", **FOREVER}],
+        kinds=None,
+        outcome="stalled",
+        account="",
+        options=["--set", "agents.stall_timeout=15s"],
+    ),
+}
+
+
+def rows() -> list[Any]:
+    """Each scenario with each client; all but the short ones are long."""
+    return [
+        pytest.param(
+            client,
+            name,
+            marks=[] if client in scenario.short else [pytest.mark.long],
+            id=f"{name}-{client}",
+        )
+        for name, scenario in SCENARIOS.items()
+        for client in CLIENTS
+    ]
+
+
+def ended(project: Project, task: str) -> dict[str, Any]:
+    """The first agent of a task, when it has ended and the end is judged."""
+
+    def is_so() -> bool:
+        (first, *_) = agents_of(project, task) or [{"status": None, "outcome": None}]
+        return first["status"] == "ended" and first["outcome"] is not None
+
+    try:
+        wait_for(is_so, f"the first agent of {task} to end", A_MINUTE_S)
+    except AssertionError as error:
+        message = f"{error}\n{words_of(project, task)}"
+        raise AssertionError(message) from error
+    return agents_of(project, task)[0]
+
+
+def state_of(project: Project, client: str) -> str:
+    """The state of the client's account; empty where nothing is known of it."""
+    providers = project.json("service", "status")["providers"]
+    return next((one["state"] for one in providers if one["account"] == client), "")
+
+
+@pytest.mark.parametrize(("client", "name"), rows())
+def test_what_becomes_of_an_attempt(tmp_path: Path, client: str, name: str) -> None:
+    """Within a minute the end is known, the account with it, and nothing is left."""
+    scenario = SCENARIOS[name]
+    with (
+        a_mock() as mock,
+        a_client_project(tmp_path / "p", mock, client) as project,
+    ):
+        project.start_daemon(*scenario.options)
+        task = project.wg(
+            *("add", "make it", "-d", script(*scenario.steps)),
+            *("--executor", client, "--max-attempts", "1"),
+        ).strip()
+        agent = ended(project, task)
+        told = words_of(project, task)
+
+        assert agent["outcome"] == scenario.outcome, told
+        kinds = scenario.of_client.get(client, scenario.kinds)
+        if kinds is not None:
+            assert end_kind(project, agent["id"]) in kinds, told
+        if scenario.account:
+            assert state_of(project, client) == scenario.account, told
+        if scenario.outcome == "rate-limited":
+            assert project.json("show", task)["attempts"] == 0
+            assert project.json("show", task)["status"] == "open"
+        assert project.processes() == []
+
+
+def signalled() -> list[Any]:
+    """TERM and KILL for each; KILL of two is in the short form."""
+    return [
+        pytest.param(
+            client,
+            number,
+            marks=[]
+            if number == signal.SIGKILL and client in {"claude", "codex"}
+            else [pytest.mark.long],
+            id=f"{number.name}-{client}",
+        )
+        for number in (signal.SIGTERM, signal.SIGKILL)
+        for client in CLIENTS
+    ]
+
+
+@pytest.mark.parametrize(("client", "number"), signalled())
+def test_a_client_that_is_ended_by_a_signal(
+    tmp_path: Path, client: str, number: signal.Signals
+) -> None:
+    """In the middle of a tool: a crash, and the tool goes with it."""
+    steps = [
+        {"shell": "touch begun; timeout 300 tail -f /dev/null"},
+        *WORK,
+    ]
+    with a_mock() as mock, a_client_project(tmp_path / "p", mock, client) as project:
+        project.start_daemon()
+        task = project.wg(
+            *("add", "make it", "-d", script(*steps)),
+            *("--executor", client, "--max-attempts", "1"),
+        ).strip()
+        wait_for(
+            (project.folder / "begun").exists, f"{client} to use a tool", A_MINUTE_S
+        )
+        (running,) = agents_of(project, task)
+        os.kill(client_pid(running), number)
+        agent = ended(project, task)
+        told = words_of(project, task)
+
+        assert agent["outcome"] == "crashed", told
+        assert project.json("show", task)["status"] == "failed", told
+        assert project.processes() == []
