@@ -16,10 +16,10 @@ THERE: dict[str, Any] = {
 WORKED: dict[str, Any] = {**THERE, "session": "s-1", "answered": True}
 
 
-def next_session(*, rejected: bool = False, **previous: Any) -> str:
+def next_session(**previous: Any) -> str:
     """What follows an attempt like this one."""
     agent = an_ended_agent(**(WORKED | previous))
-    return session_of(agent, **THERE, rejected=rejected)
+    return session_of(agent, **THERE, rejected=False)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,9 @@ def test_who_was_interrupted_goes_on(outcome: Outcome, goes_on: bool) -> None:
 
 def test_what_was_sent_back_goes_on() -> None:
     """With the reason in its prompt."""
-    assert next_session(outcome=Outcome.SUBMITTED, rejected=True) == "s-1"
+    agent = an_ended_agent(**WORKED, outcome=Outcome.SUBMITTED)
+
+    assert session_of(agent, **THERE, rejected=True) == "s-1"
 
 
 @pytest.mark.parametrize("kind", [EndKind.TOO_LONG, EndKind.NO_SESSION])

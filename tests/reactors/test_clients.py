@@ -48,7 +48,7 @@ def test_the_clients_word_decides(
     kind: str, outcome: str, verb: Verb, counted: bool, exit_code: int
 ) -> None:
     """Whatever it exits with; what the client said is the reason."""
-    decision = conclude(kind, exit_code=exit_code)
+    decision = conclude(kind, exit_code=exit_code, resumed="s-1")
 
     assert (decision.outcome, decision.counted) == (outcome, counted)
     assert decision.move is not None
@@ -104,11 +104,15 @@ def test_a_client_that_is_misconfigured_waits_for_somebody() -> None:
 
 
 def test_a_session_that_is_gone_costs_no_time() -> None:
-    """The next attempt begins a new one, at once."""
-    decision = conclude("no-session")
+    """The next attempt begins a new one, at once; one that had a new one may not."""
+    decision = conclude("no-session", resumed="s-1")
+    fresh = conclude("no-session")
 
     assert decision.move is not None
     assert (decision.move.retry_at, decision.move.parked) == (None, None)
+    assert fresh.counted
+    assert fresh.move is not None
+    assert fresh.move.retry_at is not None
 
 
 def test_why_one_is_stopped() -> None:
