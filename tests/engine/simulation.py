@@ -787,7 +787,7 @@ def play_seeded(seed: int, length: int = 40) -> None:
     ]
 
     async def play_in_time() -> None:
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             await play(story)
 
     asyncio.run(play_in_time())
