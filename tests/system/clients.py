@@ -182,12 +182,13 @@ def agents_of(project: Project, task: str) -> list[dict[str, Any]]:
 
 
 def end_kind(project: Project, agent: str) -> str | None:
-    """What the agent's client has ended with, as its row has it."""
+    """What the agent's client has ended with, or was ended for, as its row has it."""
     file = project.folder / ".wg" / "graph.db"
     number = int(agent.removeprefix("agent-"))
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
         (end,) = database.execute(
-            "select client_end from agents where number = ?", (number,)
+            "select coalesce(client_end, trouble) from agents where number = ?",
+            (number,),
         ).fetchone()
     return json.loads(end)["kind"] if end else None
 

@@ -53,6 +53,7 @@ SCENARIOS = {
     "401": Scenario(
         steps=[{"status": 401, **FOREVER}],
         kinds=["auth"],
+        outcome="spawn-failed",
         account="broken",
         short=["claude", "codex"],
     ),
@@ -154,7 +155,7 @@ def test_what_becomes_of_an_attempt(tmp_path: Path, client: str, name: str) -> N
             assert end_kind(project, agent["id"]) in kinds, told
         if scenario.account:
             assert state_of(project, client) == scenario.account, told
-        if scenario.outcome == "rate-limited":
+        if scenario.account in {"limited", "broken"}:
             assert project.json("show", task)["attempts"] == 0
             assert project.json("show", task)["status"] == "open"
         assert project.processes() == []
@@ -180,7 +181,7 @@ def signalled() -> list[Any]:
 def test_a_client_that_is_ended_by_a_signal(
     tmp_path: Path, client: str, number: signal.Signals
 ) -> None:
-    """In the middle of a tool: a crash, and the tool goes with it."""
+    """In the middle of a tool: a crash, or a failure, and the tool goes with it."""
     steps = [
         {"shell": "touch begun; timeout 300 tail -f /dev/null"},
         *WORK,
@@ -199,6 +200,8 @@ def test_a_client_that_is_ended_by_a_signal(
         agent = ended(project, task)
         told = words_of(project, task)
 
-        assert agent["outcome"] == "crashed", told
+        # They catch TERM and exit, with 143 and 0.
+        catches = number == signal.SIGTERM and client in {"claude", "gemini"}
+        assert agent["outcome"] == ("failed" if catches else "crashed"), told
         assert project.json("show", task)["status"] == "failed", told
         assert project.processes() == []

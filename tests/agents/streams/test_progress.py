@@ -297,6 +297,17 @@ def test_opencode_tells_of_trouble_in_its_log(
     assert end is None or end.message != message
 
 
+def test_who_is_ended_in_trouble_has_ended_of_that() -> None:
+    """Gemini exits with 0 when it is told to go, without a last word."""
+    reader = a_reader("gemini")
+    feed(reader, {"type": "init", "session_id": "s", "model": "m"})
+    reader.feed_stderr(b"Attempt 1 failed with status 529. Retrying with backoff...\n")
+    trouble = reader.report.trouble
+
+    assert trouble is not None
+    assert reader.close(0, None).end == trouble
+
+
 def test_opencode_that_is_answered_with_nothing_is_in_trouble() -> None:
     """It takes that for a step, and asks again without end."""
     reader = a_reader("opencode")

@@ -105,6 +105,8 @@ class Reader:
         if last is None and told.end is None:
             last = self._last_resort(exit_code)
         if last is not None:
+            if last.kind is EndKind.FAILED and told.trouble is not None:
+                last = told.trouble  # what it tried to get over when it was ended
             told.finish(last)
         return self.report
 
