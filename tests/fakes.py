@@ -1,6 +1,7 @@
 """Fakes of the seams to the world; each passes the contract tests of the real thing."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatch
 
 import anyio
 
@@ -52,6 +53,8 @@ class FakeLauncher:
         self.outputs: dict[int, Output] = {}
         #: What agents have written to out and err, for those that follow it.
         self.written: dict[int, tuple[bytes, bytes]] = {}
+        #: Files that clients keep elsewhere, by path.
+        self.kept: dict[str, bytes] = {}
         self._more: dict[int, anyio.Event] = {}
         #: Whether agents write nothing unless tests say so.
         self.silent = False
@@ -243,6 +246,16 @@ class FakeLauncher:
         del folder
         out, err = self.written.get(agent, (b"", b""))
         return Written(out[offsets[0] :][:most], err[offsets[1] :][:most])
+
+    async def find_kept(self, agent: int, pattern: str) -> str | None:
+        """The first of `kept` that the pattern names."""
+        del agent
+        return next((path for path in self.kept if fnmatch(path, pattern)), None)
+
+    async def read_kept(self, agent: int, path: str, offset: int, most: int) -> bytes:
+        """A piece of it."""
+        del agent
+        return self.kept[path][offset:][:most]
 
     async def close(self) -> None:
         """Refuses further starts."""

@@ -55,7 +55,7 @@ def measure_output(folder: str) -> Output:
 def read_on(folder: str, offsets: Offsets, most: int) -> Written:
     """What both logs have from their offsets on, at most so many bytes of each."""
     out, err = (
-        _read_from(f"{folder}/{name}", offset, most)
+        read_from(f"{folder}/{name}", offset, most)
         for name, offset in zip(LOGS, offsets, strict=True)
     )
     return Written(out, err)
@@ -137,7 +137,8 @@ def _is_longer(folder: str, known: Offsets) -> bool:
     return False
 
 
-def _read_from(path: str, offset: int, most: int) -> bytes:
+def read_from(path: str, offset: int, most: int) -> bytes:
+    """What a plain file has from an offset on; nothing of what is none."""
     try:
         fd = os.open(path, _FLAGS)
     except OSError:

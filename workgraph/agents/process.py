@@ -21,6 +21,7 @@ import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from glob import glob
 from typing import Final
 
 import anyio
@@ -35,6 +36,7 @@ from workgraph.agents.output import (
     OutputWatch,
     Written,
     measure_output,
+    read_from,
     read_on,
 )
 from workgraph.agents.search import Target
@@ -276,6 +278,17 @@ class RealLauncher:
         """Reads in a thread."""
         del agent
         return await anyio.to_thread.run_sync(read_on, folder, offsets, most)
+
+    async def find_kept(self, agent: int, pattern: str) -> str | None:
+        """Looks in a thread: a client may have kept thousands of them."""
+        del agent
+        found = await anyio.to_thread.run_sync(glob, pattern)
+        return found[0] if found else None
+
+    async def read_kept(self, agent: int, path: str, offset: int, most: int) -> bytes:
+        """Reads in a thread."""
+        del agent
+        return await anyio.to_thread.run_sync(read_from, path, offset, most)
 
     async def close(self) -> None:
         """Refuses further starts. Agents and waits are left as they are."""

@@ -214,6 +214,12 @@ class Launcher(Protocol):
     ) -> Written:
         """Reads what an agent has written from these offsets on, at most so much."""
 
+    async def find_kept(self, agent: int, pattern: str) -> str | None:
+        """Finds the file of its own that a client keeps; null while there is none."""
+
+    async def read_kept(self, agent: int, path: str, offset: int, most: int) -> bytes:
+        """Reads what that file has from an offset on, at most so much."""
+
     async def close(self) -> None:
         """Starts nothing more and leaves the agents alone. End with `os._exit`."""
 

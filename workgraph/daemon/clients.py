@@ -7,6 +7,7 @@ over an agent reads them from the start, and comes to the same.
 """
 
 from collections.abc import Callable
+from glob import escape
 from typing import Final
 
 import anyio
@@ -32,14 +33,19 @@ class ClientStream:
     Args:
         agent: Its number.
         folder: Where its logs are.
+        home: Where its client keeps what is its own; empty: that is not looked at.
         reader: Makes something of it.
     """
 
-    def __init__(self, agent: int, folder: str, reader: Reader) -> None:
+    def __init__(self, agent: int, folder: str, home: str, reader: Reader) -> None:
         self.agent = agent
         self.folder = folder
+        self._home = home
         self._reader = reader
         self.offsets: Offsets = (0, 0)
+        #: The file that its client keeps, once it is found, and how much of it is read.
+        self.kept: str | None = None
+        self.kept_offset = 0
         self._posted = Report()
         self._passed = 0
 
@@ -49,6 +55,17 @@ class ClientStream:
         self._reader.feed_stderr(piece.err)
         out, err = self.offsets
         self.offsets = (out + len(piece.out), err + len(piece.err))
+
+    @property
+    def kept_in(self) -> str | None:
+        """The file that its client keeps, as a pattern; null while it is not known."""
+        pattern = self._reader.kept_in if self._home else None
+        return pattern and f"{escape(self._home)}/{pattern}"
+
+    def feed_kept(self, piece: bytes) -> None:
+        """Takes in a piece of that file. For a thread, too."""
+        self._reader.feed_kept(piece)
+        self.kept_offset += len(piece)
 
     def news(self) -> Report | None:
         """What is to be posted now; null while there is nothing that matters."""
@@ -92,9 +109,10 @@ class Clients:
         """Begins with an agent's stream, if it has one, at its start."""
         if listen is None:
             return
-        reader = make_reader(listen.stream, listen.earlier)
+        reader = make_reader(listen.stream, listen.earlier, listen.since)
         if reader is not None:
-            self._streams[agent] = ClientStream(agent, self._folder(agent), reader)
+            folder = self._folder(agent)
+            self._streams[agent] = ClientStream(agent, folder, listen.home, reader)
 
     def has(self, agent: int) -> bool:
         """Whether an agent's stream is followed."""
@@ -129,9 +147,19 @@ class Clients:
                 stream.agent, stream.folder, stream.offsets, _PIECE
             )
             if not (piece.out or piece.err):
-                return
+                break
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(stream.feed, piece)
+        if stream.kept is None and (pattern := stream.kept_in) is not None:
+            stream.kept = await self._launcher.find_kept(stream.agent, pattern)
+        while stream.kept is not None:
+            more = await self._launcher.read_kept(
+                stream.agent, stream.kept, stream.kept_offset, _PIECE
+            )
+            if not more:
+                break
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(stream.feed_kept, more)
 
 
 def _decides(report: Report) -> tuple[object, ...]:

@@ -33,14 +33,14 @@ from workgraph.agents.plan import (
 )
 from workgraph.agents.process import LaunchOrder
 from workgraph.agents.sessions import session_of
+from workgraph.agents.streams.reader import client_home
 from workgraph.commands.context import budget_limits
 from workgraph.daemon.orders import AwaitHost, Effect, Listen, Spawn
 from workgraph.graph.budgets import Held, Reservation
-from workgraph.graph.model import Actor, Parked, Record, Task
+from workgraph.graph.model import Actor, Parked, Record, Task, Usage
 from workgraph.graph.status import Cause, Verb
 from workgraph.graph.times import Duration
 from workgraph.reactors.budgets import SHARES, reserve
-from workgraph.settings import Stream
 from workgraph.store import (
     agent_reads,
     agents,
@@ -158,7 +158,14 @@ def launch(
         line=line,
         may_be_too_fast=plan.executor.value != SHELL,
         listen=listen_to(
-            tx, plan.stream.value, session if plan.resumes else None, number
+            tx,
+            clients.LiveStream(
+                agent=number,
+                stream=plan.stream.value,
+                resumed=plan.session if plan.resumes else None,
+                started_at=tx.now,
+                env={name: chosen.value for name, chosen in plan.env.items()},
+            ),
         ),
     )
 
@@ -225,15 +232,19 @@ def session_to_go_on(
     )
 
 
-def listen_to(
-    tx: Tx, stream: Stream, resumed: str | None, number: int
-) -> Listen | None:
+def listen_to(tx: Tx, live: clients.LiveStream) -> Listen | None:
     """What is to be followed of an agent: nothing where it writes plain text."""
-    if stream == "text":
+    if live.stream == "text":
         return None
-    if resumed is None:
-        return Listen(stream=stream)
-    return Listen(stream=stream, earlier=clients.usage_of_session(tx, resumed, number))
+    earlier = Usage()
+    if live.resumed is not None:
+        earlier = clients.usage_of_session(tx, live.resumed, live.agent)
+    return Listen(
+        stream=live.stream,
+        earlier=earlier,
+        since=live.started_at,
+        home=client_home(live.stream, live.env),
+    )
 
 
 def _set_aside(tx: Tx, task: Task, host: Host) -> Reservation:

@@ -14,6 +14,10 @@ class Listen(Record, frozen=True, kw_only=True):
     stream: Stream
     #: What earlier attempts have used in the session that it goes on with.
     earlier: Usage = Usage()
+    #: When it is started.
+    since: int = 0
+    #: Where its client keeps what is its own; empty: nothing is looked for there.
+    home: str = ""
 
 
 class Spawn(Record, frozen=True, kw_only=True):

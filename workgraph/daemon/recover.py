@@ -37,8 +37,7 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
         accounts.try_broken_now(tx)
         live = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
         listens = {
-            number: launching.listen_to(tx, stream, resumed, number)
-            for number, stream, resumed in clients.live_streams(tx)
+            one.agent: launching.listen_to(tx, one) for one in clients.live_streams(tx)
         }
         return live, listens, service.frozen_since(tx) is not None
 

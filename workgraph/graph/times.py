@@ -80,6 +80,15 @@ def to_rfc3339(micros: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
+def moment_of(text: str) -> int:
+    """An RFC 3339 text in microseconds since the epoch; 0 where it is none. Pure."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return 0
+    return int(moment.timestamp() * SECOND) if moment.tzinfo is not None else 0
+
+
 def parse_moment(text: str, now: int) -> int:
     """Reads a moment: RFC 3339, or a duration from now.
 

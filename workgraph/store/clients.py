@@ -1,9 +1,10 @@
 """What the streams of agents say: their sessions, what they do, what they have used."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from workgraph.graph.ends import Report
-from workgraph.graph.model import Agent, Usage
+from workgraph.graph.model import Agent, Record, Usage
 from workgraph.graph.times import SECOND
 from workgraph.settings import Stream
 from workgraph.store.database import Tx
@@ -40,7 +41,8 @@ where session = ? and number < ?
 """
 #: Plans from before streams were read do not say what theirs is.
 LIVE_STREAMS: Final = """
-select number, json_extract(plan, '$.stream.value') as stream, resumed
+select number, json_extract(plan, '$.stream.value') as stream, resumed, started_at,
+    json_extract(plan, '$.env.HOME.value'), json_extract(plan, '$.env.CODEX_HOME.value')
 from agents indexed by agents_live
 where status <> 'ended' and human = 0 and stream <> 'text'
 """
@@ -49,13 +51,30 @@ select json_extract(plan, '$.stream.value'), resumed from agents where number = 
 """
 
 
-def live_streams(tx: Tx) -> list[tuple[int, Stream, str | None]]:
-    """The agents that have not ended and print a structured stream.
+class LiveStream(Record, frozen=True, kw_only=True):
+    """An agent that has not ended and prints a structured stream."""
 
-    Returns:
-        The number, what it prints, and the session that it was to go on with.
-    """
-    return [(row[0], row[1], row[2]) for row in tx.rows(LIVE_STREAMS)]
+    agent: int
+    stream: Stream
+    #: The session that it was to go on with.
+    resumed: str | None
+    started_at: int
+    #: What of its environment says where its client keeps what is its own.
+    env: Mapping[str, str]
+
+
+def live_streams(tx: Tx) -> list[LiveStream]:
+    """The agents that have not ended and print a structured stream."""
+    return [
+        LiveStream(
+            agent=row[0],
+            stream=row[1],
+            resumed=row[2],
+            started_at=row[3],
+            env={"HOME": row[4] or "", "CODEX_HOME": row[5] or ""},
+        )
+        for row in tx.rows(LIVE_STREAMS)
+    ]
 
 
 def stream_of(tx: Tx, number: int) -> tuple[Stream, str | None]:

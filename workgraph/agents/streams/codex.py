@@ -1,12 +1,14 @@
 """What the lines of `codex exec --json` say.
 
 Its usage comes once a turn and adds up over the thread, so what earlier runs in the
-same thread have used is taken off. An `item.completed` of type `error` is a warning,
-and an `error` is one attempt: only `turn.failed` is the end.
+same thread have used is taken off. While it runs, the file in which it keeps the thread
+says after each answer what this turn has used, and has that of a turn that was killed:
+it goes before. An `item.completed` of type `error` is a warning, and an `error` is one
+attempt: only `turn.failed` is the end.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -19,7 +21,9 @@ from workgraph.agents.streams.told import Told
 from workgraph.agents.streams.words import argument_words, plain_command
 from workgraph.graph.ends import ClientEnd, EndKind
 from workgraph.graph.model import Usage
+from workgraph.graph.times import moment_of
 
+_THREAD: Final = re.compile(r"[0-9a-fA-F-]{8,64}")
 _RECONNECTING: Final = re.compile(
     r"Reconnecting\.\.\. (?:\d+/\d+ \((?P<why>.*)\)|(?P<what>.*))$", re.DOTALL
 )
@@ -81,14 +85,32 @@ CHANGES: Final = Decoder(list[Change], strict=False)
 FAILURE: Final = Decoder(Failure)
 TEXT: Final = Decoder(str)
 _TOKENS: Final = Decoder(_Tokens, strict=False)
+_USAGE_MARK: Final = b'"token_usage_record"'
+
+
+class _Payload(Struct, frozen=True):
+    turn_token_usage: _Tokens | None = None
+
+
+class _Kept(Struct, frozen=True):
+    """A line of the file in which it keeps a thread."""
+
+    timestamp: str = ""
+    payload: Raw = Raw()
+
+
+_KEPT: Final = Decoder(_Kept, strict=False)
+_PAYLOAD: Final = Decoder(_Payload, strict=False)
 
 
 class Codex:
     """Reads them."""
 
-    def __init__(self, earlier: Usage) -> None:
+    def __init__(self, earlier: Usage, since: int = 0) -> None:
         self.told = Told()
         self._earlier = earlier
+        self._since = since
+        self._is_kept = False
         self._last_error: str | None = None
 
     def take(self, line: bytes) -> bool:
@@ -99,6 +121,30 @@ class Codex:
 
     def take_stderr(self, line: str) -> None:
         """Nothing that it prints there means anything while it runs."""
+
+    @property
+    def kept_in(self) -> str | None:
+        """Its file of the thread, as a pattern below its own folder."""
+        thread = self.told.session or ""
+        if not _THREAD.fullmatch(thread):
+            return None
+        return f"sessions/*/*/*/rollout-*-{thread}.jsonl"
+
+    def take_kept(self, line: bytes) -> None:
+        """Takes in a line of the file in which it keeps the thread.
+
+        The turns of earlier runs are in it, too, each with the time of its answers.
+        """
+        if _USAGE_MARK not in line:
+            return  # the conversation itself, which may be long
+        kept = piece(Raw(line), _KEPT)
+        payload = piece(kept.payload, _PAYLOAD) if kept else None
+        tokens = payload.turn_token_usage if payload else None
+        if kept is None or tokens is None:
+            return
+        if moment_of(kept.timestamp) >= self._since:
+            self._is_kept = True
+            self.told.usage = _usage(tokens)
 
     def close(self, exit_code: int | None, errors: Sequence[str]) -> ClientEnd | None:
         """How it ended, when it has not said so itself."""
@@ -167,23 +213,40 @@ class Codex:
             told.deny(words)
 
     def _count(self, tokens: _Tokens | None) -> None:
-        if tokens is None:
+        if tokens is None or self._is_kept:
             return
-        before = self._earlier
-        fresh = max(tokens.input_tokens - tokens.cached_input_tokens, 0)
-        cached, output = tokens.cached_input_tokens, tokens.output_tokens
-        without = (
-            fresh - (before.input_tokens or 0),
-            cached - (before.cached_tokens or 0),
-            output - (before.output_tokens or 0),
+        before, total = self._earlier, _usage(tokens)
+        without = tuple(
+            (of_thread or 0) - (of_earlier or 0)
+            for of_thread, of_earlier in (
+                (total.input_tokens, before.input_tokens),
+                (total.cached_tokens, before.cached_tokens),
+                (total.output_tokens, before.output_tokens),
+            )
         )
         # Less than was used before: the thread's count began anew.
-        counted = without if min(without) >= 0 else (fresh, cached, output)
-        self.told.usage = Usage(
-            input_tokens=counted[0],
-            cached_tokens=counted[1],
-            output_tokens=counted[2],
-        )
+        self.told.usage = total
+        if min(without) >= 0:
+            fresh, cached, output = without
+            self.told.usage = Usage(
+                input_tokens=fresh, cached_tokens=cached, output_tokens=output
+            )
+
+
+def _usage(tokens: _Tokens) -> Usage:
+    """Its count has the cached ones among those of the input."""
+    cached = tokens.cached_input_tokens
+    return Usage(
+        input_tokens=max(tokens.input_tokens - cached, 0),
+        cached_tokens=cached,
+        output_tokens=tokens.output_tokens,
+    )
+
+
+def codex_home(env: Mapping[str, str]) -> str:
+    """Its own folder, by the environment that it runs in; empty where it has none."""
+    home = env.get("HOME", "")
+    return env.get("CODEX_HOME") or (home and f"{home}/.codex")
 
 
 def item_words(item: Item) -> str | None:

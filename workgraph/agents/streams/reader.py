@@ -4,11 +4,11 @@ Everything here is pure: bytes in, a `Report` out, no files and no clock. Standa
 output and standard error may be cut anywhere; the same bytes give the same report.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, assert_never
 
 from workgraph.agents.streams.claude import Claude
-from workgraph.agents.streams.codex import Codex
+from workgraph.agents.streams.codex import Codex, codex_home
 from workgraph.agents.streams.gemini import Gemini
 from workgraph.agents.streams.lines import Lines
 from workgraph.agents.streams.opencode import Opencode
@@ -44,11 +44,24 @@ class Client(Protocol):
         """
 
 
+class Keeper(Protocol):
+    """A client that keeps a file of the conversation, and tells more in it."""
+
+    @property
+    def kept_in(self) -> str | None:
+        """Which file, as a pattern below its own folder; null: not known yet."""
+
+    def take_kept(self, line: bytes) -> None:
+        """Takes in a line of it."""
+
+
 class Reader:
     """Reads the stream of one run."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, keeper: Keeper | None = None) -> None:
         self._client = client
+        self._keeper = keeper
+        self._kept_lines = Lines()
         self._lines = Lines()
         self._error_lines = Lines(_LONGEST_ERROR)
         self._errors = ErrorLines()
@@ -82,6 +95,17 @@ class Reader:
         """Takes in what standard error goes on with."""
         for line in self._error_lines.feed(data):
             self._take_error(line)
+
+    @property
+    def kept_in(self) -> str | None:
+        """A file in which its client tells more, as a pattern below its own folder."""
+        return None if self._keeper is None else self._keeper.kept_in
+
+    def feed_kept(self, data: bytes) -> None:
+        """Takes in what that file goes on with."""
+        assert self._keeper is not None
+        for line in self._kept_lines.feed(data):
+            self._keeper.take_kept(line)
 
     def close(self, exit_code: int | None, signal: int | None) -> Report:
         """Nothing comes any more: all of it, and how it ended.
@@ -135,19 +159,26 @@ class Reader:
         return None
 
 
-def make_reader(stream: Stream, earlier: Usage) -> Reader | None:
+def client_home(stream: Stream, env: Mapping[str, str]) -> str:
+    """Where a client keeps what it tells more in; empty where it does not."""
+    return codex_home(env) if stream == "codex" else ""
+
+
+def make_reader(stream: Stream, earlier: Usage, since: int = 0) -> Reader | None:
     """A reader for a run of a client; null where the stream is plain text.
 
     Args:
         stream: What the client prints.
         earlier: What earlier runs in the same session have used: some clients count
             it again.
+        since: When this run was started, in microseconds since the epoch.
     """
     match stream:
         case "claude":
             return Reader(Claude(earlier))
         case "codex":
-            return Reader(Codex(earlier))
+            codex = Codex(earlier, since)
+            return Reader(codex, codex)
         case "gemini":
             return Reader(Gemini())
         case "opencode":
