@@ -183,14 +183,24 @@ def agents_of(project: Project, task: str) -> list[dict[str, Any]]:
 
 def end_kind(project: Project, agent: str) -> str | None:
     """What the agent's client has ended with, or was ended for, as its row has it."""
-    file = project.folder / ".wg" / "graph.db"
-    number = int(agent.removeprefix("agent-"))
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
-        (end,) = database.execute(
-            "select coalesce(client_end, trouble) from agents where number = ?",
-            (number,),
-        ).fetchone()
+    columns = "coalesce(client_end, trouble)"
+    (end,) = _columns(project, int(agent.removeprefix("agent-")), columns)
     return json.loads(end)["kind"] if end else None
+
+
+def session_of(project: Project, number: int) -> tuple[str | None, str | None]:
+    """The session of an agent, and the one that it was told to go on with."""
+    session, resumed = _columns(project, number, "session, resumed")
+    return session, resumed
+
+
+def _columns(project: Project, number: int, columns: str) -> tuple[Any, ...]:
+    file = project.folder / ".wg" / "graph.db"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        found: tuple[Any, ...] = database.execute(
+            f"select {columns} from agents where number = ?", (number,)
+        ).fetchone()
+    return found
 
 
 def client_pid(agent: Mapping[str, Any]) -> int:

@@ -16,6 +16,7 @@ from tests.system.clients import (
     client_pid,
     end_kind,
     script,
+    session_of,
     words_of,
 )
 from tests.system.project import Project, wait_for
@@ -205,3 +206,35 @@ def test_a_client_that_is_ended_by_a_signal(
         assert agent["outcome"] == ("failed" if catches else "crashed"), told
         assert project.json("show", task)["status"] == "failed", told
         assert project.processes() == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_session_is_gone_on_with(tmp_path: Path, client: str) -> None:
+    """A client that was killed is started again, and finds its conversation."""
+    steps = [
+        {"shell": "wg log 'now it begins'"},
+        {"shell": "[ -e begun ] || { touch begun; timeout 300 tail -f /dev/null; }"},
+        *WORK,
+    ]
+    with a_mock() as mock, a_client_project(tmp_path / "p", mock, client) as project:
+        project.start_daemon()
+        task = project.wg(
+            *("add", "make it", "-d", script(*steps)),
+            *("--executor", client, "--max-attempts", "2"),
+        ).strip()
+        wait_for(
+            (project.folder / "begun").exists, f"{client} to use a tool", A_MINUTE_S
+        )
+        (running,) = agents_of(project, task)
+        os.kill(client_pid(running), signal.SIGKILL)
+        ended(project, task)
+        wait_for(
+            lambda: project.json("show", task)["status"] == "done",
+            f"{task} to be done",
+            A_MINUTE_S,
+        )
+
+        first, again = (session_of(project, n) for n in (1, 2))
+        assert first[0] is not None
+        assert again == (first[0], first[0]), words_of(project, task)

@@ -19,6 +19,9 @@ AGENT = """#!/bin/sh
 cat /proc/$$/cmdline >"@SEEN@/$WG_AGENT_ID.argv"
 cat /proc/$$/environ >"@SEEN@/$WG_AGENT_ID.env"
 cat >"@SEEN@/$WG_AGENT_ID.stdin"
+echo '{"type":"system","subtype":"init","session_id":"'"$2"'","model":"m"}'
+echo '{"type":"assistant","message":{"id":"m","content":[{"type":"text","text":"a"}]}}'
+[ "$WG_TASK_ID/$WG_ATTEMPT" != crash/1 ] || kill -9 $$
 wg done
 """
 
@@ -27,10 +30,14 @@ SETTINGS = """
 max_agents = 0
 executor = "tool"
 model = "project-model"
+[retry]
+backoff = "100ms"
 [env]
 pass = ["OPENED_*"]
 [executors.tool]
 argv = ["@PROGRAM@", "--as", "{new_session}", "--model", "{model}", "{task}", "{agent}"]
+resume = ["@PROGRAM@", "--go-on", "{session}", "--model", "{model}", "{agent}"]
+stream = "claude"
 env = ["TOOL_*"]
 preamble = "Be brief."
 """
@@ -74,7 +81,7 @@ def compare(project: Project, seen: Path, agent: str) -> dict[str, Any]:
     }
     assert env["TOOL_KEY"] == SECRET
     assert (seen / f"{agent}.stdin").read_text() == (folder / "prompt.md").read_text()
-    assert (folder / "prompt.md").read_text().startswith("Be brief.\n\nYou are")
+    assert (folder / "prompt.md").read_text().startswith("Be brief.\n\nYou ")
     return plan
 
 
@@ -117,6 +124,22 @@ def test_the_process_gets_the_plan(tmp_path: Path, by: str) -> None:
         assert plan["env"]["OPENED_DOOR"]["source"] == "[env].pass"
         assert plan["env"]["TOOL_MODE"] == {"value": "a b\nc", "source": "executor"}
         assert "CLOSED_DOOR" not in plan["env"]
+
+
+def test_who_goes_on_with_a_session_gets_its_plan_too(tmp_path: Path) -> None:
+    """By the other template, with the session that the first attempt was given."""
+    with a_project(tmp_path / "p") as project:
+        seen = a_tool(project)
+        project.start_daemon("--max-agents", "1")
+        task = project.wg("add", "a task", "--id", "crash").strip()
+        is_done(project, task)
+
+        first, again = (compare(project, seen, f"agent-{n}") for n in (1, 2))
+        session = first["argv"]["value"][2]
+        assert again["argv"]["value"][1:] == [
+            *("--go-on", session),
+            *("--model", "project-model", "agent-2"),
+        ]
 
 
 def sources(plan: dict[str, Any]) -> dict[str, str]:
