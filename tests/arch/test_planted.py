@@ -265,9 +265,9 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
         ": an attempt is used up",
         (
             Plant(
-                "workgraph/reactors/patrol.py",
-                "        outcome=Outcome.RATE_LIMITED,\n        counted=False,\n",
-                "        outcome=Outcome.RATE_LIMITED,\n        counted=True,\n",
+                "workgraph/reactors/clients.py",
+                "        outcome=outcome,\n        counted=False,\n",
+                "        outcome=outcome,\n        counted=True,\n",
             ),
         ),
     ),
@@ -296,8 +296,8 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
         (
             Plant(
                 "workgraph/store/views.py",
-                "if (overdue or expired or silent) and service.frozen_since(tx)",
-                "if () and service.frozen_since(tx)",
+                "late = overdue or expired or silent or talked",
+                "late = ()",
             ),
         ),
     ),

@@ -28,6 +28,7 @@ from workgraph.graph.replies import (
     ChangeData,
     LogData,
     ProgressData,
+    UsageData,
 )
 from workgraph.graph.status import Status
 
@@ -263,7 +264,7 @@ def test_agent_is_shown() -> None:
         started_at="1970-01-01T00:00:00.000Z",
         ended_at="1970-01-01T00:00:02.000Z",
         last_activity_at="1970-01-01T00:00:01.000Z",
-        usage=Usage(input_tokens=1),
+        usage=UsageData(input_tokens=1, output_tokens=None, cost_usd=None),
         workspace="/w",
         reason="too long",
         leftover=(7,),

@@ -12,8 +12,7 @@ from workgraph.commands.render_style import (
     section,
     table,
 )
-from workgraph.graph.model import Usage
-from workgraph.graph.replies import AgentData, LogData, TaskData, WhyData
+from workgraph.graph.replies import AgentData, LogData, TaskData, UsageData, WhyData
 from workgraph.graph.times import format_duration
 
 
@@ -277,12 +276,12 @@ def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:g}" if value % 1 else f"{int(value)}"
 
 
-def _tokens(usage: Usage) -> str | None:
+def _tokens(usage: UsageData) -> str | None:
     known = [n for n in (usage.input_tokens, usage.output_tokens) if n is not None]
     return str(sum(known)) if known else None
 
 
-def _cost(usage: Usage) -> str | None:
+def _cost(usage: UsageData) -> str | None:
     return None if usage.cost_usd is None else f"${usage.cost_usd:.2f}"
 
 

@@ -12,6 +12,7 @@ from workgraph.graph.model import (
     RetryOn,
     Task,
     TaskSpec,
+    Usage,
 )
 from workgraph.graph.replies import (
     AgentData,
@@ -19,6 +20,7 @@ from workgraph.graph.replies import (
     LogData,
     ProgressData,
     TaskData,
+    UsageData,
 )
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
@@ -72,7 +74,8 @@ def task_data(
         not_before=_moment(task.not_before),
         failure=task.failure,
         progress=_progress_data(task.progress),
-        usage=task.usage,
+        usage=_usage(task.usage),
+        cached_tokens=task.usage.cached_tokens,
         gate=task.gate,
         summary=task.summary,
         superseded_by=task.superseded_by,
@@ -107,7 +110,8 @@ def agent_data(agent: Agent) -> AgentData:
         started_at=to_rfc3339(agent.started_at),
         ended_at=_moment(agent.ended_at),
         last_activity_at=to_rfc3339(agent.last_activity_at),
-        usage=agent.usage,
+        usage=_usage(agent.usage),
+        cached_tokens=agent.usage.cached_tokens,
         workspace=agent.workspace,
         reason=agent.reason,
         leftover=tuple(process.pid for process in agent.leftover),
@@ -180,3 +184,11 @@ def _progress_data(progress: Progress | None) -> ProgressData | None:
 
 def _moment(micros: int | None) -> str | None:
     return None if micros is None else to_rfc3339(micros)
+
+
+def _usage(usage: Usage) -> UsageData:
+    return UsageData(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost_usd=usage.cost_usd,
+    )

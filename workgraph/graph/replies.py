@@ -15,8 +15,15 @@ from workgraph.graph.model import (
     Failure,
     Record,
     TaskSpec,
-    Usage,
 )
+
+
+class UsageData(Record, frozen=True, kw_only=True):
+    """What an attempt, or all attempts of a task, cost. Null is not known."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
 
 
 class ProgressData(Record, frozen=True, kw_only=True):
@@ -57,7 +64,9 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     not_before: str | None
     failure: Failure | None
     progress: ProgressData | None
-    usage: Usage
+    usage: UsageData
+    #: Tokens that came from the provider's cache; `usage` is without them.
+    cached_tokens: int | None = None
     reward: None = None
     gate: str | None
     summary: str | None
@@ -101,7 +110,9 @@ class AgentData(Record, frozen=True, kw_only=True):
     started_at: str
     ended_at: str | None
     last_activity_at: str
-    usage: Usage
+    usage: UsageData
+    #: Tokens that came from the provider's cache; `usage` is without them.
+    cached_tokens: int | None = None
     workspace: str | None
     reason: str | None
     leftover: tuple[int, ...]
