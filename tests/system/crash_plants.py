@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from workgraph.agents import wrapper
+from workgraph.agents import record
 from workgraph.agents.process import Ended, Fate, RealLauncher
 from workgraph.daemon.engine import Engine
 
@@ -22,13 +22,13 @@ def _ignore_locks() -> None:
 
 def _ignore_records() -> None:
     """What the wrapper wrote of the end is not read."""
-    ordinary = wrapper.parse_record
+    ordinary = record.parse_record
 
-    def parse_record(run: bytes, exit_file: bytes = b"") -> wrapper.Record:
+    def parse_record(run: bytes, exit_file: bytes = b"") -> record.Record:
         del exit_file
         return structs.replace(ordinary(run), status=None)
 
-    wrapper.parse_record = parse_record
+    record.parse_record = parse_record
 
 
 def _forget_stops() -> None:

@@ -146,7 +146,7 @@ POINTS: Final = tuple(
         ("folder-before-made", "agents are to be started, no folder is there", "work", "workgraph.agents.wrapper:prepare", "before"),
         ("folder-half-made", "an agent's folder is there, its files are not", "work", "os:mkdir", "after", _makes_folder, 1, 3),
         ("folder-made", "folders and files are there, nothing is started", "work", "workgraph.agents.wrapper:prepare", "after"),
-        ("folder-locked", "an agent's folder is locked, nothing is forked", "work", "workgraph.agents.wrapper:take_lock", "after", _always, 1, 3),
+        ("folder-locked", "an agent's folder is locked, nothing is forked", "work", "workgraph.agents.record:take_lock", "after", _always, 1, 3),
         ("wrapper-forked", "the wrapper is forked, nobody has noted its pid", "work", _FORK, "after", _forks_agent, 1, 3),
         ("start-before-told", "an agent runs, the engine does not know it yet", "work", "workgraph.agents.process:RealLauncher.launch", "after", _always, 1, 3),
         ("start-before-commit", "the record of a start is written, not committed", "work", _COMMIT, "before", _STARTED),

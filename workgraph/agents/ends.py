@@ -1,7 +1,7 @@
 """Tells how an agent ended whose wrapper is gone.
 
 By the wrapper's own status where it was our child, else by the record in its folder
-(`wrapper`), else by what is left of it.
+(`record`), else by what is left of it.
 """
 
 import shutil
@@ -9,17 +9,23 @@ import signal
 import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 import anyio
 import anyio.to_thread
 
-from workgraph.agents import shell, wrapper
+from workgraph.agents import shell
+from workgraph.agents.record import (
+    Lock,
+    Look,
+    Record,
+    is_plain,
+    look,
+    may_be_signal,
+    tell,
+)
 from workgraph.agents.search import Target
 from workgraph.agents.trees import Trees
-from workgraph.agents.wrapper import Ended, Fate, LaunchOrder, Lock
-
-_FIRST_UNCLEAR: Final = 128
+from workgraph.agents.wrapper import Ended, Fate, LaunchOrder
 
 
 class Judge:
@@ -53,17 +59,17 @@ class Judge:
             status: The wrapper's own, of a child; negative for a signal.
             killed: We have sent KILL to its group.
         """
-        seen = wrapper.look(target.folder, target.inode)
+        seen = look(target.folder, target.inode)
         if seen.record.status is not None:
             return await self.read_end(target, seen.record, seen.record.status)
         if status is not None and status >= 0:
-            if seen.record.pid is None and seen.lock is not Lock.MISSING:
+            if not seen.was_started and seen.lock is not Lock.MISSING:
                 return Ended(
                     agent=target.agent,
                     fate=Fate.NEVER_STARTED,
                     detail=f"its record can't be written: {target.folder}/run",
                 )
-            # there was no room for the number, or the folder is gone
+            # there was no room for the number, or the folder or the record is gone
             return await self.read_end(target, seen.record, status)
         if killed and seen.record.pid is not None:
             return Ended(
@@ -74,14 +80,14 @@ class Judge:
             )
         return await self.judge_silent(target, seen)
 
-    async def judge_silent(self, target: Target, seen: wrapper.Look) -> Ended:
+    async def judge_silent(self, target: Target, seen: Look) -> Ended:
         """No status and no wrapper: ends what is left, then says what is known."""
         known = target.process
         same_boot = known is None or known.boot_id == self._boot_id
-        # Without a pid in `run` there was no agent: a TERM can come before the wrapper
-        # traps it. What a removed folder, or one from before a power cut, lacks says
-        # nothing.
-        started = seen.record.pid is not None or (
+        # A folder that is as it was prepared had no agent, even where the wrapper is
+        # known: a TERM can come before that traps it. What a removed folder, or one
+        # from before a power cut, lacks says nothing.
+        started = seen.was_started or (
             known is not None and (seen.lock is Lock.MISSING or not same_boot)
         )
         detail = "its wrapper is gone without a word: the machine's restart or a kill"
@@ -101,12 +107,17 @@ class Judge:
             detail=detail if started else "",
         )
 
-    async def read_end(
-        self, target: Target, record: wrapper.Record, status: int
-    ) -> Ended:
+    async def read_end(self, target: Target, record: Record, status: int) -> Ended:
         """The end that a wrapper's status stands for."""
-        prints = record.words or status < _FIRST_UNCLEAR or await self._does_print()
-        code, number = wrapper.tell(status, words=record.words, prints=prints)
+        unclear = may_be_signal(status)
+        prints = record.words or not unclear or await self._does_print()
+        if record.pid is None and unclear and prints:
+            return Ended(
+                agent=target.agent,
+                fate=Fate.LOST,
+                detail=f"its record is gone, and {status} may be a code or a signal",
+            )
+        code, number = tell(status, words=record.words, prints=prints)
         if record.shut_out and code is not None:
             return Ended(
                 agent=target.agent,
@@ -140,7 +151,7 @@ class Judge:
         try:
             child, _ = await self._start(order)
             await child.wait()
-            return wrapper.look(folder).record.words
+            return look(folder).record.words
         except OSError:
             return True  # as dash and busybox do
         finally:
@@ -150,7 +161,7 @@ class Judge:
 
 def judge_plain(target: Target, status: int | None) -> Ended | None:
     """The end of a child whose status says all: most ends are like this."""
-    if status is None or not wrapper.is_plain(status):
+    if status is None or not is_plain(status):
         return None
     return Ended(agent=target.agent, fate=Fate.EXITED, exit_code=status)
 

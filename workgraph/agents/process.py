@@ -25,7 +25,7 @@ import anyio
 import anyio.to_thread
 from msgspec import structs
 
-from workgraph.agents import ends, freeze, kill, search, shell, signs, wrapper
+from workgraph.agents import ends, freeze, kill, record, search, shell, signs, wrapper
 from workgraph.agents.cgroups import Cgroups
 from workgraph.agents.ends import Judge
 from workgraph.agents.output import (
@@ -36,6 +36,7 @@ from workgraph.agents.output import (
     measure_output,
     read_on,
 )
+from workgraph.agents.record import Lock
 from workgraph.agents.search import Target
 from workgraph.agents.trees import Trees
 from workgraph.agents.wrapper import (
@@ -44,7 +45,6 @@ from workgraph.agents.wrapper import (
     Fate,
     Launcher,
     LaunchOrder,
-    Lock,
     SpawnError,
     Started,
 )
@@ -218,7 +218,7 @@ class RealLauncher:
                 # the wrapper or, where it is dead, what it left: `wait_ended` sees
                 return self._adopt(target, process)
             await self._climb(target, grace_s=0.0, force=True)
-            seen = wrapper.look(folder, inode)
+            seen = record.look(folder, inode)
         if seen.record.status is not None:
             return await self._judge.read_end(target, seen.record, seen.record.status)
         return await self._judge.judge_silent(target, seen)
@@ -293,7 +293,7 @@ class RealLauncher:
         opened = self._opened.pop(order.agent, None) or wrapper.open_files(order)
         way_in = self._ways_in.pop(order.agent, None)
         try:
-            wrapper.take_lock(opened.lock)
+            record.take_lock(opened.lock)
             wrapper.check_program(order.argv[0])
             child = await asyncio.create_subprocess_exec(
                 self._shell,
@@ -352,10 +352,9 @@ class RealLauncher:
         found = await self.settle(order.agent, order.folder, seen.inode, None)
         if isinstance(found, Adopted):
             process = found.process
-        elif found.fate is Fate.NEVER_STARTED:
+        elif found.fate is Fate.NEVER_STARTED or seen.record.pid is None:
             raise SpawnError(wrapper.explain(error, order)) from error
         else:
-            assert seen.record.pid is not None
             process = self._gone(seen.record.pid)
             target = Target(agent=order.agent, folder=order.folder, process=process)
             entry = _Entry(target, None)
@@ -363,11 +362,11 @@ class RealLauncher:
             self._entries[order.agent] = entry
         return Started(agent=order.agent, process=process, folder_inode=seen.inode)
 
-    async def _look_patiently(self, folder: str) -> wrapper.Look:
+    async def _look_patiently(self, folder: str) -> record.Look:
         """Looks until it can: without one more file nothing is known of a start."""
         while True:
             try:
-                return await anyio.to_thread.run_sync(wrapper.look, folder)
+                return await anyio.to_thread.run_sync(record.look, folder)
             except (OSError, RuntimeError) as error:
                 if not may_pass(error):
                     raise
@@ -400,14 +399,14 @@ class RealLauncher:
             target, grace_s=grace_s, force=force, before_kill=note_kill
         )
 
-    async def _wait_first_line(self, target: Target) -> wrapper.Look:
+    async def _wait_first_line(self, target: Target) -> record.Look:
         with anyio.move_on_after(_FIRST_LINE_S):
             while True:
-                seen = wrapper.look(target.folder, target.inode)
+                seen = record.look(target.folder, target.inode)
                 if seen.lock is not Lock.HELD or seen.record.pid is not None:
                     return seen
                 await anyio.sleep(_LOOK_AGAIN_S)
-        return wrapper.look(target.folder, target.inode)
+        return record.look(target.folder, target.inode)
 
     async def _signal_trees(
         self,
