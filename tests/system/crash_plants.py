@@ -49,11 +49,23 @@ def _leave_the_rest() -> None:
     RealLauncher.sweep = sweep  # type: ignore[method-assign, assignment]
 
 
+def _believe_in_pids_alone() -> None:
+    """What has no pid in its record is said never to have started."""
+    ordinary = record.look
+
+    def look(folder: str, inode: int | None = None) -> record.Look:
+        seen = ordinary(folder, inode)
+        return structs.replace(seen, was_started=seen.record.pid is not None)
+
+    record.look = look
+
+
 #: By the name of a point at which it is found.
 PLANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
     {
         "wrapper-forked": _ignore_locks,
         "boot-opened": _ignore_records,
+        "attack-pipe-unrecorded": _believe_in_pids_alone,
         "kill-after-commit": _forget_stops,
         "sweep-found": _leave_the_rest,
     }

@@ -151,6 +151,13 @@ POINTS: Final = tuple(
         ("start-before-told", "an agent runs, the engine does not know it yet", "work", "workgraph.agents.process:RealLauncher.launch", "after", _always, 1, 3),
         ("start-before-commit", "the record of a start is written, not committed", "work", _COMMIT, "before", _STARTED),
         ("start-after-commit", "the record of a start is committed", "work", _COMMIT, "after", _STARTED),
+        # The same, and the agent leaves no record of itself
+        ("attack-removal-unrecorded", "an agent has removed its folder, nobody has noted its pid", "attack", _FORK, "after", _forks_agent),
+        ("attack-another-unrecorded", "it has made another one with a better end", "attack", _FORK, "after", _forks_agent),
+        ("attack-file-unrecorded", "it has put a file in the place of its folder", "attack", _FORK, "after", _forks_agent),
+        ("attack-nonsense-unrecorded", "it has written nonsense into its record", "attack", _FORK, "after", _forks_agent),
+        ("attack-pipe-unrecorded", "it has put pipes in the place of its record", "attack", _FORK, "after", _forks_agent),
+        ("attack-folder-unrecorded", "it has put folders in the place of its record", "attack", _FORK, "after", _forks_agent),
         # From an exit to its consequences
         ("exit-before-told", "an agent was reaped, nothing says how it ended", "work", "workgraph.agents.process:RealLauncher.wait_ended", "after", _always, 1, 3),
         ("end-before-commit", "the record of an end is written, not committed", "work", _COMMIT, "before", _ENDED),

@@ -13,16 +13,8 @@ from collections.abc import Awaitable, Callable
 import anyio
 import anyio.to_thread
 
-from workgraph.agents import shell
-from workgraph.agents.record import (
-    Lock,
-    Look,
-    Record,
-    is_plain,
-    look,
-    may_be_signal,
-    tell,
-)
+from workgraph.agents import record, shell
+from workgraph.agents.record import Lock, Look, Record
 from workgraph.agents.search import Target
 from workgraph.agents.trees import Trees
 from workgraph.agents.wrapper import Ended, Fate, LaunchOrder
@@ -59,7 +51,7 @@ class Judge:
             status: The wrapper's own, of a child; negative for a signal.
             killed: We have sent KILL to its group.
         """
-        seen = look(target.folder, target.inode)
+        seen = record.look(target.folder, target.inode)
         if seen.record.status is not None:
             return await self.read_end(target, seen.record, seen.record.status)
         if status is not None and status >= 0:
@@ -107,18 +99,18 @@ class Judge:
             detail=detail if started else "",
         )
 
-    async def read_end(self, target: Target, record: Record, status: int) -> Ended:
+    async def read_end(self, target: Target, found: Record, status: int) -> Ended:
         """The end that a wrapper's status stands for."""
-        unclear = may_be_signal(status)
-        prints = record.words or not unclear or await self._does_print()
-        if record.pid is None and unclear and prints:
+        unclear = record.may_be_signal(status)
+        prints = found.words or not unclear or await self._does_print()
+        if found.pid is None and unclear and prints:
             return Ended(
                 agent=target.agent,
                 fate=Fate.LOST,
                 detail=f"its record is gone, and {status} may be a code or a signal",
             )
-        code, number = tell(status, words=record.words, prints=prints)
-        if record.shut_out and code is not None:
+        code, number = record.tell(status, words=found.words, prints=prints)
+        if found.shut_out and code is not None:
             return Ended(
                 agent=target.agent,
                 fate=Fate.SHUT_OUT,
@@ -151,7 +143,7 @@ class Judge:
         try:
             child, _ = await self._start(order)
             await child.wait()
-            return look(folder).record.words
+            return record.look(folder).record.words
         except OSError:
             return True  # as dash and busybox do
         finally:
@@ -161,7 +153,7 @@ class Judge:
 
 def judge_plain(target: Target, status: int | None) -> Ended | None:
     """The end of a child whose status says all: most ends are like this."""
-    if status is None or not is_plain(status):
+    if status is None or not record.is_plain(status):
         return None
     return Ended(agent=target.agent, fate=Fate.EXITED, exit_code=status)
 
