@@ -1,8 +1,10 @@
+import asyncio
 import json
 import os
 import resource
 import signal
 import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,8 +59,8 @@ def _an_order(root: Path, *argv: str, agent: int = 1) -> LaunchOrder:
     )
 
 
-def _a_shell(root: Path, script: str, *argv: str) -> LaunchOrder:
-    return _an_order(root, "/bin/sh", "-c", script, "sh", *argv)
+def _a_shell(root: Path, script: str, *argv: str, agent: int = 1) -> LaunchOrder:
+    return _an_order(root, "/bin/sh", "-c", script, "sh", *argv, agent=agent)
 
 
 async def _launch(launcher: RealLauncher, order: LaunchOrder) -> ProcessId:
@@ -429,6 +431,57 @@ async def test_settle_knows_an_agent_by_what_it_did_to_its_record(
     assert isinstance(ended, Ended)
     assert ended.fate is Fate.LOST
     assert ended.detail
+
+
+async def _a_stray(root: Path, agent: int) -> Process:
+    """A process that only its environment tells to be an agent's."""
+    order = _a_shell(root, "", agent=agent)
+    return await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", "read -r x"), stdin=PIPE, env=order.env
+    )
+
+
+async def test_one_search_tells_what_runs_of_many(tmp_path: Path) -> None:
+    """Only of those who may be silent: one that lives is adopted without it."""
+    install_child_watcher()
+    launcher = RealLauncher()
+    own = signs.read_stat(os.getpid())
+    assert own is not None
+    alive = ProcessId(
+        pid=os.getpid(), boot_id=kill.read_boot_id(), start_ticks=own.start_ticks
+    )
+    targets = [
+        SweepTarget(agent=n, folder=_a_shell(tmp_path, "", agent=n).folder, process=p)
+        for n, p in ((1, None), (2, None), (3, alive))
+    ]
+    stray = await _a_stray(tmp_path, 2)
+
+    found = await launcher.find_running(targets)
+    nothing = await launcher.find_running(targets[2:])
+    await stray.communicate(b"")
+
+    pids = {agent: [p.pid for p in processes] for agent, processes in found.items()}
+    assert pids == {1: [], 2: [stray.pid]}
+    assert nothing == {}
+
+
+async def test_settle_takes_the_word_of_a_search(tmp_path: Path) -> None:
+    """Where it found nothing, none is made for one agent; where it did, it ran."""
+    install_child_watcher()
+    launcher = RealLauncher()
+    order = _a_shell(tmp_path, "exit 0")
+    stray = await _a_stray(tmp_path, 1)
+    once = ProcessId(pid=stray.pid, boot_id=kill.read_boot_id(), start_ticks=0)
+
+    unsearched = await launcher.settle(1, order.folder, None, None, ())
+    alive = stray.returncode is None
+    searched = await launcher.settle(1, order.folder, None, None)
+    await stray.communicate(b"")
+    gone_since = await launcher.settle(1, order.folder, None, None, (once,))
+
+    assert alive
+    fates = [x.fate for x in (unsearched, searched, gone_since) if isinstance(x, Ended)]
+    assert fates == [Fate.NEVER_STARTED, Fate.LOST, Fate.LOST]
 
 
 async def test_settle_half_a_folder_was_never_started(tmp_path: Path) -> None:

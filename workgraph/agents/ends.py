@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 from asyncio.subprocess import Process
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import anyio.to_thread
@@ -18,6 +18,7 @@ from workgraph.agents.record import Lock, Look, Record
 from workgraph.agents.search import Target
 from workgraph.agents.trees import Trees
 from workgraph.agents.wrapper import Ended, Fate, LaunchOrder
+from workgraph.graph.model import ProcessId
 
 
 class Judge:
@@ -72,26 +73,40 @@ class Judge:
             )
         return await self.judge_silent(target, seen)
 
-    async def judge_silent(self, target: Target, seen: Look) -> Ended:
-        """No status and no wrapper: ends what is left, then says what is known."""
+    async def judge_silent(
+        self,
+        target: Target,
+        seen: Look,
+        running: Sequence[ProcessId] | None = None,
+    ) -> Ended:
+        """No status and no wrapper: ends what is left, then says what is known.
+
+        Args:
+            running: As `Launcher.settle` is told.
+        """
         known = target.process
         same_boot = known is None or known.boot_id == self._boot_id
         # A folder that is as it was prepared had no agent, even where the wrapper is
         # known: a TERM can come before that traps it. What a removed folder, or one
         # from before a power cut, lacks says nothing.
-        started = seen.was_started or (
-            known is not None and (seen.lock is Lock.MISSING or not same_boot)
+        is_gone = seen.lock is Lock.MISSING
+        started = (
+            seen.was_started
+            or (is_gone and bool(running))
+            or (known is not None and (is_gone or not same_boot))
         )
         detail = "its wrapper is gone without a word: the machine's restart or a kill"
         if same_boot:
-            left = await self._trees.find(target)
+            left = running
+            if running is None or running:
+                left = await self._trees.find(target)
             if left or seen.lock is Lock.HELD:
                 await self._trees.climb(
                     target, grace_s=self._orphan_grace_s, force=False
                 )
                 started = True
                 detail = "its wrapper was killed; what was left of it was ended"
-        if seen.lock is Lock.MISSING and started:
+        if is_gone and started:
             detail = f"its folder was removed or made anew: {target.folder}"
         return Ended(
             agent=target.agent,

@@ -201,8 +201,28 @@ class RealLauncher:
                 self._watched.add(agent)
         return ended
 
+    async def find_running(
+        self, agents: Sequence[Target]
+    ) -> dict[int, tuple[ProcessId, ...]]:
+        """One pass over `/proc` for all whose end may have to be guessed."""
+        targets = [
+            structs.replace(target, own_session=False)
+            for target in agents
+            if (known := target.process) is None
+            or (
+                known.boot_id == self._boot_id
+                and not kill.is_alive(known, self._boot_id)
+            )
+        ]
+        return await self._trees.find_all(targets) if targets else {}
+
     async def settle(
-        self, agent: int, folder: str, inode: int | None, process: ProcessId | None
+        self,
+        agent: int,
+        folder: str,
+        inode: int | None,
+        process: ProcessId | None,
+        running: Sequence[ProcessId] | None = None,
     ) -> Adopted | Ended:
         """Adopts an agent or tells how it ended; the rules are DESIGN §7's."""
         target = Target(
@@ -214,14 +234,15 @@ class RealLauncher:
         if seen.lock is Lock.HELD:
             if seen.record.pid is not None:
                 if process is None:  # killed between the start and its row
-                    process = await self._find_wrapper(target, seen.record.pid)
+                    pid = seen.record.pid
+                    process = await self._find_wrapper(target, pid, running or ())
                 # the wrapper or, where it is dead, what it left: `wait_ended` sees
                 return self._adopt(target, process)
             await self._climb(target, grace_s=0.0, force=True)
             seen = record.look(folder, inode)
         if seen.record.status is not None:
             return await self._judge.read_end(target, seen.record, seen.record.status)
-        return await self._judge.judge_silent(target, seen)
+        return await self._judge.judge_silent(target, seen, running)
 
     async def stop(
         self,
@@ -372,11 +393,14 @@ class RealLauncher:
                     raise
             await anyio.sleep(_NO_FILES_S)
 
-    async def _find_wrapper(self, target: Target, pid: int) -> ProcessId:
-        for process in await self._trees.find(target):
-            if process.pid == pid:
-                return process
-        return self._gone(pid)
+    async def _find_wrapper(
+        self, target: Target, pid: int, running: Sequence[ProcessId]
+    ) -> ProcessId:
+        found = next((process for process in running if process.pid == pid), None)
+        if found is not None:
+            return found
+        of_it = await self._trees.find(target)
+        return next((one for one in of_it if one.pid == pid), self._gone(pid))
 
     def _gone(self, pid: int) -> ProcessId:
         """The identity of a wrapper that is dead: no process has this start time."""

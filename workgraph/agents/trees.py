@@ -11,7 +11,7 @@ from msgspec import structs
 
 from workgraph.agents import kill
 from workgraph.agents.cgroups import Cgroups
-from workgraph.agents.search import Target
+from workgraph.agents.search import Target, search
 from workgraph.graph.model import ProcessId
 
 
@@ -24,8 +24,15 @@ class Trees:
 
     async def find(self, target: Target) -> tuple[ProcessId, ...]:
         """What runs of an agent: one pass over `/proc`."""
-        [target] = await self._with_cgroups([target])
-        return await kill.find(target, boot_id=self._boot_id)
+        return (await self.find_all([target]))[target.agent]
+
+    async def find_all(
+        self, targets: Sequence[Target]
+    ) -> dict[int, tuple[ProcessId, ...]]:
+        """What runs of each of these agents: one pass over `/proc` for all of them."""
+        targets = await self._with_cgroups(targets)
+        found = await anyio.to_thread.run_sync(search, targets, self._boot_id)
+        return dict(found)
 
     async def climb(
         self,

@@ -116,10 +116,28 @@ class Launcher(Protocol):
         Cancelling it leaves the agent alone; from its end on it can't be cancelled.
         """
 
+    async def find_running(
+        self, agents: Sequence[Target]
+    ) -> dict[int, tuple[ProcessId, ...]]:
+        """What runs of agents of an earlier daemon, all in one search.
+
+        Those whose process lives, and those of another boot, may be left out.
+        """
+
     async def settle(
-        self, agent: int, folder: str, inode: int | None, process: ProcessId | None
+        self,
+        agent: int,
+        folder: str,
+        inode: int | None,
+        process: ProcessId | None,
+        running: Sequence[ProcessId] | None = None,
     ) -> Adopted | Ended:
-        """Finds out what became of an agent of an earlier daemon, and adopts it."""
+        """Finds out what became of an agent of an earlier daemon, and adopts it.
+
+        Args:
+            running: What `find_running` has found of it after that daemon's death: as
+                nobody else can start it, nothing stays nothing. Null: it was not asked.
+        """
 
     async def stop(
         self,
