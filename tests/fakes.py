@@ -66,6 +66,10 @@ class FakeLauncher:
         self.leftovers: dict[int, tuple[ProcessId, ...]] = {}
         #: Agents of which something is seen to run when a daemon starts.
         self.strays: set[int] = set()
+        #: Whom each search at a daemon's start was for, in order.
+        self.searches: list[tuple[int, ...]] = []
+        #: Agents that were settled without having been searched for.
+        self.unsearched: set[int] = set()
         self._agents: dict[int, _Agent] = {}
         self._failures: list[str] = []
         self._prepare_failures: list[str] = []
@@ -149,12 +153,11 @@ class FakeLauncher:
             msg = f"agent-{order.agent} was launched twice"
             raise WorkgraphBug(msg)
         self.orders.append(order)
-        process = ProcessId(
-            pid=_FIRST_PID + order.agent, boot_id="fake", start_ticks=order.agent
-        )
         agent.adopted = True
         agent.started = Started(
-            agent=order.agent, process=process, folder_inode=order.agent
+            agent=order.agent,
+            process=self._process_of(order.agent),
+            folder_inode=order.agent,
         )
         return agent.started
 
@@ -168,11 +171,30 @@ class FakeLauncher:
         assert known.ended is not None
         return known.ended
 
+    async def find_running(
+        self, agents: Sequence[SweepTarget]
+    ) -> dict[int, tuple[ProcessId, ...]]:
+        """Notes who was looked for."""
+        self.searches.append(tuple(target.agent for target in agents))
+        return {
+            target.agent: (self._process_of(target.agent),)
+            if self._runs(target.agent)
+            else ()
+            for target in agents
+        }
+
     async def settle(
-        self, agent: int, folder: str, inode: int | None, process: ProcessId | None
+        self,
+        agent: int,
+        folder: str,
+        inode: int | None,
+        process: ProcessId | None,
+        running: Sequence[ProcessId] | None = None,
     ) -> Adopted | Ended:
         """Adopts what runs, and tells how the others ended."""
         del folder
+        if running is None:
+            self.unsearched.add(agent)
         known = self._agents.get(agent)
         if known is None or known.started is None:
             unknown = inode is None and process is None
@@ -260,6 +282,9 @@ class FakeLauncher:
     async def close(self) -> None:
         """Refuses further starts."""
         self._closed = True
+
+    def _process_of(self, agent: int) -> ProcessId:
+        return ProcessId(pid=_FIRST_PID + agent, boot_id="fake", start_ticks=agent)
 
     def _was_started(self, agent: int) -> bool:
         known = self._agents.get(agent)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from workgraph.agents import kill, signs, wrapper
+from workgraph.agents import kill, record, signs
 from workgraph.agents.kill import Target
 from workgraph.graph.model import ProcessId
 
@@ -86,7 +86,7 @@ def test_found_by_the_lock_with_the_folder_gone(
     """A cleared environment, a session of its own, and the folder removed."""
     target = _target(tmp_path)
     lock = os.open(target.folder, os.O_RDONLY)
-    wrapper.take_lock(lock)
+    record.take_lock(lock)
     inode = os.fstat(lock).st_ino
     child = children.start(lock=lock)
     os.close(lock)
@@ -176,7 +176,7 @@ def test_what_cannot_be_looked_at_is_not_taken_for_gone(
     looks: list[Callable[[], object]] = [
         lambda: kill.is_alive(child, BOOT),
         lambda: kill.search((target,), BOOT),
-        lambda: wrapper.look(target.folder),
+        lambda: record.look(target.folder),
         lambda: kill.send(child, signal.SIGCONT),
     ]
 

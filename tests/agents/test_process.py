@@ -1,8 +1,11 @@
+import asyncio
 import json
 import os
 import resource
 import signal
 import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -56,8 +59,8 @@ def _an_order(root: Path, *argv: str, agent: int = 1) -> LaunchOrder:
     )
 
 
-def _a_shell(root: Path, script: str, *argv: str) -> LaunchOrder:
-    return _an_order(root, "/bin/sh", "-c", script, "sh", *argv)
+def _a_shell(root: Path, script: str, *argv: str, agent: int = 1) -> LaunchOrder:
+    return _an_order(root, "/bin/sh", "-c", script, "sh", *argv, agent=agent)
 
 
 async def _launch(launcher: RealLauncher, order: LaunchOrder) -> ProcessId:
@@ -366,6 +369,160 @@ async def test_settle_a_recorded_wrapper_that_died(
 
     assert isinstance(ended, Ended)
     assert ended.fate is fate
+
+
+def _makes_a_file(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.write_text("x")
+
+
+def _makes_a_pipe(folder: Path) -> None:
+    os.mkfifo(folder / "run")
+    os.mkfifo(folder / "exit")
+
+
+def _makes_folders(folder: Path) -> None:
+    (folder / "run").mkdir()
+    (folder / "exit").mkdir()
+
+
+def _makes_a_link(folder: Path) -> None:
+    (folder / "run").symlink_to("/nowhere")
+
+
+def _writes_nonsense(folder: Path) -> None:
+    (folder / "run").write_bytes(b"\xff\0nonsense\n0\n")
+
+
+def _writes_no_status(folder: Path) -> None:
+    (folder / "exit").write_text("nothing\n0\n")
+
+
+def _makes_it_anew(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.mkdir()
+    (folder / "run").write_text("1\n0\n")
+    (folder / "exit").write_text("0\n")
+
+
+ATTACKS = (
+    _makes_a_file,
+    _makes_a_pipe,
+    _makes_folders,
+    _makes_a_link,
+    _writes_nonsense,
+    _writes_no_status,
+    _makes_it_anew,
+)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_settle_knows_an_agent_by_what_it_did_to_its_record(
+    tmp_path: Path, attack: Callable[[Path], None]
+) -> None:
+    """Its start was not recorded, but nothing before a start leaves such a thing."""
+    order = _a_shell(tmp_path, "exit 0")
+    launcher = RealLauncher()
+    await launcher.prepare([order])
+    attack(Path(order.folder))
+
+    ended = await launcher.settle(1, order.folder, None, None)
+
+    assert isinstance(ended, Ended)
+    assert ended.fate is Fate.LOST
+    assert ended.detail
+
+
+async def _a_stray(root: Path, agent: int) -> Process:
+    """A process that only its environment tells to be an agent's."""
+    order = _a_shell(root, "", agent=agent)
+    return await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", "read -r x"), stdin=PIPE, env=order.env
+    )
+
+
+async def test_one_search_tells_what_runs_of_many(tmp_path: Path) -> None:
+    """Only of those who may be silent: one that lives is adopted without it."""
+    install_child_watcher()
+    launcher = RealLauncher()
+    own = signs.read_stat(os.getpid())
+    assert own is not None
+    alive = ProcessId(
+        pid=os.getpid(), boot_id=kill.read_boot_id(), start_ticks=own.start_ticks
+    )
+    targets = [
+        SweepTarget(agent=n, folder=_a_shell(tmp_path, "", agent=n).folder, process=p)
+        for n, p in ((1, None), (2, None), (3, alive))
+    ]
+    stray = await _a_stray(tmp_path, 2)
+
+    found = await launcher.find_running(targets)
+    nothing = await launcher.find_running(targets[2:])
+    await stray.communicate(b"")
+
+    pids = {agent: [p.pid for p in processes] for agent, processes in found.items()}
+    assert pids == {1: [], 2: [stray.pid]}
+    assert nothing == {}
+
+
+async def test_settle_takes_the_word_of_a_search(tmp_path: Path) -> None:
+    """Where it found nothing, none is made for one agent; where it did, it ran."""
+    install_child_watcher()
+    launcher = RealLauncher()
+    order = _a_shell(tmp_path, "exit 0")
+    stray = await _a_stray(tmp_path, 1)
+    once = ProcessId(pid=stray.pid, boot_id=kill.read_boot_id(), start_ticks=0)
+
+    unsearched = await launcher.settle(1, order.folder, None, None, ())
+    alive = stray.returncode is None
+    searched = await launcher.settle(1, order.folder, None, None)
+    await stray.communicate(b"")
+    gone_since = await launcher.settle(1, order.folder, None, None, (once,))
+
+    assert alive
+    fates = [x.fate for x in (unsearched, searched, gone_since) if isinstance(x, Ended)]
+    assert fates == [Fate.NEVER_STARTED, Fate.LOST, Fate.LOST]
+
+
+async def test_settle_half_a_folder_was_never_started(tmp_path: Path) -> None:
+    """As a crash in the middle of `prepare` leaves it; or before it."""
+    order = _a_shell(tmp_path, "exit 0")
+    launcher = RealLauncher()
+
+    absent = await launcher.settle(1, order.folder, None, None)
+    await anyio.Path(order.folder).mkdir(parents=True)
+    half = await launcher.settle(1, order.folder, None, None)
+
+    assert absent == half == Ended(agent=1, fate=Fate.NEVER_STARTED)
+
+
+@pytest.mark.parametrize("code", [1, 75, 127, 255])
+@pytest.mark.parametrize("record", ["pipe", "folder"])
+async def test_an_end_is_told_whatever_became_of_the_record(
+    tmp_path: Path, record: str, code: int
+) -> None:
+    """What its wrapper left with says it; it is not taken for one that never ran."""
+    make = "mkfifo run exit" if record == "pipe" else "mkdir run exit"
+    order = _a_shell(tmp_path, f'cd "$1"; rm run; {make}; exit {code}', "")
+    order = structs.replace(order, argv=(*order.argv[:-1], order.folder))
+
+    ended = await _run(order)
+
+    assert ended == Ended(agent=1, fate=Fate.EXITED, exit_code=code)
+
+
+@pytest.mark.parametrize("attack", ["rm run", 'rm -r "$PWD"', "echo x >run"])
+async def test_a_signal_without_a_record_is_no_code(
+    tmp_path: Path, attack: str
+) -> None:
+    """The shell's words are gone, that would tell one from the other."""
+    order = _a_shell(tmp_path, f'cd "$1"; {attack}; kill -9 $$', "")
+    order = structs.replace(order, argv=(*order.argv[:-1], order.folder))
+
+    ended = await _run(order)
+
+    assert ended.fate is Fate.LOST
+    assert "137 may be a code or a signal" in ended.detail
 
 
 async def test_settle_a_number_counts_whatever_the_boot(tmp_path: Path) -> None:

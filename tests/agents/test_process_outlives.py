@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from workgraph.agents import kill, signs, wrapper
+from workgraph.agents import kill, record, signs
 from workgraph.agents.process import (
     Adopted,
     Ended,
@@ -88,7 +88,7 @@ def _folder(root: Path, agent: int) -> str:
 
 async def _gone(root: Path, agent: int) -> None:
     """Waits for the wrapper, whose pid is in `run`."""
-    pid = wrapper.look(_folder(root, agent)).record.pid
+    pid = record.look(_folder(root, agent)).record.pid
     stat = signs.read_stat(pid) if pid else None
     if pid and stat:
         await kill.wait_gone(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.project import wait_for
-from workgraph.agents import signs, wrapper
+from workgraph.agents import record, signs
 from workgraph.agents.signs import Named
 
 SLEEP = "import signal; print(flush=True); signal.pause()"
@@ -92,7 +92,7 @@ def test_the_lock_of_a_folder_is_seen_where_it_was_inherited(
     folder = tmp_path / "agents" / "agent-12"
     folder.mkdir(parents=True)
     lock = os.open(folder, os.O_RDONLY)
-    wrapper.take_lock(lock)
+    record.take_lock(lock)
     holder = start(lock=lock)
     os.close(lock)
     only_open = os.open(tmp_path / "agents" / "agent-12", os.O_RDONLY)

@@ -37,12 +37,17 @@ class Dying(FakeLauncher):
         self.unsettled: set[int] = set()
 
     async def settle(
-        self, agent: int, folder: str, inode: int | None, process: ProcessId | None
+        self,
+        agent: int,
+        folder: str,
+        inode: int | None,
+        process: ProcessId | None,
+        running: Sequence[ProcessId] | None = None,
     ) -> Adopted | Ended:
         """Adopts what runs, or fails at it."""
         if agent in self.unsettled:
             raise PermissionError(folder)
-        return await super().settle(agent, folder, inode, process)
+        return await super().settle(agent, folder, inode, process, running)
 
     async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
         """Makes folders, unless the daemon dies before that."""
@@ -133,6 +138,38 @@ async def test_what_never_started_gives_its_claim_back(point: str) -> None:
             )
             assert (now.status, now.attempt) == (AgentStatus.WORKING, 2)
             assert [order.agent for order in world.launcher.orders] == [2]
+
+
+async def test_one_search_is_made_for_all_that_never_started() -> None:
+    """A daemon that was killed with many claims: the machine is searched once."""
+    async with a_world() as world:
+        world.launcher.point = "launch"
+        async with world.daemon("dispatcher.max_agents=50") as first:
+            async with anyio.create_task_group() as group:
+                for n in range(50):
+                    request = r.AddTask(title=f"t{n}", exec="true")
+                    group.start_soon(first.engine.answer, request, ME)
+            await world.launcher.reached.wait()
+            await first.engine.tick()
+
+        async with world.daemon("dispatcher.max_agents=0") as second:
+            never = [a for n in range(50) for a in await second.agents(f"t{n}")]
+
+    assert len(never) == 50
+    assert {agent.outcome for agent in never} == {Outcome.SPAWN_FAILED}
+    assert world.launcher.searches == [tuple(range(1, 51))]
+    assert world.launcher.unsearched == set()
+
+
+async def test_nothing_is_searched_where_nothing_was_left() -> None:
+    """A restart with no agents."""
+    async with a_world() as world:
+        async with world.daemon() as first:
+            await first.add("t")
+            await first.exit("t")
+
+        async with world.daemon():
+            assert world.launcher.searches == []
 
 
 async def test_what_started_without_being_recorded_is_adopted() -> None:

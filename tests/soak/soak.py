@@ -96,7 +96,8 @@ class Soak:
         agents = [one for one in agents if one["executor"] == "shell"]
         known = {one["id"] for one in agents}
         lines = [x for x in self._lives.evidence.lines() if x.agent in known]
-        misses = compare(lines, agents, self._lives.killed)
+        gone = self._lives.gone(agents)
+        misses = compare(lines, agents, self._lives.killed, gone)
         for name, found in misses._asdict().items():
             for what in found:
                 self.tally.note_miss(name, what)

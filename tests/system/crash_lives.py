@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -327,7 +327,12 @@ class Lives:
     def misses(self) -> Misses:
         """Where evidence and database do not agree."""
         agents = [one for one in self.agents() if one["executor"] == "shell"]
-        return compare(self.evidence.lines(), agents, self.killed)
+        return compare(self.evidence.lines(), agents, self.killed, self.gone(agents))
+
+    def gone(self, agents: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Which of these agents have no folder any more."""
+        folder = self.project.folder / ".wg" / "agents"
+        return [one["id"] for one in agents if not os.path.lexists(folder / one["id"])]
 
     def wait_alone(self) -> None:
         """Waits until the daemon is alone: nothing of any agent is left."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from workgraph.agents import wrapper
+from workgraph.agents import record
 from workgraph.agents.process import Ended, Fate, RealLauncher
 from workgraph.daemon.engine import Engine
 
@@ -22,13 +22,13 @@ def _ignore_locks() -> None:
 
 def _ignore_records() -> None:
     """What the wrapper wrote of the end is not read."""
-    ordinary = wrapper.parse_record
+    ordinary = record.parse_record
 
-    def parse_record(run: bytes, exit_file: bytes = b"") -> wrapper.Record:
+    def parse_record(run: bytes, exit_file: bytes = b"") -> record.Record:
         del exit_file
         return structs.replace(ordinary(run), status=None)
 
-    wrapper.parse_record = parse_record
+    record.parse_record = parse_record
 
 
 def _forget_stops() -> None:
@@ -49,11 +49,23 @@ def _leave_the_rest() -> None:
     RealLauncher.sweep = sweep  # type: ignore[method-assign, assignment]
 
 
+def _believe_in_pids_alone() -> None:
+    """What has no pid in its record is said never to have started."""
+    ordinary = record.look
+
+    def look(folder: str, inode: int | None = None) -> record.Look:
+        seen = ordinary(folder, inode)
+        return structs.replace(seen, was_started=seen.record.pid is not None)
+
+    record.look = look
+
+
 #: By the name of a point at which it is found.
 PLANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
     {
         "wrapper-forked": _ignore_locks,
         "boot-opened": _ignore_records,
+        "attack-pipe-unrecorded": _believe_in_pids_alone,
         "kill-after-commit": _forget_stops,
         "sweep-found": _leave_the_rest,
     }

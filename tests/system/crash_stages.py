@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tests.system.crash_lives import Lives
 from tests.system.crash_points import Point
+from tests.system.nasty import ATTACKS, NASTY
 from tests.system.project import wait_for
 
 Stage = Callable[[Lives, str, Point], Iterator[None]]
@@ -32,8 +33,16 @@ tree)
     trap '' TERM
     setsid sh -c 'trap "" TERM; sleep 600' </dev/null >/dev/null 2>&1 &
     wait_word "$1"; leave 0 ;;
+@ATTACKS@
 esac
-"""
+""".replace(
+    "@ATTACKS@",
+    "\n".join(
+        f"# the first attacks its own record\n"
+        f"attack-{word}) first || leave 0; {NASTY[kind].does} ;;"
+        for word, kind in ATTACKS.items()
+    ),
+)
 
 
 def run_stages(lives: Lives, points: Sequence[Point], round_: int = 0) -> None:
@@ -169,6 +178,23 @@ def _work(lives: Lives, task: str, point: Point) -> Iterator[None]:
     _expect_done_once(lives, f"{task}-4")
     _expect_failed_with_7(lives, f"{task}-2")
     _expect_crashed_once(lives, f"{task}-3")
+
+
+def _attack(lives: Lives, task: str, point: Point) -> Iterator[None]:
+    """An agent ends before anybody lives who knows that it was started."""
+    kind = point.name.removesuffix("-unrecorded")
+    lives.arm()
+    lives.import_tasks({"id": task, "exec": lives.evidence.agent(kind)})
+    lives.wait_fall(point.name)
+    lives.wait_said_end(task)
+    lives.wait_alone()
+    yield
+    found = lives.wait_task(task, "done")
+    told = [agent["outcome"] for agent in lives.agents(task)]
+    if kind == "attack-removal":  # as before its start: see `evidence.compare`
+        assert (told, found["attempts"]) == (["spawn-failed", "done"], 1)
+    else:
+        assert (told, found["attempts"]) == (["lost", "done"], 2)
 
 
 def _leave_behind(lives: Lives, task: str, point: Point) -> Iterator[None]:
@@ -362,6 +388,7 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
         "export": _export,
         "backup": _backup,
         "work": _work,
+        "attack": _attack,
         "leave-behind": _leave_behind,
         "kill": _kill,
         "kill-tree": _kill_tree,

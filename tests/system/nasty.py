@@ -98,6 +98,10 @@ NASTY: Final = {
         'attack; cd "$WG_DIR/agents/$WG_AGENT_ID"; rm run; mkfifo run exit; leave 7',
         *("failed", "failed", 7),
     ),
+    "makes its record a folder": Nasty(
+        'attack; cd "$WG_DIR/agents/$WG_AGENT_ID"; rm run; mkdir run exit; leave 1',
+        *("failed", "failed", 1),
+    ),
     "floods with escapes": _done(
         r"printf '\033[2J\033]0;title\007\000\377\033[31mred\r\n'; "
         "head -c 300000 /dev/urandom; leave 0"
@@ -147,6 +151,16 @@ def name_of(kind: str) -> str:
     """The id of the task, and the word of the script, for a kind of agent."""
     return kind.replace(" ", "-").lower()
 
+
+#: By a word for each, those that leave no record of themselves.
+ATTACKS: Final = {
+    "removal": "removes its folder",
+    "another": "replaces its folder",
+    "file": "makes its folder a file",
+    "nonsense": "writes nonsense into its record",
+    "pipe": "makes its record a pipe",
+    "folder": "makes its record a folder",
+}
 
 #: All of them as branches of `agent.sh`.
 KINDS: Final = "\n".join(

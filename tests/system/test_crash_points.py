@@ -18,6 +18,7 @@ from tests.system.den import why_no_den
 #: What is played one after another in one project.
 CHAINS = (
     ("work",),
+    ("attack",),
     ("leave-behind",),
     ("kill", "kill-tree"),
     ("boot", "gate"),

@@ -10,6 +10,7 @@ from tests.system.evidence import Line, compare
 def _row(**changes: Any) -> dict[str, Any]:
     row: dict[str, Any] = {"id": "agent-1", "task": "t", "attempt": 1}
     row |= {"status": "ended", "outcome": "done", "exit_code": 0, "signal": None}
+    row |= {"pid": 4711}
     return row | changes
 
 
@@ -74,6 +75,17 @@ def test_what_is_not_so_is_found(case: str) -> None:
     lines, row = WRONG[case]
 
     assert compare(lines, [row]).misreported
+
+
+def test_a_folder_removed_before_its_start_was_recorded_tells_nothing() -> None:
+    """The agent's own doing, its folder gone, its pid unknown: all three are needed."""
+    unstarted = _row(exit_code=None, outcome="spawn-failed", pid=None)
+    lines = [STARTED, _line("attacks"), EXIT_7]
+
+    assert not any(compare(lines, [unstarted], gone=["agent-1"]))
+    assert compare(lines, [unstarted]).misreported
+    assert compare([STARTED, EXIT_7], [unstarted], gone=["agent-1"]).misreported
+    assert compare(lines, [unstarted | {"pid": 4711}], gone=["agent-1"]).misreported
 
 
 def test_what_was_done_twice_is_found() -> None:

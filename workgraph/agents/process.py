@@ -9,15 +9,13 @@ process; `settle` is what the next one does about it:
 - ended while nobody watched: the lock is free and `run` has the status: recorded;
 - no status, the wrapper dead, and nothing of it in `/proc`: lost.
 
-Ending agents is `kill`'s. Here is the only call of `create_subprocess_exec`.
+How it ended is `ends`'s to say, ending agents is `kill`'s. Here is the only call of
+`create_subprocess_exec`.
 """
 
 import asyncio
 import os
 import resource
-import shutil
-import signal
-import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,8 +26,9 @@ import anyio
 import anyio.to_thread
 from msgspec import structs
 
-from workgraph.agents import freeze, kill, search, shell, signs, wrapper
+from workgraph.agents import ends, freeze, kill, record, search, shell, signs, wrapper
 from workgraph.agents.cgroups import Cgroups
+from workgraph.agents.ends import Judge
 from workgraph.agents.output import (
     Offsets,
     Output,
@@ -39,14 +38,15 @@ from workgraph.agents.output import (
     read_from,
     read_on,
 )
+from workgraph.agents.record import Lock
 from workgraph.agents.search import Target
+from workgraph.agents.trees import Trees
 from workgraph.agents.wrapper import (
     Adopted,
     Ended,
     Fate,
     Launcher,
     LaunchOrder,
-    Lock,
     SpawnError,
     Started,
 )
@@ -77,7 +77,6 @@ _LOOK_AGAIN_S: Final = 0.01
 _NO_FILES_S: Final = 0.5
 _LOWER_AGAIN_S: Final = 0.02
 _HIGHEST_NICE: Final = 19
-_FIRST_UNCLEAR: Final = 128
 
 
 class _Entry:
@@ -117,7 +116,6 @@ class RealLauncher:
         unlimited = nofile_soft == resource.RLIM_INFINITY
         self._nofile = "unlimited" if unlimited else str(nofile_soft)
         self._shell = shell
-        self._orphan_grace_s = orphan_grace_s
         self._boot_id = kill.read_boot_id()
         self._own_nice = os.getpriority(os.PRIO_PROCESS, 0)
         self._entries: dict[int, _Entry] = {}
@@ -126,10 +124,15 @@ class RealLauncher:
         #: Ended under our eyes: what has their session's number is still theirs.
         self._watched: set[int] = set()
         self._output = OutputWatch()
-        self._probing = anyio.Lock()
-        self._shell_prints: bool | None = None
         self._closed = False
         self._cgroups = Cgroups() if cgroups is None else cgroups
+        self._trees = Trees(self._boot_id, self._cgroups)
+        self._judge = Judge(
+            self._trees,
+            boot_id=self._boot_id,
+            orphan_grace_s=orphan_grace_s,
+            start=self._start,
+        )
         #: What moves a prepared agent into its cgroup.
         self._ways_in: dict[int, str] = {}
 
@@ -186,20 +189,42 @@ class RealLauncher:
             status = await entry.child.wait()
         elif entry.target.process is not None and entry.ended is None:
             await kill.wait_gone(entry.target.process)
-        plain = entry.ended or self._judge_plain(entry.target, status)
+        plain = entry.ended or ends.judge_plain(entry.target, status)
         if plain is not None:
             ended = plain
         else:
             with anyio.CancelScope(shield=True):
-                ended = await self._judge(entry, status)
+                ended = await self._judge.judge(
+                    entry.target, status, killed=entry.killed
+                )
         if self._entries.get(agent) is entry:
             del self._entries[agent]
             if entry.target.own_session:
                 self._watched.add(agent)
         return ended
 
+    async def find_running(
+        self, agents: Sequence[Target]
+    ) -> dict[int, tuple[ProcessId, ...]]:
+        """One pass over `/proc` for all whose end may have to be guessed."""
+        targets = [
+            structs.replace(target, own_session=False)
+            for target in agents
+            if (known := target.process) is None
+            or (
+                known.boot_id == self._boot_id
+                and not kill.is_alive(known, self._boot_id)
+            )
+        ]
+        return await self._trees.find_all(targets) if targets else {}
+
     async def settle(
-        self, agent: int, folder: str, inode: int | None, process: ProcessId | None
+        self,
+        agent: int,
+        folder: str,
+        inode: int | None,
+        process: ProcessId | None,
+        running: Sequence[ProcessId] | None = None,
     ) -> Adopted | Ended:
         """Adopts an agent or tells how it ended; the rules are DESIGN §7's."""
         target = Target(
@@ -211,14 +236,15 @@ class RealLauncher:
         if seen.lock is Lock.HELD:
             if seen.record.pid is not None:
                 if process is None:  # killed between the start and its row
-                    process = await self._find_wrapper(target, seen.record.pid)
+                    pid = seen.record.pid
+                    process = await self._find_wrapper(target, pid, running or ())
                 # the wrapper or, where it is dead, what it left: `wait_ended` sees
                 return self._adopt(target, process)
             await self._climb(target, grace_s=0.0, force=True)
-            seen = wrapper.look(folder, inode)
+            seen = record.look(folder, inode)
         if seen.record.status is not None:
-            return await self._read_end(target, seen.record, seen.record.status)
-        return await self._judge_silent(target, seen)
+            return await self._judge.read_end(target, seen.record, seen.record.status)
+        return await self._judge.judge_silent(target, seen, running)
 
     async def stop(
         self,
@@ -245,8 +271,7 @@ class RealLauncher:
             structs.replace(target, own_session=target.agent in self._watched)
             for target in agents
         ]
-        targets = await self._with_cgroups(targets, ended=True)
-        left = await kill.end_all(targets, boot_id=self._boot_id, limit_s=limit_s)
+        left = await self._trees.sweep(targets, limit_s)
         self._watched.difference_update({t.agent for t in targets} - left.keys())
         return left
 
@@ -302,7 +327,7 @@ class RealLauncher:
         opened = self._opened.pop(order.agent, None) or wrapper.open_files(order)
         way_in = self._ways_in.pop(order.agent, None)
         try:
-            wrapper.take_lock(opened.lock)
+            record.take_lock(opened.lock)
             wrapper.check_program(order.argv[0])
             child = await asyncio.create_subprocess_exec(
                 self._shell,
@@ -361,10 +386,9 @@ class RealLauncher:
         found = await self.settle(order.agent, order.folder, seen.inode, None)
         if isinstance(found, Adopted):
             process = found.process
-        elif found.fate is Fate.NEVER_STARTED:
+        elif found.fate is Fate.NEVER_STARTED or seen.record.pid is None:
             raise SpawnError(wrapper.explain(error, order)) from error
         else:
-            assert seen.record.pid is not None
             process = self._gone(seen.record.pid)
             target = Target(agent=order.agent, folder=order.folder, process=process)
             entry = _Entry(target, None)
@@ -372,35 +396,24 @@ class RealLauncher:
             self._entries[order.agent] = entry
         return Started(agent=order.agent, process=process, folder_inode=seen.inode)
 
-    async def _look_patiently(self, folder: str) -> wrapper.Look:
+    async def _look_patiently(self, folder: str) -> record.Look:
         """Looks until it can: without one more file nothing is known of a start."""
         while True:
             try:
-                return await anyio.to_thread.run_sync(wrapper.look, folder)
+                return await anyio.to_thread.run_sync(record.look, folder)
             except (OSError, RuntimeError) as error:
                 if not may_pass(error):
                     raise
             await anyio.sleep(_NO_FILES_S)
 
-    async def _with_cgroups(
-        self, targets: Sequence[Target], *, ended: bool = False
-    ) -> list[Target]:
-        find = self._cgroups.left_of if ended else self._cgroups.of
-
-        def look() -> list[Target]:
-            return [structs.replace(t, cgroups=find(t.folder)) for t in targets]
-
-        return await anyio.to_thread.run_sync(look)
-
-    async def _find(self, target: Target) -> tuple[ProcessId, ...]:
-        [target] = await self._with_cgroups([target])
-        return await kill.find(target, boot_id=self._boot_id)
-
-    async def _find_wrapper(self, target: Target, pid: int) -> ProcessId:
-        for process in await self._find(target):
-            if process.pid == pid:
-                return process
-        return self._gone(pid)
+    async def _find_wrapper(
+        self, target: Target, pid: int, running: Sequence[ProcessId]
+    ) -> ProcessId:
+        found = next((process for process in running if process.pid == pid), None)
+        if found is not None:
+            return found
+        of_it = await self._trees.find(target)
+        return next((one for one in of_it if one.pid == pid), self._gone(pid))
 
     def _gone(self, pid: int) -> ProcessId:
         """The identity of a wrapper that is dead: no process has this start time."""
@@ -412,135 +425,25 @@ class RealLauncher:
         self._entries[target.agent] = _Entry(target, None)
         return Adopted(agent=target.agent, process=process)
 
-    def _judge_plain(self, target: Target, status: int | None) -> Ended | None:
-        """The end of a child whose status says all: most ends are like this."""
-        if status is None or not wrapper.is_plain(status):
-            return None
-        return Ended(agent=target.agent, fate=Fate.EXITED, exit_code=status)
-
-    async def _judge(self, entry: _Entry, status: int | None) -> Ended:
-        """Says how an agent ended whose wrapper is gone.
-
-        Args:
-            status: The wrapper's own, of a child; negative for a signal.
-        """
-        target = entry.target
-        seen = wrapper.look(target.folder, target.inode)
-        if seen.record.status is not None:
-            return await self._read_end(target, seen.record, seen.record.status)
-        if status is not None and status >= 0:
-            if seen.record.pid is None and seen.lock is not Lock.MISSING:
-                return Ended(
-                    agent=target.agent,
-                    fate=Fate.NEVER_STARTED,
-                    detail=f"its record can't be written: {target.folder}/run",
-                )
-            # there was no room for the number, or the folder is gone
-            return await self._read_end(target, seen.record, status)
-        if entry.killed and seen.record.pid is not None:
-            return Ended(
-                agent=target.agent,
-                fate=Fate.SIGNALED,
-                signal=signal.SIGKILL,
-                detail="killed with all its group",
-            )
-        return await self._judge_silent(target, seen)
-
-    async def _judge_silent(self, target: Target, seen: wrapper.Look) -> Ended:
-        """No status and no wrapper: ends what is left, then says what is known."""
-        known = target.process
-        same_boot = known is None or known.boot_id == self._boot_id
-        # Without a pid in `run` there was no agent: a TERM can come before the wrapper
-        # traps it. What a removed folder, or one from before a power cut, lacks says
-        # nothing.
-        started = seen.record.pid is not None or (
-            known is not None and (seen.lock is Lock.MISSING or not same_boot)
-        )
-        detail = "its wrapper is gone without a word: the machine's restart or a kill"
-        if same_boot:
-            left = await self._find(target)
-            if left or seen.lock is Lock.HELD:
-                await self._climb(target, grace_s=self._orphan_grace_s, force=False)
-                started = True
-                detail = "its wrapper was killed; what was left of it was ended"
-        if seen.lock is Lock.MISSING and started:
-            detail = f"its folder was removed or made anew: {target.folder}"
-        return Ended(
-            agent=target.agent,
-            fate=Fate.LOST if started else Fate.NEVER_STARTED,
-            detail=detail if started else "",
-        )
-
-    async def _read_end(
-        self, target: Target, record: wrapper.Record, status: int
-    ) -> Ended:
-        prints = record.words or status < _FIRST_UNCLEAR or await self._does_print()
-        code, number = wrapper.tell(status, words=record.words, prints=prints)
-        if record.shut_out and code is not None:
-            return Ended(
-                agent=target.agent,
-                fate=Fate.SHUT_OUT,
-                detail=shell.explain_shut_out(target.folder),
-            )
-        return Ended(
-            agent=target.agent,
-            fate=Fate.SIGNALED if code is None else Fate.EXITED,
-            exit_code=code,
-            signal=number,
-            detail=shell.explain_failed_start(target.folder, status),
-        )
-
     async def _climb(
         self, target: Target, *, grace_s: float, force: bool
     ) -> tuple[ProcessId, ...]:
-        [target] = await self._with_cgroups([target])
-
         def note_kill() -> None:
             if (entry := self._entries.get(target.agent)) is not None:
                 entry.killed = True
 
-        return await kill.climb(
-            target,
-            boot_id=self._boot_id,
-            grace_s=grace_s,
-            force=force,
-            before_kill=note_kill,
+        return await self._trees.climb(
+            target, grace_s=grace_s, force=force, before_kill=note_kill
         )
 
-    async def _wait_first_line(self, target: Target) -> wrapper.Look:
+    async def _wait_first_line(self, target: Target) -> record.Look:
         with anyio.move_on_after(_FIRST_LINE_S):
             while True:
-                seen = wrapper.look(target.folder, target.inode)
+                seen = record.look(target.folder, target.inode)
                 if seen.lock is not Lock.HELD or seen.record.pid is not None:
                     return seen
                 await anyio.sleep(_LOOK_AGAIN_S)
-        return wrapper.look(target.folder, target.inode)
-
-    async def _does_print(self) -> bool:
-        """Asks the shell, once: does it say a word about a child that was killed?"""
-        async with self._probing:
-            if self._shell_prints is None:
-                self._shell_prints = await self._probe_shell()
-        return self._shell_prints
-
-    async def _probe_shell(self) -> bool:
-        folder = await anyio.to_thread.run_sync(tempfile.mkdtemp, None, "wg-agent-0-")
-        order = LaunchOrder(
-            agent=0,
-            folder=folder,
-            argv=("/bin/sh", "-c", "kill -KILL $$"),
-            env={},
-            cwd="/",
-        )
-        try:
-            child, _ = await self._start(order)
-            await child.wait()
-            return wrapper.look(folder).record.words
-        except OSError:
-            return True  # as dash and busybox do
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(_remove, folder)
+        return record.look(target.folder, target.inode)
 
     async def _signal_trees(
         self,
@@ -551,7 +454,3 @@ class RealLauncher:
         if not targets:
             return ()
         return await anyio.to_thread.run_sync(signal_all, targets, self._boot_id)
-
-
-def _remove(folder: str) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

@@ -1,21 +1,6 @@
-"""What a launcher is asked and answers, and the folder that records a process.
-
-The wrapper is a shell that outlives every signal to its group, holds the lock of the
-folder until it has written the end, and leaves with the agent's status:
-
-- lock held: not over. Lock free: the wrapper is gone and its record is final; that says
-  nothing of what the agent has left behind, which may hold the lock, too, or not.
-- `run` is the pid, a line; then whatever the shell says of a signal; then the status.
-  No complete first line: the agent was never started. `exit` is the status again; what
-  an agent has put in its place is let alone: opening a pipe would never end.
-- First the lock, then the record: the other way round loses ends.
-
-All reads are of a few bytes in the page cache, some 10 µs each, and so are done on the
-loop; the descriptors are opened non-blocking to say so.
-"""
+"""What a launcher is asked and answers, and the folder that is made for a process."""
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -28,20 +13,9 @@ from msgspec import Struct
 from workgraph.agents.kill import LIMIT_S
 from workgraph.agents.output import Offsets, Output, Written
 from workgraph.agents.search import Target
-from workgraph.agents.shell import ENTERED, NOT_RUN, TO_ENTER
-from workgraph.agents.signs import raise_if_exhausted
 from workgraph.graph.errors import AgentError
 from workgraph.graph.model import ProcessId
 
-#: `exit 75` of the wrapper, and what a shell leaves with that can't write `run`: these
-#: may mean that there was no agent. From 128 on its words tell code from signal.
-_UNSURE: Final = frozenset({1, 2, 75})
-_FIRST_SIGNALLED: Final = 128
-_LAST_SIGNAL: Final = 64
-#: INT and PIPE: no shell says a word about them.
-_SILENT: Final = frozenset({128 + 2, 128 + 13})
-#: `run` is two numbers and a line of the shell's; a listing of jobs may be longer.
-_RECORD_BYTES: Final = 4096
 _LOG_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _FILE_FLAGS: Final = (
     os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -72,34 +46,6 @@ class Ended(Struct, frozen=True, kw_only=True):
     signal: int | None = None
     #: One line for people, where there is more to say.
     detail: str = ""
-
-
-class Lock(StrEnum):
-    """What the lock of a folder says."""
-
-    HELD = "held"
-    FREE = "free"
-    #: The folder is gone, or is another one than the agent was started in.
-    MISSING = "missing"
-
-
-class Record(Struct, frozen=True, kw_only=True):
-    """What `run` and `exit` hold. The status counts when the wrapper is gone."""
-
-    pid: int | None = None
-    status: int | None = None
-    #: A sandbox was to be made, and its program has not been reached.
-    shut_out: bool = False
-    #: The shell said something between the two: the agent ended by a signal.
-    words: bool = False
-
-
-class Look(Struct, frozen=True, kw_only=True):
-    """A folder at one moment, the lock looked at before the record."""
-
-    lock: Lock
-    inode: int | None = None
-    record: Record = Record()
 
 
 class Adopted(Struct, frozen=True, kw_only=True):
@@ -170,10 +116,28 @@ class Launcher(Protocol):
         Cancelling it leaves the agent alone; from its end on it can't be cancelled.
         """
 
+    async def find_running(
+        self, agents: Sequence[Target]
+    ) -> dict[int, tuple[ProcessId, ...]]:
+        """What runs of agents of an earlier daemon, all in one search.
+
+        Those whose process lives, and those of another boot, may be left out.
+        """
+
     async def settle(
-        self, agent: int, folder: str, inode: int | None, process: ProcessId | None
+        self,
+        agent: int,
+        folder: str,
+        inode: int | None,
+        process: ProcessId | None,
+        running: Sequence[ProcessId] | None = None,
     ) -> Adopted | Ended:
-        """Finds out what became of an agent of an earlier daemon, and adopts it."""
+        """Finds out what became of an agent of an earlier daemon, and adopts it.
+
+        Args:
+            running: What `find_running` has found of it after that daemon's death: as
+                nobody else can start it, nothing stays nothing. Null: it was not asked.
+        """
 
     async def stop(
         self,
@@ -283,90 +247,6 @@ def open_files(order: LaunchOrder) -> Opened:
         raise
 
 
-def take_lock(folder: int) -> None:
-    """Locks a folder for an agent that is about to be started; the launcher alone may.
-
-    Args:
-        folder: An open descriptor; the lock is free when all copies of it are closed.
-
-    Raises:
-        BlockingIOError: Somebody holds it.
-    """
-    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def look(folder: str, inode: int | None = None) -> Look:
-    """Reads a folder's lock and record.
-
-    Args:
-        inode: What the folder had when the agent was started, if that is known.
-    """
-    try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return Look(lock=Lock.MISSING)
-    try:
-        found = os.fstat(fd).st_ino
-        if inode is not None and inode != found:
-            return Look(lock=Lock.MISSING)
-        try:
-            # shared: two that probe must not see each other
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            lock = Lock.FREE
-        except BlockingIOError:
-            lock = Lock.HELD
-        record = parse_record(_read(fd, "run"), _read(fd, "exit"))
-        return Look(lock=lock, inode=found, record=record)
-    finally:
-        os.close(fd)
-
-
-def is_plain(status: int) -> bool:
-    """Says whether a wrapper's own status is the agent's exit code, no doubt."""
-    return 0 <= status < _FIRST_SIGNALLED and status not in _UNSURE | NOT_RUN
-
-
-def tell(status: int, *, words: bool, prints: bool) -> tuple[int | None, int | None]:
-    """Tells code from signal in a shell's status. Pure.
-
-    Args:
-        words: The shell said something about the end.
-        prints: It is a shell that does, for all signals but INT and PIPE.
-
-    Returns:
-        The exit code and the signal; with a signal that can't be known, neither.
-    """
-    signal = status - _FIRST_SIGNALLED
-    known = 0 < signal <= _LAST_SIGNAL
-    if words and status >= _FIRST_SIGNALLED:
-        return None, signal if known else None
-    if not known or (prints and status not in _SILENT):
-        return status, None
-    return None, signal
-
-
-def parse_record(run: bytes, exit_file: bytes = b"") -> Record:
-    """Reads what the wrapper wrote. Only complete lines count. Pure."""
-    lines = run.split(b"\n")[:-1]
-    pid = _number(lines[0]) if lines else None
-    words = shut_out = False
-    status = None
-    for line in lines[1:]:
-        status = _number(line)
-        if status is not None:
-            break
-        if line == TO_ENTER:
-            shut_out = True
-        elif line == ENTERED:
-            shut_out = False
-        else:
-            words = words or bool(line.strip())
-    if status is None:
-        first, newline, _ = exit_file.partition(b"\n")
-        status = _number(first) if newline else None
-    return Record(pid=pid, status=status, shut_out=shut_out, words=words)
-
-
 def check_program(program: str) -> None:
     """Raises `OSError` for what the wrapper would find out when it has started."""
     mode = os.stat(program).st_mode
@@ -419,20 +299,3 @@ def _make_folder(order: LaunchOrder) -> None:
 
 def _in_words(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
-
-
-def _read(folder: int, name: str) -> bytes:
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
-    try:
-        fd = os.open(name, flags, dir_fd=folder)
-    except OSError as error:
-        raise_if_exhausted(error)
-        return b""
-    try:
-        return os.read(fd, _RECORD_BYTES)
-    finally:
-        os.close(fd)
-
-
-def _number(line: bytes) -> int | None:
-    return int(line) if line.isdigit() else None

@@ -139,7 +139,26 @@ class Effects:
                 case Spawn():
                     pass
 
-    async def settle(self, agent: Agent) -> Adopted | Ended:
+    async def find_running(
+        self, agents: Sequence[Agent]
+    ) -> dict[int, tuple[ProcessId, ...]]:
+        """What runs of agents that an earlier daemon left, in one search."""
+        if not agents:
+            return {}
+        targets = [
+            SweepTarget(
+                agent=agent.number,
+                folder=self.folder(agent.number),
+                inode=agent.folder_inode,
+                process=agent.process,
+            )
+            for agent in agents
+        ]
+        return await self._patiently(self._launcher.find_running, targets)
+
+    async def settle(
+        self, agent: Agent, running: Sequence[ProcessId] | None
+    ) -> Adopted | Ended:
         """What has become of an agent that an earlier daemon started."""
         return await self._patiently(
             self._launcher.settle,
@@ -147,6 +166,7 @@ class Effects:
             self.folder(agent.number),
             agent.folder_inode,
             agent.process,
+            running,
         )
 
     async def wait_ended(

@@ -4,6 +4,8 @@ What lives is adopted and waited for; what has ended is recorded with what is kn
 its end; what never started gives its claim back. One bad row can't stop the others.
 """
 
+from collections.abc import Sequence
+
 import anyio.abc
 
 from workgraph.agents.process import Adopted
@@ -12,7 +14,7 @@ from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.orders import Listen
 from workgraph.graph.facts import AgentStarted
-from workgraph.graph.model import Agent, AgentStatus
+from workgraph.graph.model import Agent, AgentStatus, ProcessId
 from workgraph.logs import Logger
 from workgraph.store import accounts, agent_reads, clients, service, views
 from workgraph.store.database import Tx
@@ -44,11 +46,14 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
     (live, listens, frozen), _ = await engine.store.transaction(
         load, engine.clock.now()
     )
+    # whoever could start more of them is dead: one look serves all
+    found = await engine.effects.find_running(live)
     adopted = 0
     for agent in live:
         engine.effects.listen(agent.number, listens.get(agent.number))
         try:
-            if await _settle(engine.effects, engine, agent, group):
+            seen = found.get(agent.number)
+            if await _settle(engine.effects, engine, agent, seen, group):
                 adopted += 1
         except Exception as error:
             log.exception("agent_unsettled", agent=agent.id, error=repr(error))
@@ -89,9 +94,13 @@ async def _end_strays(engine: Engine, log: Logger) -> None:
 
 
 async def _settle(
-    effects: Effects, engine: Engine, agent: Agent, group: anyio.abc.TaskGroup
+    effects: Effects,
+    engine: Engine,
+    agent: Agent,
+    running: Sequence[ProcessId] | None,
+    group: anyio.abc.TaskGroup,
 ) -> bool:
-    found = await effects.settle(agent)
+    found = await effects.settle(agent, running)
     if not isinstance(found, Adopted):
         await effects.note_end(found, agent.process)
         return False

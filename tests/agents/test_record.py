@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from workgraph.agents import wrapper
-from workgraph.agents.wrapper import Lock, Record
+from workgraph.agents import record
+from workgraph.agents.record import Lock, Record
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,15 @@ from workgraph.agents.wrapper import Lock, Record
         (b"12\n", b"7\n", Record(pid=12, status=7)),
         (b"12\n", b"7", Record(pid=12)),
         (b"12\n0\n", b"7\n", Record(pid=12, status=0)),
+        (b"", b"7\n", Record(status=7)),
+        (b"x\n0\n", b"7\n", Record()),
     ],
 )
 def test_only_complete_lines_of_a_record_count(
     run: bytes, exit_file: bytes, expected: Record
 ) -> None:
     """A line that was cut off says nothing; `run` goes before `exit`."""
-    assert wrapper.parse_record(run, exit_file) == expected
+    assert record.parse_record(run, exit_file) == expected
 
 
 @pytest.mark.parametrize(
@@ -49,24 +51,24 @@ def test_code_and_signal_are_told_apart(
     status: int, words: bool, prints: bool, expected: tuple[int | None, int | None]
 ) -> None:
     """By the shell's words, where it is a shell that has any."""
-    assert wrapper.tell(status, words=words, prints=prints) == expected
+    assert record.tell(status, words=words, prints=prints) == expected
 
 
 def test_a_lock_is_held_free_or_missing(tmp_path: Path) -> None:
     """Free again when the last descriptor is closed."""
     folder = tmp_path / "agent-1"
-    before = wrapper.look(str(folder)).lock
+    before = record.look(str(folder)).lock
     folder.mkdir()
 
     lock = os.open(folder, os.O_RDONLY)
-    wrapper.take_lock(lock)
+    record.take_lock(lock)
     inode = os.fstat(lock).st_ino
-    held = wrapper.look(str(folder), inode)
+    held = record.look(str(folder), inode)
     os.close(lock)
 
     assert before is Lock.MISSING
     assert held.lock is Lock.HELD
-    assert wrapper.look(str(folder), inode).lock is Lock.FREE
+    assert record.look(str(folder), inode).lock is Lock.FREE
 
 
 def test_probes_do_not_see_each_other(tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_probes_do_not_see_each_other(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_SH)
 
-    seen = wrapper.look(str(tmp_path)).lock
+    seen = record.look(str(tmp_path)).lock
     os.close(fd)
 
     assert seen is Lock.FREE
@@ -84,18 +86,18 @@ def test_a_folder_made_anew_is_missing(tmp_path: Path) -> None:
     """Another inode: not the folder of this agent, whatever it holds."""
     (tmp_path / "run").write_text("12\n0\n")
 
-    seen = wrapper.look(str(tmp_path), tmp_path.stat().st_ino + 1)
+    seen = record.look(str(tmp_path), tmp_path.stat().st_ino + 1)
 
-    assert seen == wrapper.Look(lock=Lock.MISSING)
+    assert seen == record.Look(lock=Lock.MISSING, was_started=True)
 
 
 def test_a_lock_is_taken_once(tmp_path: Path) -> None:
     """The second start of an agent is refused."""
     first, second = (os.open(tmp_path, os.O_RDONLY) for _ in range(2))
-    wrapper.take_lock(first)
+    record.take_lock(first)
 
     with pytest.raises(BlockingIOError):
-        wrapper.take_lock(second)
+        record.take_lock(second)
 
     os.close(first)
     os.close(second)
