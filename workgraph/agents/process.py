@@ -14,11 +14,9 @@ How it ended is `ends`'s to say, ending agents is `kill`'s. Here is the only cal
 """
 
 import asyncio
-import os
 import resource
 from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from glob import glob
 from typing import Final
 
@@ -29,6 +27,7 @@ from msgspec import structs
 from workgraph.agents import ends, freeze, kill, record, search, shell, signs, wrapper
 from workgraph.agents.cgroups import Cgroups
 from workgraph.agents.ends import Judge
+from workgraph.agents.niceness import Niceness
 from workgraph.agents.output import (
     Offsets,
     Output,
@@ -75,8 +74,6 @@ SweepTarget = Target
 _FIRST_LINE_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.01
 _NO_FILES_S: Final = 0.5
-_LOWER_AGAIN_S: Final = 0.02
-_HIGHEST_NICE: Final = 19
 
 
 class _Entry:
@@ -117,7 +114,7 @@ class RealLauncher:
         self._nofile = "unlimited" if unlimited else str(nofile_soft)
         self._shell = shell
         self._boot_id = kill.read_boot_id()
-        self._own_nice = os.getpriority(os.PRIO_PROCESS, 0)
+        self._niceness = Niceness()
         self._entries: dict[int, _Entry] = {}
         #: Prepared, not yet launched.
         self._opened: dict[int, wrapper.Opened] = {}
@@ -166,13 +163,7 @@ class RealLauncher:
                 child, inode = await self._start(order)
             except (OSError, ValueError, MemoryError) as error:
                 return await self._look_after_failure(order, error)
-        if order.nice:
-            self._lower(child, order.nice)
-            # A process that is being forked while its group is made nicer keeps the
-            # old value (1 agent in 40 on a busy machine): once more, after that fork.
-            asyncio.get_running_loop().call_later(
-                _LOWER_AGAIN_S, self._lower, child, order.nice
-            )
+        self._niceness.lower(child, order.nice)
         process = self._identify(child)
         target = Target(
             agent=order.agent, folder=order.folder, inode=inode, process=process
@@ -362,13 +353,6 @@ class RealLauncher:
             boot_id=self._boot_id,
             start_ticks=found.start_ticks if found else 0,
         )
-
-    def _lower(self, child: Process, nice: int) -> None:
-        """Makes the group nicer: by now the wrapper may have forked, and more."""
-        if child.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                lowered = min(self._own_nice + nice, _HIGHEST_NICE)
-                os.setpriority(os.PRIO_PGRP, child.pid, lowered)
 
     async def _look_after_failure(
         self, order: LaunchOrder, error: Exception

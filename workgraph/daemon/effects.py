@@ -222,6 +222,7 @@ class Effects:
         async with anyio.create_task_group() as group:
             group.start_soon(self._patiently, self._clients.follow, agent)
             ended = await self._patiently(self._launcher.wait_ended, agent)
+            self.reading.add(agent)
             group.cancel_scope.cancel()
         return ended
 
