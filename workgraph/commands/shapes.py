@@ -122,6 +122,7 @@ def agent_data(agent: Agent) -> AgentData:
         said=agent.said,
         client_end=agent.client_end,
         trouble=agent.trouble if agent.ended_at is None else None,
+        last_sign=agent.last_sign,
     )
 
 
