@@ -80,6 +80,8 @@ class Special:
         self._configuration = configuration
         self._identity = identity
         self._shutdown = shutdown
+        #: The number of the last trial of an executor.
+        self._last_trial = 0
         self._notify = notify or NotifySocket(None, NoLog())
         self._handlers: dict[type, Answerer] = {
             r.GetServiceStatus: self._status,
@@ -342,7 +344,8 @@ class Special:
         timeout_s = trials.parse_limit(request.timeout)
         if not engine.mode.is_daemon:
             raise needs_daemon("to try an executor")
-        number = engine.clock.now()
+        # Two may begin at one moment.
+        number = self._last_trial = max(engine.clock.now(), self._last_trial + 1)
         trial = await trials.try_executor(
             engine.effects.launcher,
             engine.host.grounds,
