@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -64,6 +65,8 @@ NOT_STARTED: Final = "spawn-failed"
 _LAST_WORD_S: Final = 5.0
 #: Between TERM and KILL: nothing of a trial is worth more.
 _GRACE_S: Final = 2.0
+#: A client of a hundred megabytes takes its time when it is read for the first time.
+_VERSION_S: Final = 15.0
 #: Read of what is plain text.
 _MOST: Final = 64 * 1024
 _LONGEST: Final = 500
@@ -121,7 +124,7 @@ async def try_executor(
         executor = grounds.executors.by_name[plan.executor.value]
         version: str | None = __version__
         if not module_of(executor):
-            version = await _version_of(grounds, plan.executor.value)
+            version = await _version_of(grounds, wish.executor, wish.timeout_s)
         order = order_for(
             wish.number,
             os.fspath(folder),
@@ -290,13 +293,14 @@ def _readonly(grounds: Grounds) -> Grounds:
     )
 
 
-async def _version_of(grounds: Grounds, name: str) -> str | None:
+async def _version_of(grounds: Grounds, name: str, timeout_s: float) -> str | None:
     """What its program says of itself; a shell is not asked."""
     executor = grounds.executors.by_name[name]
     _, path = find_path(grounds, executor)
     if name == SHELL or path is None:
         return None
-    found = await anyio.to_thread.run_sync(ask_version, path, grounds.host.env)
+    ask = partial(ask_version, timeout_s=min(_VERSION_S, timeout_s))
+    found = await anyio.to_thread.run_sync(ask, path, grounds.host.env)
     return found.version
 
 
