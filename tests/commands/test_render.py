@@ -46,6 +46,7 @@ from workgraph.graph.replies import (
     StatusData,
     TaskData,
     TrialData,
+    UsageData,
     WhyData,
 )
 
@@ -255,9 +256,8 @@ def test_page_of_a_task_has_everything() -> None:
                 session="s1",
                 resumed=True,
                 client_end=ClientEnd(kind=EndKind.LIMITED, message="wait"),
-                usage=Usage(
-                    input_tokens=5, cached_tokens=3, output_tokens=2, cost_usd=0.25
-                ),
+                usage=UsageData(input_tokens=5, output_tokens=2, cost_usd=0.25),
+                cached_tokens=3,
             ),
             an_agent(id="agent-3", attempt=2),
         ),
@@ -454,7 +454,7 @@ def test_a_trial_is_a_page() -> None:
         model="opus",
         endpoint=None,
         seconds=1.5,
-        usage=Usage(input_tokens=3, output_tokens=1),
+        usage=UsageData(input_tokens=3, output_tokens=1, cost_usd=None),
         said="ok",
         outcome="finished",
         message="ok",

@@ -33,7 +33,8 @@ def test_a_client_says_one_word(tmp_path: Path, client: str) -> None:
         assert found[client]["credentials"] != "missing"
         assert trial["outcome"] == "finished"
         assert trial["version"]
-        assert {key: trial["usage"][key] for key in served} == served
+        used = trial["usage"] | {"cached_tokens": trial["cached_tokens"]}
+        assert {key: used[key] for key in served} == served
         assert trial["said"]
         assert project.json("agents") == []
         assert not (project.folder / ".wg" / "trials").exists()

@@ -118,7 +118,7 @@ def _run_line(run: AgentData, style: Style) -> str:
         escape_line(who),
         escape_line(f"account {run.account}") if run.account else "",
         escape_line(session),
-        usage_text(run.usage),
+        usage_text(run.usage, run.cached_tokens),
         cost_of(run.usage),
         style.moment(run.started_at),
     )

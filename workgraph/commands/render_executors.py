@@ -46,7 +46,7 @@ def trial_page(trial: TrialData) -> str:
         ("Endpoint", trial.endpoint),
         ("Ended", f"{trial.outcome}: {trial.message}"),
         ("Seconds", f"{trial.seconds:g}"),
-        ("Tokens", usage_text(trial.usage)),
+        ("Tokens", usage_text(trial.usage, trial.cached_tokens)),
         ("Cost", cost_of(trial.usage)),
         ("Said", trial.said),
     ]

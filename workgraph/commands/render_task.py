@@ -203,7 +203,7 @@ def _wishes(task: TaskData) -> list[tuple[str, str | None]]:
 
 def _history(task: TaskData, style: Style) -> list[tuple[str, str | None]]:
     return [
-        ("Tokens", usage_text(task.usage)),
+        ("Tokens", usage_text(task.usage, task.cached_tokens)),
         ("Cost", cost_of(task.usage)),
         ("Added by", task.added_by),
         ("Created", style.moment(task.created_at)),

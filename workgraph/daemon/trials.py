@@ -38,6 +38,7 @@ from workgraph.agents.process import (
     Started,
     SweepTarget,
 )
+from workgraph.commands.shapes import usage_data
 from workgraph.daemon.clients import Clients
 from workgraph.daemon.executors import a_task_of_none, find_path, without_task
 from workgraph.daemon.hiding import hide_secrets
@@ -320,7 +321,8 @@ def _told(
         model=model,
         endpoint=plan.endpoint.value,
         seconds=round(run.seconds, 1),
-        usage=report.usage,
+        usage=usage_data(report.usage),
+        cached_tokens=report.usage.cached_tokens,
         said=hide(said) if said else None,
         outcome=outcome,
         message=hide(message),

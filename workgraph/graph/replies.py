@@ -64,7 +64,9 @@ class AgentData(Record, frozen=True, kw_only=True):
     started_at: str
     ended_at: str | None
     last_activity_at: str
-    usage: Usage
+    usage: UsageData
+    #: Tokens that came from the provider's cache; `usage` is without them.
+    cached_tokens: int | None = None
     workspace: str | None
     reason: str | None
     leftover: tuple[int, ...]
@@ -166,7 +168,9 @@ class TrialData(Record, frozen=True, kw_only=True):
     endpoint: str | None
     #: How long it ran.
     seconds: float
-    usage: Usage
+    usage: UsageData
+    #: Tokens that came from the provider's cache; `usage` is without them.
+    cached_tokens: int | None = None
     said: str | None
     #: A kind of end (docs/outcomes.md), `timed-out` or `spawn-failed`, and in words.
     outcome: str
