@@ -14,13 +14,22 @@ from workgraph.commands.render import (
     render_json,
     render_notes,
 )
+from workgraph.commands.render_agents import progress_line
 from workgraph.graph import requests as r
 from workgraph.graph.errors import NotFoundError, WorkgraphError
-from workgraph.graph.model import Artifact, Edge, Failure, Usage
+from workgraph.graph.model import (
+    Artifact,
+    ClientEnd,
+    Edge,
+    EndKind,
+    Failure,
+    Usage,
+)
 from workgraph.graph.replies import (
     AgentData,
     ChangeData,
     DoneData,
+    ExecutorData,
     FindingData,
     ImportedData,
     KilledData,
@@ -36,6 +45,8 @@ from workgraph.graph.replies import (
     SettingData,
     StatusData,
     TaskData,
+    TrialData,
+    UsageData,
     WhyData,
 )
 
@@ -236,6 +247,20 @@ def test_page_of_a_task_has_everything() -> None:
         progress=ProgressData(percent=40.0, message="half", at=EPOCH),
         usage=Usage(input_tokens=5, output_tokens=2, cost_usd=0.25),
         metadata={"k": [1]},
+        runs=(
+            an_agent(
+                outcome="rate-limited",
+                status="ended",
+                model="opus",
+                account="mine",
+                session="s1",
+                resumed=True,
+                client_end=ClientEnd(kind=EndKind.LIMITED, message="wait"),
+                usage=UsageData(input_tokens=5, output_tokens=2, cost_usd=0.25),
+                cached_tokens=3,
+            ),
+            an_agent(id="agent-3", attempt=2),
+        ),
     )
 
     assert shown(r.ShowTask(task="a"), data) == (
@@ -253,7 +278,7 @@ def test_page_of_a_task_has_everything() -> None:
         "Retry on: crash\n"
         "Timeout: 90m\n"
         "Budget USD: 0.5\n"
-        "Tokens: 7\n"
+        "Tokens: 5 in, 2 out\n"
         "Cost: $0.25\n"
         f"Created: {EPOCH}\n"
         "\n"
@@ -261,6 +286,11 @@ def test_page_of_a_task_has_everything() -> None:
         "  Do it.\n"
         "\n"
         "  Status: done\n"
+        "\n"
+        "Attempts:\n"
+        "  1 agent-1: rate-limited (limited: wait); shell opus, account mine, resumed"
+        f" session s1, 5 in, 3 cached, 2 out, $0.25, {EPOCH}\n"
+        f"  2 agent-3: working; shell, {EPOCH}\n"
         "\n"
         "After:\n"
         "  b\n"
@@ -341,13 +371,99 @@ def test_agents_show_outcome_times_and_cost() -> None:
         model="opus",
         ended_at="1970-01-01T00:02:00.000Z",
         usage=Usage(input_tokens=7, cost_usd=1.0),
+        last_sign="call",
+        said="All is\n done.",
     )
 
     assert shown(r.ListAgents(), (ended,)) == (
         f"agent-1  a  1  timed-out  bot  shell  opus  {EPOCH}"
-        "  1970-01-01T00:02:00.000Z  7  $1.00\n"
+        "  1970-01-01T00:02:00.000Z  call  7  $1.00  All is done.\n"
     )
     assert "3m ago" in shown(r.ListAgents(), (ended,), TERMINAL)
+
+
+def test_agents_show_what_they_do_and_what_they_try_to_get_over() -> None:
+    """The gravest of it, on one line, as much as a terminal has room for."""
+    busy = an_agent(tool="Bash: ls\x1b[2J " + "x" * 99, said="I look.")
+    vain = an_agent(trouble=ClientEnd(kind=EndKind.LIMITED, message="429"), tool="t")
+
+    busy_line, vain_line = shown(r.ListAgents(), (busy, vain)).splitlines()
+    cut = shown(r.ListAgents(), (busy,), TERMINAL).splitlines()[1]
+
+    assert busy_line.endswith("Bash: ls\\x1b[2J " + "x" * 99)
+    assert vain_line.endswith("tries again: 429")
+    assert cut.endswith("Bash: ls\\x1b[2J…")
+
+
+def test_progress_says_who_holds_it_back_and_what_is_done() -> None:
+    """Counts, accounts in trouble, who was heard last; never wider than a terminal."""
+    agents = (
+        an_agent(tool="Bash: make"),
+        an_agent(id="agent-2", said="ok", last_activity_at="1970-01-01T00:00:01.000Z"),
+        an_agent(id="agent-3", last_activity_at="1970-01-01T00:00:02.000Z"),
+    )
+    providers = (
+        ProviderData(account="codex", state="ok", until=None, reason=None),
+        ProviderData(account="claude", state="limited", until=EPOCH, reason="429"),
+    )
+
+    line = progress_line({"done": 1, "open": 2}, 3, agents, providers, 200)
+
+    assert line == f"1/3 done, 3 running, claude limited until {EPOCH}, agent-2: ok"
+    assert progress_line({"done": 0}, 3, agents, providers, 20) == "0/0 done, 3 runnin…"
+
+
+def test_executors_are_a_table_with_their_problems_below() -> None:
+    """One that can't be loaded is there, too."""
+    found = (
+        ExecutorData(
+            name="claude",
+            source="built-in",
+            configured=True,
+            default=True,
+            program="claude",
+            path="/usr/bin/claude",
+            stream="claude",
+            account="claude",
+            can_resume=True,
+            credentials="ok",
+        ),
+        ExecutorData(
+            name="x",
+            source="settings",
+            configured=True,
+            default=False,
+            problems=("no argv\x1b",),
+        ),
+    )
+
+    assert shown(r.ListExecutors(), found) == (
+        "claude*  built-in+settings  claude  claude  yes  ok          /usr/bin/claude\n"
+        "x        settings           -       -       no   not-needed  x: not there\n"
+        "x: no argv\\x1b\n"
+    )
+
+
+def test_a_trial_is_a_page() -> None:
+    """What is not known is left out."""
+    trial = TrialData(
+        executor="tool",
+        program="/bin/tool",
+        version="1.2",
+        account=None,
+        model="opus",
+        endpoint=None,
+        seconds=1.5,
+        usage=UsageData(input_tokens=3, output_tokens=1, cost_usd=None),
+        said="ok",
+        outcome="finished",
+        message="ok",
+    )
+
+    assert shown(r.TryExecutor(executor="tool"), trial) == (
+        "Executor: tool\nProgram: /bin/tool\nVersion: 1.2\nModel: opus\n"
+        "Ended: finished: ok\nSeconds: 1.5\nTokens: 3 in, 1 out\nSaid: ok\n"
+    )
 
 
 def test_why_has_a_line_for_each_reason() -> None:

@@ -1,6 +1,11 @@
 """What is kept of a client when its agent is started: its session and its account."""
 
 from tests.core import running_core
+from workgraph.graph import requests as r
+from workgraph.graph.ends import ClientEnd, EndKind, Report
+from workgraph.graph.facts import AgentReported
+from workgraph.graph.model import Usage
+from workgraph.graph.times import SECOND, to_rfc3339
 
 TOOL = (
     'executors.tool.argv=["tool","--as","{new_session}"]',
@@ -43,3 +48,48 @@ async def test_the_preamble_comes_before_the_prompt() -> None:
 
         assert texts[0].startswith("Be brief.\n\nYou are an agent of workgraph")
         assert texts[1].startswith("You are an agent of workgraph")
+
+
+async def test_why_of_a_running_task_tells_its_clients_trouble() -> None:
+    """What it tries to get over, until when, and how fast it uses tokens."""
+    async with running_core(*TOOL, 'executors.tool.stream="claude"') as core:
+        task = await core.add("t", executor="tool")
+        number = await core.holder(task)
+        await core.advance(120)
+        trouble = ClientEnd(kind=EndKind.LIMITED, message="429")
+        report = Report(trouble=trouble, usage=Usage(input_tokens=300), tool="Bash")
+        core.engine.post(AgentReported(agent=number, report=report))
+        await core.settle()
+
+        run = (await core.do(r.ExplainTask(task=task))).data.run
+        (agent,) = (await core.do(r.ListAgents())).data
+        (attempt,) = (await core.do(r.ShowTask(task=task))).data.runs
+
+        until = to_rfc3339(core.clock.now() + 45 * SECOND)
+        assert run.notes[:2] == (
+            f"its client tries again by itself: 429; it is ended at {until}",
+            "150 tokens a minute",
+        )
+        assert agent == attempt
+        assert agent.last_sign == "output"
+        assert agent.last_activity_at == to_rfc3339(core.clock.now())
+
+
+async def test_a_stream_that_is_read_anew_is_no_sign_of_life() -> None:
+    """It says what it has said before; a call of wg is one."""
+    async with running_core(*TOOL, 'executors.tool.stream="claude"') as core:
+        task = await core.add("t", executor="tool")
+        number = await core.holder(task)
+        said = AgentReported(agent=number, report=Report(said="hello"))
+        core.engine.post(said)
+        await core.settle()
+        first = (await core.agent(number)).last_activity_at
+
+        await core.advance(60)
+        core.engine.post(said)
+        await core.settle()
+        again = await core.agent(number)
+        await core.do(r.Heartbeat(task=task), await core.agent_caller(task))
+
+        assert (again.last_activity_at, again.last_sign) == (first, "output")
+        assert (await core.agent(number)).last_sign == "call"

@@ -147,7 +147,7 @@ def choose_executor(
     message = f"{task.id}: there is no executor {chosen.value} ({chosen.source})"
     if problem := grounds.executors.problems.get(chosen.value):
         raise PlanError(message, hint=problem)
-    raise PlanError(message, hint=_nearest(chosen.value, grounds.executors.by_name))
+    raise PlanError(message, hint=nearest(chosen.value, grounds.executors.by_name))
 
 
 def _choose_name(
@@ -223,7 +223,7 @@ def choose_endpoint(
         if name.startswith(("http://", "https://")):
             return Chosen(name, source), Endpoint(name=name, url=name)
         message = f"{task.id}: there is no endpoint {name} ({source})"
-        raise PlanError(message, hint=_nearest(name, (e.name for e in endpoints)))
+        raise PlanError(message, hint=nearest(name, (e.name for e in endpoints)))
     source = from_settings(grounds.layered, "endpoints").source
     defaults = [endpoint for endpoint in endpoints if endpoint.default]
     if len(defaults) == 1:
@@ -320,7 +320,8 @@ def choose_timeout(layered: Layered, task: Task) -> Chosen[float]:
     return from_settings(layered, "agents.timeout")
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What could be meant by a name that there is not, or what there is."""
     there = sorted(names)
     near = difflib.get_close_matches(name, there, n=1)
     if near:

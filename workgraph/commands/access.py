@@ -48,6 +48,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.GetSpend: Reach.READ,
         r.GetPlan: Reach.READ,
         r.GetOutput: Reach.READ,
+        r.ListExecutors: Reach.READ,
         r.GetServiceStatus: Reach.READ,
         r.GetConfig: Reach.READ,
         r.ListConfig: Reach.READ,
@@ -81,6 +82,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.Freeze: Reach.OPERATOR,
         r.Thaw: Reach.OPERATOR,
         r.SpawnAgent: Reach.OPERATOR,
+        r.TryExecutor: Reach.OPERATOR,
         r.KillAgents: Reach.OPERATOR,
         r.SetConfig: Reach.OPERATOR,
     }

@@ -6,7 +6,13 @@ import typer
 from typer._click.core import Context
 
 from workgraph import __version__
-from workgraph.commands import cli_agents, cli_graph, cli_life, cli_service
+from workgraph.commands import (
+    cli_agents,
+    cli_executors,
+    cli_graph,
+    cli_life,
+    cli_service,
+)
 from workgraph.commands.cli_call import HelpAsked, WgCommand, WgGroup, new_app
 from workgraph.graph.errors import UsageError
 
@@ -18,6 +24,7 @@ def build_app() -> typer.Typer:
     cli_graph.register(app)
     cli_life.register(app)
     cli_agents.register(app)
+    cli_executors.register(app)
     cli_service.register(app)
     app.command("help", cls=WgCommand)(_help)
     return app

@@ -1,8 +1,10 @@
 """Handlers that read: show, listings, why, log, agents, status."""
 
+from msgspec import structs
+
 from workgraph.commands import shapes
 from workgraph.commands.context import Context, describe, task_data, task_facts
-from workgraph.commands.spending import notes_on
+from workgraph.commands.spending import notes_on, notes_on_client
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.errors import UsageError
@@ -35,8 +37,10 @@ MACHINERY_TAGS = frozenset({"assignment", "reward", "evolution", "chat"})
 
 
 def show_task(context: Context, request: r.ShowTask) -> Reply:
-    """Everything about a task."""
-    return Reply(data=task_data(context, request.task or ""))
+    """Everything about a task, with all attempts at it."""
+    task = task_data(context, request.task or "")
+    runs = map(shapes.agent_data, agent_reads.agents_of(context.tx, task.id))
+    return Reply(data=structs.replace(task, runs=tuple(runs)))
 
 
 def list_tasks(context: Context, request: r.ListTasks) -> Reply:
@@ -277,5 +281,7 @@ def _run_of(context: Context, task: Task) -> RunningData:
         actor=agent.actor,
         since=to_rfc3339(task.claimed_at),
         plan=agent_reads.plan_line(context.tx, agent.number),
-        notes=() if agent.human else notes_on(context, agent),
+        notes=()
+        if agent.human
+        else (*notes_on_client(context, agent), *notes_on(context, agent)),
     )

@@ -7,6 +7,8 @@ import msgspec
 
 from workgraph.commands.escape import escape_line
 from workgraph.commands.local import LocalCommand, ServiceStatusQuery
+from workgraph.commands.render_agents import agent_table
+from workgraph.commands.render_executors import executor_table, trial_page
 from workgraph.commands.render_service import (
     findings_lines,
     imported_lines,
@@ -20,7 +22,6 @@ from workgraph.commands.render_service import (
 from workgraph.commands.render_spend import spend_table
 from workgraph.commands.render_style import Style, as_lines
 from workgraph.commands.render_task import (
-    agent_table,
     blocked_table,
     log_lines,
     ready_table,
@@ -134,6 +135,10 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return agent_table(data, style)
         case r.GetSpend():
             return spend_table(data, style)
+        case r.ListExecutors():
+            return executor_table(data, style)
+        case r.TryExecutor():
+            return trial_page(data)
         case r.Log(list=True):
             return log_lines(data, style)
         case r.GetPlan():

@@ -1,9 +1,10 @@
-"""Tasks, agents and their logs as people read them."""
+"""Tasks and their logs as people read them."""
 
 import shlex
 from collections.abc import Sequence
 
 from workgraph.commands.escape import escape_line
+from workgraph.commands.render_agents import run_lines
 from workgraph.commands.render_style import (
     Style,
     as_lines,
@@ -12,7 +13,8 @@ from workgraph.commands.render_style import (
     section,
     table,
 )
-from workgraph.graph.replies import AgentData, LogData, TaskData, UsageData, WhyData
+from workgraph.commands.render_usage import cost_of, usage_text
+from workgraph.graph.replies import LogData, TaskData, WhyData
 from workgraph.graph.times import format_duration
 
 
@@ -35,6 +37,7 @@ def task_page(task: TaskData, style: Style) -> str:
                 for one in task.late
             ],
         ),
+        *section("Attempts", run_lines(task.runs, style)),
         *section("After", [_edge(edge.id, edge.on) for edge in task.after]),
         *section("Before", [escape_line(one) for one in task.before]),
         *section("Inputs", _texts(task.inputs)),
@@ -113,50 +116,6 @@ def blocked_table(tasks: Sequence[TaskData], style: Style) -> str:
         style,
         words=-1,
     )
-
-
-def agent_table(agents: Sequence[AgentData], style: Style) -> str:
-    """Agents, with what they work on and what has come of it."""
-    rows = table(
-        (
-            "AGENT",
-            "TASK",
-            "TRY",
-            "STATUS",
-            "ACTOR",
-            "EXECUTOR",
-            "MODEL",
-            "STARTED",
-            "ACTIVE",
-            "TOKENS",
-            "COST",
-        ),
-        [
-            (
-                agent.id,
-                escape_line(agent.task),
-                str(agent.attempt),
-                agent.outcome or agent.status,
-                escape_line(agent.actor or "-"),
-                escape_line(agent.executor),
-                escape_line(agent.model or "-"),
-                style.moment(agent.started_at),
-                style.moment(agent.ended_at or agent.last_activity_at),
-                _tokens(agent.usage) or "-",
-                _cost(agent.usage) or "-",
-            )
-            for agent in agents
-        ],
-        style,
-        words=3,
-    )
-    left = [
-        f"{agent.id} has left processes behind: {' '.join(map(str, agent.leftover))}"
-        f" → wg kill {agent.id} --force"
-        for agent in agents
-        if agent.leftover
-    ]
-    return rows + as_lines(left)
 
 
 def why_page(why: WhyData, style: Style) -> str:
@@ -244,8 +203,8 @@ def _wishes(task: TaskData) -> list[tuple[str, str | None]]:
 
 def _history(task: TaskData, style: Style) -> list[tuple[str, str | None]]:
     return [
-        ("Tokens", _tokens(task.usage)),
-        ("Cost", _cost(task.usage)),
+        ("Tokens", usage_text(task.usage, task.cached_tokens)),
+        ("Cost", cost_of(task.usage)),
         ("Added by", task.added_by),
         ("Created", style.moment(task.created_at)),
         ("Claimed", style.moment(task.claimed_at) if task.claimed_at else None),
@@ -274,15 +233,6 @@ def _duration(seconds: float | None) -> str | None:
 
 def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:g}" if value % 1 else f"{int(value)}"
-
-
-def _tokens(usage: UsageData) -> str | None:
-    known = [n for n in (usage.input_tokens, usage.output_tokens) if n is not None]
-    return str(sum(known)) if known else None
-
-
-def _cost(usage: UsageData) -> str | None:
-    return None if usage.cost_usd is None else f"${usage.cost_usd:.2f}"
 
 
 def quote_argv(argv: Sequence[str]) -> str:

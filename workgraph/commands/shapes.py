@@ -74,7 +74,7 @@ def task_data(
         not_before=_moment(task.not_before),
         failure=task.failure,
         progress=_progress_data(task.progress),
-        usage=_usage(task.usage),
+        usage=usage_data(task.usage),
         cached_tokens=task.usage.cached_tokens,
         gate=task.gate,
         summary=task.summary,
@@ -110,7 +110,7 @@ def agent_data(agent: Agent) -> AgentData:
         started_at=to_rfc3339(agent.started_at),
         ended_at=_moment(agent.ended_at),
         last_activity_at=to_rfc3339(agent.last_activity_at),
-        usage=_usage(agent.usage),
+        usage=usage_data(agent.usage),
         cached_tokens=agent.usage.cached_tokens,
         workspace=agent.workspace,
         reason=agent.reason,
@@ -122,6 +122,16 @@ def agent_data(agent: Agent) -> AgentData:
         said=agent.said,
         client_end=agent.client_end,
         trouble=agent.trouble if agent.ended_at is None else None,
+        last_sign=agent.last_sign,
+    )
+
+
+def usage_data(usage: Usage) -> UsageData:
+    """What was used, without what came from a cache."""
+    return UsageData(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost_usd=usage.cost_usd,
     )
 
 
@@ -184,11 +194,3 @@ def _progress_data(progress: Progress | None) -> ProgressData | None:
 
 def _moment(micros: int | None) -> str | None:
     return None if micros is None else to_rfc3339(micros)
-
-
-def _usage(usage: Usage) -> UsageData:
-    return UsageData(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cost_usd=usage.cost_usd,
-    )

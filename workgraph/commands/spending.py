@@ -9,13 +9,14 @@ from workgraph.graph.budgets import date_of, day_named, day_of, is_cost_unknown
 from workgraph.graph.errors import UsageError
 from workgraph.graph.model import Agent
 from workgraph.graph.replies import Reply, SpendData, SpendRow
-from workgraph.graph.times import Duration, parse_moment
+from workgraph.graph.times import SECOND, Duration, parse_moment, to_rfc3339
 from workgraph.reactors.budgets import SHARES, describe
 from workgraph.store import budgets, reads, spending
 from workgraph.store.spending import Spent
 
 #: What adding up fractions of cents leaves behind is cut off.
 _DIGITS: Final = 6
+_MINUTE: Final = 60 * SECOND
 
 
 def spend(context: Context, request: r.GetSpend) -> Reply:
@@ -42,6 +43,24 @@ def notes_on(context: Context, agent: Agent) -> tuple[str, ...]:
     notes = [f"{budget.percent} % of {describe(budget)} is used" for budget in under]
     if is_cost_unknown(agent):
         notes.append("its cost is not known so far")
+    return tuple(notes)
+
+
+def notes_on_client(context: Context, agent: Agent) -> tuple[str, ...]:
+    """What an attempt's client is in trouble with, and how fast it uses tokens."""
+    notes = []
+    until = ""
+    if agent.client_until is not None:
+        until = f"; it is ended at {to_rfc3339(agent.client_until)}"
+    if agent.client_end is not None:
+        notes.append(f"its client has said its last word{until}")
+    elif agent.trouble is not None:
+        told = f"its client tries again by itself: {agent.trouble.message}"
+        notes.append(f"{told}{until}")
+    minutes = (context.tx.now - agent.started_at) / _MINUTE
+    used = (agent.usage.input_tokens or 0) + (agent.usage.output_tokens or 0)
+    if minutes >= 1 and used:
+        notes.append(f"{used / minutes:.0f} tokens a minute")
     return tuple(notes)
 
 

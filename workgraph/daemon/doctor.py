@@ -21,6 +21,7 @@ from workgraph.agents.executor import TemplateExecutor, extra_remedy
 from workgraph.commands.escape import escape_line
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.doctor_project import check_project
+from workgraph.daemon.executors import look_at_executors
 from workgraph.daemon.finding import CheckData, bad, good
 from workgraph.daemon.installed import find_wg, is_our_wg, why_not_runnable
 from workgraph.daemon.lock import Holder, ProjectLock
@@ -28,7 +29,7 @@ from workgraph.daemon.programs import Program, ask_version, find_program, has_mo
 from workgraph.daemon.project import find_exclude_file
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import Record
-from workgraph.graph.replies import Reply
+from workgraph.graph.replies import ExecutorData, Reply
 from workgraph.store.health import OLDEST_SQLITE, SQLITE_VERSION, is_sqlite_new_enough
 
 __all__ = ["CheckData", "examine", "render_doctor"]
@@ -69,7 +70,7 @@ async def examine(wg_dir: Path | None, env: Mapping[str, str], now: int) -> Repl
     else:
         checks += await anyio.to_thread.run_sync(check_project, wg_dir, env, now)
         checks.append(await _check_daemon(wg_dir, env))
-    checks += await anyio.to_thread.run_sync(_check_executors, look, env, programs)
+    checks += await anyio.to_thread.run_sync(_check_executors, look, programs)
     failed = not all(check.ok for check in checks)
     return Reply(data=tuple(checks), exit_code=1 if failed else 0)
 
@@ -192,6 +193,8 @@ class _Look(Record, frozen=True, kw_only=True):
     is_in_git: bool
     #: Those of the settings among them; none where the settings are broken.
     executors: Mapping[str, TemplateExecutor] = MappingProxyType({})
+    #: What `wg executor list` says of each.
+    found: Mapping[str, ExecutorData] = MappingProxyType({})
     #: Those that are code of somebody else's.
     plugins: frozenset[str] = frozenset()
     problems: Mapping[str, str] = MappingProxyType({})
@@ -221,6 +224,9 @@ def _look_around(wg_dir: Path | None, env: Mapping[str, str]) -> _Look:
     return _Look(
         is_in_git=is_in_git,
         executors=executors,
+        found={
+            found.name: found for found in look_at_executors(configuration.grounds(""))
+        },
         plugins=frozenset(loaded.by_name.keys() - executors.keys()),
         problems=loaded.problems,
         wanted=None if wanted.layer == "default" else str(wanted.value),
@@ -247,9 +253,7 @@ async def _ask_versions(
     return found
 
 
-def _check_executors(
-    look: _Look, env: Mapping[str, str], programs: Mapping[str, Program]
-) -> list[CheckData]:
+def _check_executors(look: _Look, programs: Mapping[str, Program]) -> list[CheckData]:
     checks = []
     for name in dict.fromkeys((*look.clients, *look.executors)):
         program = programs.get(name)
@@ -258,10 +262,10 @@ def _check_executors(
             if executor.module:
                 checks.append(_check_module(executor, is_wanted=name == look.wanted))
                 continue
-            argv = executor.argv
-            if argv[0] in _ALWAYS_THERE:
+            if executor.argv[0] in _ALWAYS_THERE:
                 continue
-            program = Program(name=argv[0], path=find_program(argv[0], env))
+            found = look.found[name]
+            program = Program(name=executor.argv[0], path=found.path)
         checks.append(_judge(name, program, is_wanted=name == look.wanted))
     remedy = "mend the settings or the plug-in"
     checks += [

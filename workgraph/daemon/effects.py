@@ -105,6 +105,11 @@ class Effects:
         return os.path.join(self._agents_dir, f"agent-{agent}")
 
     @property
+    def launcher(self) -> Launcher:
+        """The seam to the world of processes, for a run that is no agent's."""
+        return self._launcher
+
+    @property
     def is_starting(self) -> bool:
         """Whether an agent is on its way to be started."""
         return self._starting > 0

@@ -41,6 +41,7 @@ from workgraph.graph.model import Actor, Parked, Record, Task, Usage
 from workgraph.graph.status import Cause, Verb
 from workgraph.graph.times import Duration
 from workgraph.reactors.budgets import SHARES, reserve
+from workgraph.settings.schema import AgentsSettings
 from workgraph.store import (
     agent_reads,
     agents,
@@ -152,7 +153,7 @@ def launch(
         ),
     )
     files = {"prompt.md": prompt, "plan.json": shown}
-    order = _order(number, plan, files, host)
+    order = order_for(number, folder, plan, files, host.grounds.layered.settings.agents)
     return number, Spawn(
         order=order,
         line=line,
@@ -247,6 +248,29 @@ def listen_to(tx: Tx, live: clients.LiveStream) -> Listen | None:
     )
 
 
+def order_for(
+    number: int,
+    folder: str,
+    plan: SpawnPlan,
+    files: Mapping[str, str],
+    settings: AgentsSettings,
+) -> LaunchOrder:
+    """What a launcher is told of a plan: nothing is added to it."""
+    return LaunchOrder(
+        agent=number,
+        folder=folder,
+        argv=plan.argv.value,
+        env={name: chosen.value for name, chosen in plan.env.items()},
+        cwd=plan.working_dir.value,
+        stdin=f"{folder}/prompt.md" if plan.stdin.value == "prompt" else None,
+        stderr_apart=plan.stream.value != "text",
+        files=files,
+        nice=settings.nice,
+        sandboxed=plan.sandbox.value != "none",
+        cgroup=settings.cgroups == "auto",
+    )
+
+
 def _set_aside(tx: Tx, task: Task, host: Host) -> Reservation:
     """What a start sets aside of its budgets; a command's costs nothing.
 
@@ -273,23 +297,3 @@ def _refuse_beside_leftover(tx: Tx, task: Task, workspace: str) -> None:
                 hint=f"wg kill {agent.id} --force",
                 code="leftover",
             )
-
-
-def _order(
-    number: int, plan: SpawnPlan, files: Mapping[str, str], host: Host
-) -> LaunchOrder:
-    folder = host.folder(number)
-    settings = host.grounds.layered.settings.agents
-    return LaunchOrder(
-        agent=number,
-        folder=folder,
-        argv=plan.argv.value,
-        env={name: chosen.value for name, chosen in plan.env.items()},
-        cwd=plan.working_dir.value,
-        stdin=f"{folder}/prompt.md" if plan.stdin.value == "prompt" else None,
-        stderr_apart=plan.stream.value != "text",
-        files=files,
-        nice=settings.nice,
-        sandboxed=plan.sandbox.value != "none",
-        cgroup=settings.cgroups == "auto",
-    )

@@ -5,11 +5,12 @@ its end; what never started gives its claim back. One bad row can't stop the oth
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import anyio.abc
 
 from workgraph.agents.process import Adopted
-from workgraph.daemon import gates, launching
+from workgraph.daemon import gates, launching, trials
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.orders import Listen
@@ -65,7 +66,9 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
     if stopping:
         await engine.perform_stops(stopping)
     if engine.mode.may_start:
-        await gates.end_earlier(engine.host.grounds.host.wg_dir)
+        wg_dir = engine.host.grounds.host.wg_dir
+        await gates.end_earlier(wg_dir)
+        await trials.clear_trials(engine.effects.launcher, Path(wg_dir))
     engine.begin()
     if engine.mode.is_daemon:
         group.start_soon(_end_strays, engine, log)

@@ -8,7 +8,7 @@ that one.
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,9 +16,10 @@ import anyio
 import anyio.abc
 import msgspec
 
-from workgraph.commands import local
+from workgraph.commands import local, queries, shapes
 from workgraph.commands.escape import escape_line
 from workgraph.commands.render import Style
+from workgraph.commands.render_agents import progress_line
 from workgraph.daemon import callers, control, lock
 from workgraph.daemon.call import Call
 from workgraph.daemon.main import Daemon, Options, serving
@@ -26,7 +27,8 @@ from workgraph.daemon.notify import Handover
 from workgraph.daemon.service import style_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.errors import UserError
-from workgraph.store import history, views
+from workgraph.graph.replies import AgentData, ProviderData
+from workgraph.store import agent_reads, history, views
 from workgraph.store import service as service_reads
 from workgraph.store.database import Tx
 
@@ -71,14 +73,23 @@ class Progress:
             sys.stdout.write("".join(lines))
             sys.stdout.flush()
 
-    def count(self, counts: Mapping[str, int], agents: int) -> None:
+    @property
+    def is_live(self) -> bool:
+        """Whether anybody sees what is going on between two ends."""
+        return self._terminal
+
+    def count(
+        self,
+        counts: Mapping[str, int],
+        running: int,
+        agents: Sequence[AgentData],
+        providers: Sequence[ProviderData],
+    ) -> None:
         """Shows how far it is, on a terminal."""
         if not self._terminal:
             return
-        whole = sum(counts.values())
-        parts = [f"{counts['done']}/{whole} done", f"{agents} running"]
-        parts += [f"{n} {s}" for s, n in counts.items() if n and s in _ENDS - {"done"}]
-        text = ", ".join(parts)[: max(self._style.columns - 1, 0)]
+        columns = self._style.columns
+        text = progress_line(counts, running, agents, providers, columns)
         sys.stdout.write(f"\r{text}\x1b[K")
         sys.stdout.flush()
         self._shown = len(text)
@@ -155,10 +166,17 @@ async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:
 async def _show(daemon: Daemon, progress: Progress) -> None:
     while True:
         await _tell_rest(daemon, progress)
-        counts = await _read(daemon, service_reads.counts)
-        agents = await _read(daemon, service_reads.count_live)
-        progress.count(counts, agents)
+        if progress.is_live:
+            progress.count(*await _read(daemon, _progress))
         await anyio.sleep(_SHOW_S)
+
+
+def _progress(
+    tx: Tx,
+) -> tuple[Mapping[str, int], int, list[AgentData], tuple[ProviderData, ...]]:
+    live = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
+    agents = [shapes.agent_data(agent) for agent in live]
+    return service_reads.counts(tx), len(agents), agents, queries.providers(tx)
 
 
 async def _tell_rest(daemon: Daemon, progress: Progress) -> None:
@@ -197,7 +215,14 @@ async def _follow(path: str, request: local.RunDispatcher, progress: Progress) -
         await stream.send(msgspec.json.encode({"cmd": "watch"}) + b"\n")
         while True:
             state = await control.ask(path, {"cmd": "status"}, 10)
-            progress.count(state["counts"], state["agents"])
+            if progress.is_live:
+                agents = await control.ask(path, {"cmd": "agents", "alive": True}, 10)
+                progress.count(
+                    state["counts"],
+                    state["agents"],
+                    msgspec.convert(agents, list[AgentData]),
+                    msgspec.convert(state["providers"], list[ProviderData]),
+                )
             is_over = request.until_idle and state["idle"]
             received = await _receive(stream, _LAST_WORDS_S if is_over else 1)
             *lines, unread = (unread + received).split(b"\n")

@@ -147,7 +147,9 @@ class Service:
         parsed: parse.Parsed,
         streams: ClientStreams,
     ) -> int:
-        reply = await self.answer(request, caller)
+        reply = await self._answer_while_here(request, caller, streams)
+        if reply is None:
+            return 1
         if parsed.write_file is not None and isinstance(request, r.ExportGraph):
             lines: list[str] = reply.data
             await streams.write_file(parsed.write_file, _joined(lines))
@@ -156,6 +158,16 @@ class Service:
         if parsed.json:
             await self._warn(caller, streams)
         return reply.exit_code
+
+    async def _answer_while_here(
+        self, request: r.AnyRequest, caller: Caller, streams: ClientStreams
+    ) -> Reply | None:
+        """The answer; null where who wanted a run to be tried went away during it."""
+        if not isinstance(request, r.TryExecutor):
+            return await self.answer(request, caller)
+        async with streams.interruptible():
+            return await self.answer(request, caller)
+        return None
 
     async def answer_line(
         self, line: bytes, peer: Peer

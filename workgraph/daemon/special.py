@@ -16,11 +16,12 @@ from workgraph.agents.plan import Flags, before_the_claim, plan_spawn, visible
 from workgraph.commands import operate, queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
-from workgraph.daemon import backup, freezing, launching, showing
+from workgraph.daemon import backup, freezing, launching, showing, trials
 from workgraph.daemon.artifacts import hash_file
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Engine
+from workgraph.daemon.executors import check_executor, look_at_executors
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
 from workgraph.daemon.orders import Spawn
@@ -37,7 +38,7 @@ from workgraph.graph.replies import DoneData, OutputData, Reply
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 from workgraph.logs import NoLog
-from workgraph.store import agent_reads, agents, reads, service
+from workgraph.store import accounts, agent_reads, agents, reads, service
 
 Answerer = Callable[[Any, Caller], Awaitable[Reply]]
 
@@ -79,6 +80,8 @@ class Special:
         self._configuration = configuration
         self._identity = identity
         self._shutdown = shutdown
+        #: The number of the last trial of an executor.
+        self._last_trial = 0
         self._notify = notify or NotifySocket(None, NoLog())
         self._handlers: dict[type, Answerer] = {
             r.GetServiceStatus: self._status,
@@ -95,6 +98,8 @@ class Special:
             r.SpawnAgent: self._spawn,
             r.GetPlan: self._plan,
             r.GetOutput: self._output,
+            r.ListExecutors: self._executors,
+            r.TryExecutor: self._try_executor,
             r.RecordArtifact: self._artifact,
             r.GetConfig: self._get_config,
             r.SetConfig: self._set_config,
@@ -324,6 +329,42 @@ class Special:
             partial(showing.read_output, ended=found.ended), found.path, shown, hide
         )
         return Reply(data=structs.replace(found, output=output, stderr=errors))
+
+    async def _executors(self, request: r.ListExecutors, caller: Caller) -> Reply:
+        del request, caller
+        grounds = self._engine.host.grounds
+        return Reply(
+            data=await anyio.to_thread.run_sync(look_at_executors, grounds),
+        )
+
+    async def _try_executor(self, request: r.TryExecutor, caller: Caller) -> Reply:
+        """A run that no task is asked for; the graph learns of the account alone."""
+        engine, name = self._engine, request.executor
+        check_executor(engine.host.grounds, name)
+        timeout_s = trials.parse_limit(request.timeout)
+        if not engine.mode.is_daemon:
+            raise needs_daemon("to try an executor")
+        # Two may begin at one moment.
+        number = self._last_trial = max(engine.clock.now(), self._last_trial + 1)
+        trial = await trials.try_executor(
+            engine.effects.launcher,
+            engine.host.grounds,
+            self._identity.wg_dir / trials.FOLDER / f"agent-{number}",
+            trials.Wish(
+                executor=name,
+                model=request.model,
+                endpoint=request.endpoint,
+                timeout_s=timeout_s,
+                number=number,
+                token=engine.host.new_token(),
+                session=engine.host.new_session(),
+            ),
+        )
+        told = trials.judge_trial(trial)
+        if (account := told.account) is not None:
+            await engine.ask(lambda c: accounts.note_answer(c.tx, account), caller)
+            engine.wake()
+        return Reply(data=told)
 
     async def _artifact(self, request: r.RecordArtifact, caller: Caller) -> Reply:
         path = request.path

@@ -322,6 +322,8 @@ class Agent(Record, frozen=True, kw_only=True):
     output_bytes: int | None = None
     #: It has called `wg`.
     heard: bool = False
+    #: What `last_activity_at` goes by: `output` or `call` of wg; null: its start.
+    last_sign: str | None = None
     #: Whose limits hold for it: `claude`, `native:local`; null: nobody's.
     account: str | None = None
     #: What its client calls the conversation; null is not known.

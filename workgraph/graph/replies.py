@@ -46,6 +46,44 @@ class LogData(Record, frozen=True, kw_only=True):
     percent: float | None
 
 
+class AgentData(Record, frozen=True, kw_only=True):
+    """An attempt at a task."""
+
+    id: str
+    task: str
+    attempt: int
+    actor: str | None
+    executor: str
+    model: str | None
+    endpoint: str | None
+    status: str
+    outcome: str | None
+    exit_code: int | None
+    signal: int | None
+    pid: int | None
+    started_at: str
+    ended_at: str | None
+    last_activity_at: str
+    usage: UsageData
+    #: Tokens that came from the provider's cache; `usage` is without them.
+    cached_tokens: int | None = None
+    workspace: str | None
+    reason: str | None
+    leftover: tuple[int, ...]
+    #: Whose limits hold for it, and what its client calls the conversation.
+    account: str | None = None
+    session: str | None = None
+    #: It went on with that session.
+    resumed: bool = False
+    #: What its client does just now, has said last, and has ended with.
+    tool: str | None = None
+    said: str | None = None
+    client_end: ClientEnd | None = None
+    trouble: ClientEnd | None = None
+    #: What its last sign of life was: `output` or `call` of wg; null: its start.
+    last_sign: str | None = None
+
+
 class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     """A task as the world sees it: what was set, and what has come of it."""
 
@@ -83,6 +121,8 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     updated_at: str
     #: Processes of its attempts that could not be ended.
     leftover: tuple[int, ...] = ()
+    #: All attempts, the first one first; only `show` looks them up.
+    runs: tuple[AgentData, ...] = ()
 
 
 class StatusData(Record, frozen=True, kw_only=True):
@@ -92,40 +132,53 @@ class StatusData(Record, frozen=True, kw_only=True):
     status: str
 
 
-class AgentData(Record, frozen=True, kw_only=True):
-    """An attempt at a task."""
+class ExecutorData(Record, frozen=True, kw_only=True):
+    """A kind of agent, and whether it could run here."""
 
-    id: str
-    task: str
-    attempt: int
-    actor: str | None
+    name: str
+    #: `built-in`, `plug-in` or `settings`.
+    source: str
+    #: The settings say something about it.
+    configured: bool
+    #: It is what runs where nothing else is said.
+    default: bool
+    #: What is looked for, and where it is; null when it is not there.
+    program: str | None = None
+    path: str | None = None
+    stream: str | None = None
+    #: Whose limits hold, as far as that is known without a task.
+    account: str | None = None
+    can_resume: bool = False
+    #: `ok`, `missing` or `not needed`; then what of it would do.
+    credentials: str = "not needed"
+    missing: str | None = None
+    #: Why it could not run, or not as it is meant to.
+    problems: tuple[str, ...] = ()
+
+
+class TrialData(Record, frozen=True, kw_only=True):
+    """A tiny run of an executor."""
+
     executor: str
+    program: str
+    #: The first line that `--version` printed; null where that was nothing.
+    version: str | None
+    account: str | None
     model: str | None
     endpoint: str | None
-    status: str
-    outcome: str | None
-    exit_code: int | None
-    signal: int | None
-    pid: int | None
-    started_at: str
-    ended_at: str | None
-    last_activity_at: str
+    #: How long it ran.
+    seconds: float
     usage: UsageData
     #: Tokens that came from the provider's cache; `usage` is without them.
     cached_tokens: int | None = None
-    workspace: str | None
-    reason: str | None
-    leftover: tuple[int, ...]
-    #: Whose limits hold for it, and what its client calls the conversation.
-    account: str | None = None
-    session: str | None = None
-    #: It went on with that session.
-    resumed: bool = False
-    #: What its client does just now, has said last, and has ended with.
-    tool: str | None = None
-    said: str | None = None
-    client_end: ClientEnd | None = None
-    trouble: ClientEnd | None = None
+    said: str | None
+    #: A kind of end (docs/outcomes.md), `timed-out` or `spawn-failed`, and in words.
+    outcome: str
+    message: str
+    exit_code: int | None = None
+    signal: int | None = None
+    #: What could not be ended of it.
+    leftover: tuple[int, ...] = ()
 
 
 class SpendRow(Record, frozen=True, kw_only=True):

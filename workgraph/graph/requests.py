@@ -301,6 +301,20 @@ class GetPlan(PlanOptions, frozen=True, kw_only=True, tag="plan"):
     """The plan that would be used; starts nothing."""
 
 
+class ListExecutors(Request, frozen=True, kw_only=True, tag="executors"):
+    """Every executor there is, and whether it could run here."""
+
+
+class TryExecutor(Request, frozen=True, kw_only=True, tag="test_executor"):
+    """A tiny run of an executor that belongs to no task."""
+
+    executor: str
+    model: str | None = None
+    endpoint: str | None = None
+    #: A duration; its run is ended after this.
+    timeout: str = "60s"
+
+
 class KillAgents(Request, frozen=True, kw_only=True, tag="kill"):
     """Ends agents with their whole process trees."""
 
@@ -382,6 +396,7 @@ GraphQuery = (
     | GetSpend
     | GetPlan
     | GetOutput
+    | ListExecutors
 )
 ServiceCommand = (
     ImportGraph
@@ -394,6 +409,7 @@ ServiceCommand = (
     | Freeze
     | Thaw
     | SpawnAgent
+    | TryExecutor
     | KillAgents
     | Watch
     | GetConfig

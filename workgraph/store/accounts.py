@@ -110,6 +110,13 @@ def try_all_now(tx: Tx) -> None:
         holds.release(tx, key)
 
 
+def note_answer(tx: Tx, key: str) -> None:
+    """A run that is no agent's was answered: what is held back may be tried at once."""
+    if key in troubled(tx):
+        try_now(tx, [account_key(key)])
+        holds.release(tx, account_key(key))
+
+
 def try_broken_now(tx: Tx) -> None:
     """A daemon that starts may have been given another environment."""
     for key, account in troubled(tx).items():

@@ -65,12 +65,15 @@ set outcome = iif(outcome in ('done', 'submitted'), 'gate', outcome),
     verdict = iif(verdict in ('done', 'submitted'), 'gate', verdict)
 where number = ?
 """
-TOUCH: Final = "update agents set last_activity_at = ?, heard = 1 where number = ?"
+TOUCH: Final = """
+update agents set last_activity_at = ?, last_sign = 'call', heard = 1 where number = ?
+"""
 SET_OUTPUT: Final = "update agents set output_bytes = ? where number = ?"
 #: What was silent until now could be stalled a whole limit after its last sign.
 SET_LOOKED: Final = """
 update agents
 set output_bytes = :output_bytes, looked_at = :now,
+    last_sign = iif(coalesce(:written_at, 0) > last_activity_at, 'output', last_sign),
     last_activity_at = max(last_activity_at, coalesce(:written_at, 0)),
     stall_at = max(
         stall_at, max(last_activity_at, coalesce(:written_at, 0)) + stall_after)

@@ -12,9 +12,18 @@ from workgraph.store.rows import to_json
 
 _DAY: Final = 86_400 * SECOND
 
+#: A stream that is read anew after a restart says nothing new: no sign of life.
 SET_REPORT: Final = """
 update agents
-set session = coalesce(:session, session), usage = :usage,
+set last_activity_at = iif(
+        tool is :tool and said is coalesce(:said, said) and usage = :usage
+            and client_end is :client_end and trouble is :trouble,
+        last_activity_at, max(last_activity_at, :now)),
+    last_sign = iif(
+        tool is :tool and said is coalesce(:said, said) and usage = :usage
+            and client_end is :client_end and trouble is :trouble,
+        last_sign, 'output'),
+    session = coalesce(:session, session), usage = :usage,
     model = coalesce(model, :model), answered = max(answered, :answered),
     tool = :tool, said = coalesce(:said, said),
     client_end = :client_end,
@@ -98,6 +107,7 @@ def note_report(tx: Tx, agent: Agent, report: Report, client_until: int | None) 
         SET_REPORT,
         {
             "number": agent.number,
+            "now": tx.now,
             "session": report.session,
             "usage": to_json(report.usage),
             "model": report.model,

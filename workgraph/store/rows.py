@@ -39,7 +39,8 @@ AGENT_COLUMNS: Final = """
     a.timeout_at, a.started_at, a.ended_at, a.last_activity_at, a.usage,
     a.leftover, a.sandbox, a.stall_after, a.stall_at, a.looked_at, a.output_bytes,
     a.heard, a.account, a.session, a.resumed, a.answered, a.tool, a.said,
-    a.client_end, a.trouble, a.client_until, a.reserved_tokens, a.reserved_usd
+    a.client_end, a.trouble, a.client_until, a.reserved_tokens, a.reserved_usd,
+    a.last_sign
 """
 
 encode: Final = msgspec.json.Encoder().encode
@@ -146,6 +147,7 @@ def decode_agent(row: Row) -> Agent:
         client_until=row[39],
         reserved_tokens=row[40],
         reserved_usd=row[41],
+        last_sign=row[42],
     )
 
 

@@ -151,6 +151,8 @@ create table agents (
     -- what its start has set aside of the budgets that it is under
     reserved_tokens integer,
     reserved_usd real,
+    -- what last_activity_at goes by; null: its start
+    last_sign text check (last_sign in ('output', 'call')),
     unique (task, attempt),
     check ((status = 'ended') = (ended_at is not null)),
     check (concluded = 0 or status = 'ended')

@@ -12,6 +12,8 @@ alter table agents add column trouble text;
 alter table agents add column client_until integer;
 alter table agents add column reserved_tokens integer;
 alter table agents add column reserved_usd real;
+alter table agents add column last_sign text
+    check (last_sign in ('output', 'call'));
 
 create index agents_client on agents (client_until)
     where status <> 'ended' and client_until is not null;
