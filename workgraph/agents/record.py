@@ -174,14 +174,13 @@ def parse_record(run: bytes, exit_file: bytes = b"") -> Record:
 
 
 def _open_folder(folder: str) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    flags = os.O_DIRECTORY | os.O_CLOEXEC
     try:
-        return os.open(folder, flags)
+        # a link in its place is none, wherever it leads
+        return os.open(folder, flags | os.O_NOFOLLOW)
     except PermissionError:
-        # an agent has closed its own; never what a link in its place names
-        path = os.open(
-            folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        )
+        # its agent has closed it
+        path = os.open(folder, flags | os.O_NOFOLLOW | os.O_PATH)
         try:
             os.chmod(f"/proc/self/fd/{path}", 0o700)
             return os.open(f"/proc/self/fd/{path}", flags)
