@@ -2,6 +2,8 @@
 
 import hashlib
 import itertools
+import os
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -35,6 +37,9 @@ from workgraph.store import agent_reads, history, reads, views
 from workgraph.store.database import Store, Tx
 
 OPERATOR = Caller(name="me")
+#: One for each run of tests: a daemon that starts ends the gates of its project, and
+#: two runs at the same time would end each other's.
+WG_DIR = f"/project/.wg-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def plan_host(**changes: Any) -> PlanHost:
@@ -42,9 +47,9 @@ def plan_host(**changes: Any) -> PlanHost:
     values: dict[str, Any] = {
         "env": {"PATH": "/usr/bin:/bin", "HOME": "/home/me", "USER": "me"},
         "project_dir": "/project",
-        "wg_dir": "/project/.wg",
-        "socket": "/project/.wg/wgd.sock",
-        "bin_dir": "/project/.wg/bin",
+        "wg_dir": WG_DIR,
+        "socket": f"{WG_DIR}/wgd.sock",
+        "bin_dir": f"{WG_DIR}/bin",
         "home": "/home/me",
         "has_executable": lambda name, _path: f"/usr/bin/{name.rsplit('/', 1)[-1]}",
         "exists": lambda _path: True,
@@ -193,7 +198,8 @@ async def running_core(
     launcher = launcher or FakeLauncher()
     layered = load_settings(None, None, settings)
     executors = load_executors(layered.settings, BUILTINS)
-    grounds = prepare_grounds(layered, executors, host or plan_host())
+    host = host or plan_host()
+    grounds = prepare_grounds(layered, executors, host)
     tokens, sessions = itertools.count(1), itertools.count(1)
     log = logs.NoLog()
 
@@ -208,7 +214,7 @@ async def running_core(
     engine = Engine(
         store=own,
         clock=clock,
-        effects=lambda post: Effects(launcher, post, "/project/.wg/agents", log),
+        effects=lambda post: Effects(launcher, post, f"{host.wg_dir}/agents", log),
         host=make_host,
         mode=mode or Mode(),
         log=log,

@@ -70,6 +70,20 @@ def test_found_by_environment(children: _Children, tmp_path: Path, named: str) -
     assert kill.search((target,), BOOT) == {1: (child,)}
 
 
+def test_found_by_environment_though_its_folder_is_a_link(
+    children: _Children, tmp_path: Path
+) -> None:
+    """Where an agent has made its folder lead says nothing of the project."""
+    target = _target(tmp_path)
+    away = tmp_path / "away" / "far"
+    away.mkdir(parents=True)
+    Path(target.folder).rmdir()
+    Path(target.folder).symlink_to(away)
+    child = children.start(env=_env(tmp_path / ".wg"))
+
+    assert kill.search((target,), BOOT) == {1: (child,)}
+
+
 def test_agents_of_other_projects_are_left_alone(
     children: _Children, tmp_path: Path
 ) -> None:

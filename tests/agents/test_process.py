@@ -376,6 +376,11 @@ def _makes_a_file(folder: Path) -> None:
     folder.write_text("x")
 
 
+def _makes_a_loop(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to(folder)
+
+
 def _makes_a_pipe(folder: Path) -> None:
     os.mkfifo(folder / "run")
     os.mkfifo(folder / "exit")
@@ -407,6 +412,7 @@ def _makes_it_anew(folder: Path) -> None:
 
 ATTACKS = (
     _makes_a_file,
+    _makes_a_loop,
     _makes_a_pipe,
     _makes_folders,
     _makes_a_link,
@@ -509,6 +515,21 @@ async def test_an_end_is_told_whatever_became_of_the_record(
     ended = await _run(order)
 
     assert ended == Ended(agent=1, fate=Fate.EXITED, exit_code=code)
+
+
+@pytest.mark.parametrize(
+    "make", ["mkdir output.log", "mkfifo output.log", "ln -s output.log output.log"]
+)
+async def test_an_end_is_told_whatever_became_of_the_log(
+    tmp_path: Path, make: str
+) -> None:
+    """127 may be a failed start, of which the shell has said something there."""
+    order = _a_shell(tmp_path, f'cd "$1"; rm output.log; {make}; exit 127', "")
+    order = structs.replace(order, argv=(*order.argv[:-1], order.folder))
+
+    ended = await _run(order)
+
+    assert ended == Ended(agent=1, fate=Fate.EXITED, exit_code=127)
 
 
 @pytest.mark.parametrize("attack", ["rm run", 'rm -r "$PWD"', "echo x >run"])

@@ -91,6 +91,18 @@ def test_a_folder_made_anew_is_missing(tmp_path: Path) -> None:
     assert seen == record.Look(lock=Lock.MISSING, was_started=True)
 
 
+def test_a_folder_that_its_agent_has_closed_is_opened(tmp_path: Path) -> None:
+    """To its owner; not to root, to whom nothing is closed."""
+    folder = tmp_path / "agent-1"
+    folder.mkdir()
+    (folder / "run").write_text("12\n0\n")
+    folder.chmod(0)
+
+    seen = record.look(str(folder), folder.stat().st_ino)
+
+    assert (seen.lock, seen.record.status) == (Lock.FREE, 0)
+
+
 def test_a_lock_is_taken_once(tmp_path: Path) -> None:
     """The second start of an agent is refused."""
     first, second = (os.open(tmp_path, os.O_RDONLY) for _ in range(2))

@@ -14,7 +14,7 @@ from typing import Any, Final, cast, get_args
 import msgspec
 import pytest
 
-from tests.core import OPERATOR, Core, running_core
+from tests.core import OPERATOR, WG_DIR, Core, running_core
 from tests.invariants import Rows, dump
 from workgraph.agents.signs import Memory, Named, Trail
 from workgraph.commands.access import REACH, Reach
@@ -24,7 +24,6 @@ from workgraph.daemon.service import Service
 from workgraph.daemon.special import Identity, Special
 from workgraph.graph import requests as r
 
-WG_DIR: Final = "/project/.wg"
 #: What is said of each command: fields that make sense where agent-1 works on `t`.
 EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {

@@ -2,12 +2,14 @@
 
 import os
 import subprocess  # noqa: TID251 - real commands
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.core import WG_DIR, plan_host
 from workgraph.daemon import gates
 
 pytestmark = pytest.mark.slow
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.slow
 def a_command(wg_dir: Path, **marks: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A command that runs for a project, and a child of it."""
     with subprocess.Popen(
-        ["/bin/sh", "-c", "echo runs; sleep 600 & wait"],
+        ["/bin/sh", "-c", "sleep 600 & echo runs; wait"],
         env={"PATH": os.defpath, "WG_DIR": str(wg_dir)} | marks,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -48,3 +50,17 @@ async def test_others_are_let_alone(tmp_path: Path) -> None:
 
         assert other.poll() is None
         assert mine.poll() is None
+
+
+def test_runs_of_tests_at_the_same_time_leave_each_others_gates_alone() -> None:
+    """A core that starts ends the gates of its project: each run has its own."""
+    other = subprocess.run(
+        [sys.executable, "-c", "from tests.core import WG_DIR; print(WG_DIR)"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert other.stdout.strip() not in {"", WG_DIR}
+    assert plan_host().wg_dir == WG_DIR

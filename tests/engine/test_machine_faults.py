@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import anyio
 import pytest
 
-from tests.core import running_core
+from tests.core import WG_DIR, running_core
 from tests.fakes import FakeLauncher
 from tests.faulty import FULL, FaultyTx
 from tests.invariants import check_invariants
@@ -18,7 +18,7 @@ from workgraph.graph.model import Outcome, ProcessId
 from workgraph.store.database import Store, Tx
 
 T = TypeVar("T")
-NO_ROOM = "can't make /project/.wg/agents/agent-1: No space left on device"
+NO_ROOM = f"can't make {WG_DIR}/agents/agent-1: No space left on device"
 
 
 class BadDisk(Store):

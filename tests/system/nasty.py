@@ -102,6 +102,23 @@ NASTY: Final = {
         'attack; cd "$WG_DIR/agents/$WG_AGENT_ID"; rm run; mkdir run exit; leave 1',
         *("failed", "failed", 1),
     ),
+    "closes its folder": Nasty(
+        'attack; chmod 0 "$WG_DIR/agents/$WG_AGENT_ID"; leave 1',
+        *("failed", "failed", 1),
+    ),
+    "makes its folder a loop": Nasty(
+        'attack; cd "$WG_DIR/agents"; rm -rf $WG_AGENT_ID;'
+        " ln -s $WG_AGENT_ID $WG_AGENT_ID; leave 1",
+        *("failed", "failed", 1),
+    ),
+    **{
+        f"makes its log a {thing}": Nasty(
+            'attack; cd "$WG_DIR/agents/$WG_AGENT_ID"; rm output.log;'
+            f" {make} output.log; leave 127",
+            *("failed", "failed", 127),
+        )
+        for thing, make in (("folder", "mkdir"), ("pipe", "mkfifo"))
+    },
     "floods with escapes": _done(
         r"printf '\033[2J\033]0;title\007\000\377\033[31mred\r\n'; "
         "head -c 300000 /dev/urandom; leave 0"

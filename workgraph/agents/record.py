@@ -87,7 +87,7 @@ def look(folder: str, inode: int | None = None) -> Look:
         inode: What the folder had when the agent was started, if that is known.
     """
     try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = _open_folder(folder)
     except FileNotFoundError:
         return Look(lock=Lock.MISSING)
     except NotADirectoryError:
@@ -171,6 +171,21 @@ def parse_record(run: bytes, exit_file: bytes = b"") -> Record:
         first, newline, _ = exit_file.partition(b"\n")
         status = _number(first) if newline else None
     return Record(pid=pid, status=status, shut_out=shut_out, words=words)
+
+
+def _open_folder(folder: str) -> int:
+    flags = os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        # a link in its place is none, wherever it leads
+        return os.open(folder, flags | os.O_NOFOLLOW)
+    except PermissionError:
+        # its agent has closed it
+        path = os.open(folder, flags | os.O_NOFOLLOW | os.O_PATH)
+        try:
+            os.chmod(f"/proc/self/fd/{path}", 0o700)
+            return os.open(f"/proc/self/fd/{path}", flags)
+        finally:
+            os.close(path)
 
 
 class _File(Struct, frozen=True, kw_only=True):

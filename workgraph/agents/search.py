@@ -136,7 +136,8 @@ class _Marks:
         target = self._ids.get(said.agent) if said is not None else None
         if said is None or target is None:
             return None
-        wg_dir = os.path.dirname(os.path.dirname(os.path.realpath(target.folder)))
+        # the folder itself may be a link by now: its agent's doing
+        wg_dir = os.path.dirname(os.path.realpath(os.path.dirname(target.folder)))
         return target.agent if _is_of_project(said, wg_dir) else None
 
     def _by_lock(self, pid: int) -> int | None:

@@ -5,6 +5,7 @@ end into `run`, and leaves with the program's status (`wrapper` has the whole st
 """
 
 import os
+import stat
 from functools import cache
 from typing import Final
 
@@ -95,7 +96,10 @@ def _read_tail(path: str) -> bytes:
     except OSError:
         return b""
     try:
-        size = os.fstat(fd).st_size
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return b""  # its agent has put something else there
+        size = found.st_size
         return os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
     finally:
         os.close(fd)
