@@ -141,3 +141,39 @@ def test_six_tasks_of_two_chains_that_meet(tmp_path: Path) -> None:
         assert whole == ["a1", "a2", "b1", "b2", "meet", "last"]
         assert [project.json("show", task)["artifacts"][0]["name"] for task in chains]
         assert project.processes() == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("client", ["claude", "codex"])
+def test_a_budget_stops_it_and_more_of_it_lets_it_go_on(
+    tmp_path: Path, client: str
+) -> None:
+    """In the same session."""
+    steps = script(
+        {"shell": "wg log 'it begins'"},
+        {"shell": "tail -f /dev/null", "usage": {"input": 9_800, "output": 80}},
+        {"shell": "wg done --summary 'it is made'"},
+        {"text": "All is done."},
+    )
+    with a_mock() as mock, a_client_project(tmp_path / "p", mock, client) as project:
+        project.start_daemon()
+        task = project.wg(
+            *("add", "make it", "-d", steps, "--executor", client),
+            *("--budget-tokens", "1000"),
+        ).strip()
+        settled(project, task, "open")
+
+        (agent,) = agents_of(project, task)
+        told = words_of(project, task)
+        codes = [one["code"] for one in project.json("why", task)["reasons"]]
+        project.wg("edit", task, "--budget-tokens", "1000000")
+        wait_for(lambda: len(agents_of(project, task)) == 2, "it to go on")
+        (_, again) = agents_of(project, task)
+        project.wg("done", task)
+
+        assert agent["outcome"] == "budget"
+        assert agent["usage"]["input_tokens"] == 9_900, told
+        assert codes == ["budget_exhausted"]
+        assert again["resumed"]
+        assert again["session"] == agent["session"]
+        assert project.json("show", task)["attempts"] == 1

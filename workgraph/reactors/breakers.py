@@ -64,7 +64,8 @@ def health_of(agent: Agent, outcome: Outcome, *, too_fast: bool) -> Health:
     if agent.outcome is Outcome.LOST:
         return Health.NOTHING
     if outcome is Outcome.RATE_LIMITED:
-        return Health.NOTHING
+        # What has told what its provider said does run.
+        return Health.NOTHING if agent.client_end is None else Health.GOOD
     if too_fast and agent.exit_code != 0:
         return Health.BROKEN
     return Health.GOOD if outcome in _WORK else Health.NOTHING
