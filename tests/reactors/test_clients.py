@@ -35,6 +35,7 @@ def conclude(kind: str, **changed: Any) -> ConcludeAttempt:
         ("failed", "failed", Verb.FAIL, True),
         ("own-limit", "failed", Verb.FAIL, True),
         ("too-long", "crashed", Verb.REQUEUE, True),
+        ("cut", "crashed", Verb.REQUEUE, True),
         ("limited", "rate-limited", Verb.RELEASE, False),
         ("overloaded", "rate-limited", Verb.RELEASE, False),
         ("network", "rate-limited", Verb.RELEASE, False),

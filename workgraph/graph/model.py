@@ -261,6 +261,8 @@ class EndKind(StrEnum):
     NO_SESSION = "no-session"
     #: A limit of turns or cost that the client itself was given.
     OWN_LIMIT = "own-limit"
+    #: It ended in the middle: without its last word, or by a signal.
+    CUT = "cut"
     #: Anything else that it says has gone wrong.
     FAILED = "failed"
 

@@ -36,6 +36,7 @@ _OUTCOMES: Final = {
     EndKind.MISCONFIGURED: Outcome.SPAWN_FAILED,
     EndKind.NO_SESSION: Outcome.SPAWN_FAILED,
     EndKind.TOO_LONG: Outcome.CRASHED,
+    EndKind.CUT: Outcome.CRASHED,
     EndKind.OWN_LIMIT: Outcome.FAILED,
     EndKind.FAILED: Outcome.FAILED,
 }

@@ -397,12 +397,12 @@ def test_nothing_at_all_says_nothing(stream: Stream) -> None:
     assert end_of(stream, exit_code=143) is None
 
 
-def test_an_exit_without_the_last_word_has_failed() -> None:
+def test_an_exit_without_the_last_word_was_cut() -> None:
     """Exit status 0 in the middle of a stream is no success."""
     end = end_of("codex", {"type": "thread.started", "thread_id": "t"}, exit_code=0)
 
     assert end is not None
-    assert end.kind is EndKind.FAILED
+    assert end.kind is EndKind.CUT
 
 
 def test_a_turn_after_the_end_is_not_the_end() -> None:

@@ -129,7 +129,8 @@ class Reader:
         if last is None and told.end is None:
             last = self._last_resort(exit_code)
         if last is not None:
-            if last.kind is EndKind.FAILED and told.trouble is not None:
+            vague = {EndKind.FAILED, EndKind.CUT}
+            if last.kind in vague and told.trouble is not None:
                 last = told.trouble  # what it tried to get over when it was ended
             told.finish(last)
         return self.report
@@ -152,7 +153,10 @@ class Reader:
                 self._client.told.finish()
                 return self._client.told.end
             message = "it has ended without its last word"
-            return ClientEnd(kind=EndKind.FAILED, message=message)
+            return ClientEnd(kind=EndKind.CUT, message=message)
+        if exit_code is not None and exit_code > _SIGNALS and self._understood:
+            message = f"it was ended by signal {exit_code - _SIGNALS}"
+            return ClientEnd(kind=EndKind.CUT, message=message)
         errors = self._errors.lines
         if exit_code is not None and 0 < exit_code < _SIGNALS and errors:
             return classify_errors(errors)
