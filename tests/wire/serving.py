@@ -1,6 +1,5 @@
 """A server with a handler that does what its first argument says; also as a process."""
 
-import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator
@@ -148,4 +147,4 @@ async def _serve(path: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1]))
+    anyio.run(_serve, sys.argv[1])
