@@ -71,15 +71,18 @@ def test_every_one_is_told_as_it_was(lives: Lives) -> None:
         live = [x for x in lives.agents() if x["status"] != "ended"]
         raise AssertionError(f"{error}: {live}, {lives.den.inmates()}") from error
 
-    told = {}
+    told, said = {}, []
     for agent in [one for one in lives.agents() if one["task"] in names]:
-        status = lives.task(agent["task"])["status"]
+        status, kind = lives.task(agent["task"])["status"], names[agent["task"]]
         end = (agent["outcome"], agent["exit_code"], agent["signal"])
-        told[names[agent["task"]]] = (status, *end)
+        told[kind] = (status, *end)
+        one = NASTY[kind]
+        if told[kind] != (one.status, one.outcome, one.code, one.signal):
+            said.append((kind, lives.project.wg("output", agent["id"])))
     assert told == {
         kind: (one.status, one.outcome, one.code, one.signal)
         for kind, one in NASTY.items()
-    }
+    }, said
     lives.check()
     lives.wait_alone()
 
