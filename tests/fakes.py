@@ -53,6 +53,8 @@ class FakeLauncher:
         self.outputs: dict[int, Output] = {}
         #: What agents have written to out and err, for those that follow it.
         self.written: dict[int, tuple[bytes, bytes]] = {}
+        #: Agents that have made something else of their files.
+        self.unreadable: set[int] = set()
         #: Files that clients keep elsewhere, by path.
         self.kept: dict[str, bytes] = {}
         self._more: dict[int, anyio.Event] = {}
@@ -169,6 +171,8 @@ class FakeLauncher:
             raise WorkgraphBug(msg)
         await known.gone.wait()
         assert known.ended is not None
+        if agent in self.unreadable:
+            raise PermissionError(13, "Permission denied", f"agent-{agent}/run")
         return known.ended
 
     async def find_running(
@@ -255,6 +259,8 @@ class FakeLauncher:
     async def wait_output(self, agent: int, folder: str, known: Offsets) -> None:
         """Waits until a test has it write more."""
         while True:
+            if agent in self.unreadable:
+                raise IsADirectoryError(21, "Is a directory", "output.log")
             more = self._more.setdefault(agent, anyio.Event())
             out, err = self.written.get(agent, (b"", b""))
             if len(out) > known[0] or len(err) > known[1]:

@@ -314,3 +314,23 @@ async def test_ends_are_swept_success_included() -> None:
         await core.exit(await core.add("a"))
 
         assert core.launcher.swept == [1]
+
+
+@pytest.mark.parametrize("executor", ["shell", "claude"])
+async def test_what_an_agent_makes_of_its_files_ends_nobody(executor: str) -> None:
+    """How it ended can't be told, so it is lost; the daemon goes on."""
+    async with running_core('executors.claude.argv=["claude"]') as core:
+        options = {"exec": "true"} if executor == "shell" else {"executor": executor}
+        task = await core.add("t", **options)
+        (number,) = core.launcher.running()
+        core.launcher.unreadable.add(number)
+
+        await core.exit(task)
+
+        (agent,) = await core.agents(task)
+        assert agent.outcome is Outcome.LOST
+        assert agent.reason is not None
+        assert "Permission denied" in agent.reason
+        other = await core.add("u")
+        await core.exit(other)
+        assert await core.status(other) == "done"

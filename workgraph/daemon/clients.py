@@ -17,7 +17,9 @@ from workgraph.agents.process import Launcher, Offsets, Written
 from workgraph.agents.streams.reader import Reader, make_reader
 from workgraph.daemon.orders import Listen
 from workgraph.graph.ends import Report
+from workgraph.graph.errors import may_pass
 from workgraph.graph.facts import AgentReported, Fact
+from workgraph.logs import Logger
 
 #: Between two looks at what one agent writes; what comes meanwhile is taken together.
 _GAP_S: Final = 0.25
@@ -92,6 +94,7 @@ class Clients:
         launcher: The seam to their files.
         post: Where facts go.
         folder: Where an agent's files are kept.
+        log: The daemon's log.
     """
 
     def __init__(
@@ -99,7 +102,9 @@ class Clients:
         launcher: Launcher,
         post: Callable[[Fact], None],
         folder: Callable[[int], str],
+        log: Logger,
     ) -> None:
+        self._log = log
         self._launcher = launcher
         self._post = post
         self._folder = folder
@@ -121,11 +126,13 @@ class Clients:
     async def follow(self, agent: int) -> None:
         """Reads what an agent writes until this is cancelled; returns if it is mute."""
         stream = self._streams.get(agent)
-        if stream is None:
-            return
-        while True:
-            await self._launcher.wait_output(agent, stream.folder, stream.offsets)
-            await self._read(stream)
+        while stream is not None:
+            try:
+                await self._launcher.wait_output(agent, stream.folder, stream.offsets)
+                await self._read(stream)
+            except OSError as error:
+                self._raise_if_passing(stream, error)
+                return
             report = stream.news()
             if report is not None:
                 self._post(AgentReported(agent=agent, report=report))
@@ -135,11 +142,25 @@ class Clients:
         self, agent: int, exit_code: int | None, signal: int | None
     ) -> Report | None:
         """Reads the rest; what an ended agent has said; null if it has no stream."""
-        stream = self._streams.pop(agent, None)
+        stream = self._streams.get(agent)
         if stream is None:
             return None
-        await self._read(stream)
+        try:
+            await self._read(stream)
+        except OSError as error:
+            self._raise_if_passing(stream, error)
+        del self._streams[agent]
         return stream.close(exit_code, signal)
+
+    def _raise_if_passing(self, stream: ClientStream, error: OSError) -> None:
+        """What the machine refuses for a while is asked again by whoever asked.
+
+        What an agent has made of its own files is no reason to end for.
+        """
+        if may_pass(error):
+            raise error
+        agent = f"agent-{stream.agent}"
+        self._log.warning("stream_unreadable", agent=agent, error=str(error))
 
     async def _read(self, stream: ClientStream) -> None:
         while True:

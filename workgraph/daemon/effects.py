@@ -81,7 +81,7 @@ class Effects:
         self._post = post
         self._agents_dir = agents_dir
         self._log = log
-        self._clients = Clients(launcher, post, self.folder)
+        self._clients = Clients(launcher, post, self.folder, log)
         self._ended: list[SweepTarget] = []
         self._sweep_wanted = anyio.Event()
         #: Tasks whose gates are being run.
@@ -216,20 +216,24 @@ class Effects:
         )
         self._sweep_wanted.set()
         fact = _fact_of(ended)
-        if output_bytes is not None or report is not None:
-            fact = structs.replace(fact, output_bytes=output_bytes, report=report)
-        self._post(fact)
+        self._post(structs.replace(fact, output_bytes=output_bytes, report=report))
 
     async def _wait_listening(self, agent: int) -> Ended:
         """Waits for an agent's end, and reads meanwhile what its client says."""
         if not self._clients.has(agent):
-            return await self._patiently(self._launcher.wait_ended, agent)
+            return await self._wait_end(agent)
         async with anyio.create_task_group() as group:
             group.start_soon(self._patiently, self._clients.follow, agent)
-            ended = await self._patiently(self._launcher.wait_ended, agent)
+            ended = await self._wait_end(agent)
             self.reading.add(agent)
             group.cancel_scope.cancel()
         return ended
+
+    async def _wait_end(self, agent: int) -> Ended:
+        try:
+            return await self._patiently(self._launcher.wait_ended, agent)
+        except OSError as error:  # what an agent makes of its folder ends nobody else
+            return Ended(agent=agent, fate=Fate.LOST, detail=f"not told: {error}")
 
     async def freeze(self, agents: Sequence[int]) -> None:
         """Stops agents where they are, with all that they have started."""

@@ -51,6 +51,7 @@ from workgraph.graph.facts import AgentReported, Fact
 from workgraph.graph.model import ProcessId, Record
 from workgraph.graph.replies import TrialData
 from workgraph.graph.times import Duration
+from workgraph.logs import NoLog
 from workgraph.settings import Layered, Value
 
 PROMPT: Final = "Say the word ok and nothing else."
@@ -185,7 +186,7 @@ class _Run:
         self._launcher = launcher
         self._order = order
         self._stream = plan.stream.value
-        self._clients = Clients(launcher, self._note, lambda _: order.folder)
+        self._clients = Clients(launcher, self._note, lambda _: order.folder, NoLog())
         self._has_said_all = anyio.Event()
         self.seconds = 0.0
         self.report: Report | None = None
