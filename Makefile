@@ -110,6 +110,10 @@ check-long: check install-agents
 	WG_TEST_AGENTS=$(abspath $(AGENTS)) $(PYTEST) -m "slow or system or agents or long" --rounds 5 $(ARGS)
 	$(MAKE) simulate
 	$(MAKE) soak MINUTES=5
+	for python in python3.11 python3.12 python3.13; do \
+		if $$python -c 'import ensurepip, venv' 2>/dev/null; then $(MAKE) quick PYTHON=$$python VENV=.venvs/$$python || exit 1; \
+		else echo "$$python is not to be had here: its tests are left out"; fi; \
+	done
 
 # Newest versions that pyproject.toml allows, for every platform and Python from 3.11 on.
 lock:
