@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.system.project import wait_for
 from workgraph.agents import freeze, kill, signs
 from workgraph.agents.search import Target
 from workgraph.graph.model import ProcessId
@@ -60,10 +61,10 @@ def test_all_of_an_agent_stands_still_and_goes_on(tmp_path: Path) -> None:
         assert len(pids) == 2
 
         assert freeze.stop_trees([target], BOOT) == (1,)
-        assert stopped(pids) == {True}
+        wait_for(lambda: stopped(pids) == {True}, "all to stand still")
 
         assert freeze.continue_trees([target], BOOT) == (1,)
-        assert stopped(pids) == {False}
+        wait_for(lambda: stopped(pids) == {False}, "all to go on")
 
 
 def test_what_is_gone_can_not_be_frozen(tmp_path: Path) -> None:
