@@ -1,5 +1,6 @@
 """What `/proc` tells of a process: real ones, each with one sign."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -156,3 +157,22 @@ def test_nobody_shows_nothing() -> None:
 def _parent(pid: int) -> int:
     stat = signs.read_stat(pid)
     return stat.parent if stat is not None else 0
+
+
+def test_who_looks_is_nobodys_sign(tmp_path: Path) -> None:
+    """The daemon holds the lock of an agent that it is about to start.
+
+    It is an ancestor of all others: they are not that agent, now or later.
+    """
+    folder = tmp_path / ".wg" / "agents" / "agent-54"
+    folder.mkdir(parents=True)
+    lock = os.open(folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    memory = signs.Memory()
+    with subprocess.Popen(["sleep", "60"]) as child:
+        trail = signs.look(child.pid, memory)
+        child.kill()
+    os.close(lock)
+
+    assert os.getpid() in [pid for pid, _ in trail.processes]
+    assert trail.locked == ()

@@ -168,6 +168,8 @@ def look(pid: int, memory: Memory | None = None) -> Trail:
     """Looks at a process and at its ancestors. Blocks for some tenths of a millisecond.
 
     Ancestors that are gone, and what of others can't be looked into, are passed over.
+    So is who looks: it is an ancestor of all that it has started, and while it starts
+    one more it has the lock of that one's folder.
     """
     memory = memory or Memory()
     processes: list[tuple[int, int]] = []
@@ -179,9 +181,10 @@ def look(pid: int, memory: Memory | None = None) -> Trail:
         # init adopts everybody's orphans: it says nothing of any of them
         if pid == 1 and processes:
             break
-        # the caller itself is met once
-        known = memory.signs_of(pid, stat.start_ticks) if processes else read_signs(pid)
-        found.append(known)
+        if not processes:  # the caller itself is met once
+            found.append(read_signs(pid))
+        elif pid != os.getpid():
+            found.append(memory.signs_of(pid, stat.start_ticks))
         processes.append((pid, stat.start_ticks))
         sessions.add(stat.session)
         pid, stat = _parent(pid, stat)
