@@ -1,0 +1,139 @@
+-- Work that builds on work: artifacts that are kept, messages, waits, chains, loops.
+
+alter table artifacts add column kept integer not null default 0
+    check (kept in (0, 1));
+
+-- which version of an artifact an attempt was given
+create table consumed (
+    agent integer not null references agents (number),
+    task text not null references tasks (id),
+    name text not null,
+    sha256 text not null,
+    primary key (agent, task, name)
+) strict, without rowid;
+
+-- artifacts.stale: who has worked from it
+create index consumed_artifact on consumed (task, name);
+
+-- what attempts were told: the blocks of their prompts, without the text
+create table prompts (
+    agent integer primary key references agents (number),
+    -- as JSON: limit, tokens, and for each block its name, source, tokens, cut, hash
+    blocks text not null
+) strict;
+
+create table messages (
+    number integer primary key autoincrement,
+    task text not null references tasks (id),
+    at integer not null,
+    by text not null,
+    -- the agent whose word it is; null for an operator's
+    agent text,
+    kind text not null default 'message' check (kind in (
+        'message', 'question', 'answer')),
+    reply_to integer references messages (number),
+    text text not null
+) strict;
+
+-- messages.of_task
+create index messages_task on messages (task, number);
+
+-- what has become of messages with the agents they were for
+create table message_receipts (
+    message integer not null references messages (number),
+    agent integer not null references agents (number),
+    -- it was told that there is one; it was given the text; it was done with it
+    told_at integer,
+    read_at integer,
+    acknowledged_at integer,
+    primary key (message, agent)
+) strict, without rowid;
+
+-- what tasks in waiting wait for, and have waited for last
+create table waits (
+    task text primary key references tasks (id),
+    -- the attempt that waits; null for a person's without one
+    agent integer references agents (number),
+    -- as it was said
+    condition text not null,
+    -- the question of `wg ask`
+    question integer references messages (number),
+    since integer not null,
+    woken_at integer,
+    -- what has ended it
+    reason text
+) strict, without rowid;
+
+-- a branch is met with all its terms, a wait with any branch
+create table wait_terms (
+    task text not null references waits (task),
+    term integer not null,
+    branch integer not null,
+    kind text not null check (kind in ('task', 'timer', 'message', 'file', 'answer')),
+    -- a task's id, an absolute path; empty for the others
+    target text not null default '',
+    -- the status that is waited for
+    status text,
+    due integer,
+    met_at integer,
+    primary key (task, term)
+) strict, without rowid;
+
+-- waits.of_target
+create index wait_terms_target on wait_terms (target)
+    where kind = 'task' and met_at is null;
+-- waits.due
+create index wait_terms_due on wait_terms (due)
+    where due is not null and met_at is null;
+
+-- chains of tasks that one actor does one after another in one session
+create table trajectories (
+    number integer primary key autoincrement,
+    actor text,
+    by text not null,
+    created_at integer not null,
+    -- its last attempt; the next one goes on with that one's session
+    agent integer references agents (number),
+    ended_at integer,
+    reason text
+) strict;
+
+create table trajectory_steps (
+    trajectory integer not null references trajectories (number),
+    step integer not null,
+    task text not null references tasks (id),
+    -- it was done, or released: it is reserved no longer
+    left_at integer,
+    primary key (trajectory, step)
+) strict, without rowid;
+
+-- trajectories.of_task; a task is reserved once
+create unique index trajectory_steps_task on trajectory_steps (task)
+    where left_at is null;
+
+-- members that run again in order until a condition
+create table loops (
+    number integer primary key autoincrement,
+    most integer not null check (most >= 1),
+    until text,
+    until_converged integer not null default 0 check (until_converged in (0, 1)),
+    iteration integer not null default 1 check (iteration >= 1),
+    -- a member has said that nothing has changed any more
+    converged integer not null default 0 check (converged in (0, 1)),
+    by text not null,
+    created_at integer not null,
+    ended_at integer,
+    reason text
+) strict;
+
+create table loop_members (
+    loop integer not null references loops (number),
+    position integer not null,
+    task text not null references tasks (id),
+    -- the loop has ended, or was taken away from it
+    left_at integer,
+    primary key (loop, position)
+) strict, without rowid;
+
+-- loops.of_task; a task is in one loop at a time
+create unique index loop_members_task on loop_members (task) where left_at is null;
