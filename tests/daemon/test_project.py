@@ -100,6 +100,7 @@ async def test_a_project_has_all_that_belongs_in_it_and_nothing_else(
         "config.toml",
         "graph.db",
         "log",
+        "tmp",
     }
     assert wg_dir.stat().st_mode & 0o7777 == 0o700
     assert os.listdir(wg_dir / "bin") == ["wg"]

@@ -25,7 +25,8 @@ REPOSITORY: Final = Path(__file__).parents[2]
 KNOWN: Final = frozenset(
     {
         *("config.toml", "graph.db", "graph.db-wal", "graph.db-shm", "wgd.lock"),
-        *("wgd.sock", "socket", "log", "agents", "bin", "chat", "worktrees"),
+        *("wgd.sock", "socket", "log", "agents", "bin", "tmp", "chat"),
+        "worktrees",
     }
 )
 

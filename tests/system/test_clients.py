@@ -177,3 +177,21 @@ def test_a_budget_stops_it_and_more_of_it_lets_it_go_on(
         assert again["resumed"]
         assert again["session"] == agent["session"]
         assert project.json("show", task)["attempts"] == 1
+
+
+def test_codex_does_not_disturb_codex(tmp_path: Path) -> None:
+    """Several in one folder: the commands' sandboxes know of each other.
+
+    They do by a register in TMPDIR. Without it one command in a hundred fails.
+    """
+    steps = script({"shell": "echo in $TMPDIR"}, {"text": "Done."})
+    with a_mock() as mock, a_client_project(tmp_path / "p", mock, "codex") as project:
+        for word, place in (("edits", "/tmp"), ("readonly", ".wg/tmp")):
+            project.start_daemon("--set", f"agents.permissions={word}")
+            project.wg("add", word, "--id", word, "-d", steps, "--executor", "codex")
+            settled(project, word)
+            project.wg("service", "stop")
+
+            (agent,) = agents_of(project, word)
+            said = project.wg("output", agent["id"])
+            assert f"in {project.folder / place}" in said, said

@@ -67,26 +67,30 @@ _WRITE: Final = (
 )
 
 
-def _codex_profile(entries: str) -> tuple[str, ...]:
+def _codex_profile(entries: str, tmp: str) -> tuple[str, ...]:
     """A permission profile by `-c`: `exec resume` takes neither `-s` nor `--add-dir`.
 
-    Sockets are open, because `wg` talks to the daemon by one.
+    Sockets are open, because `wg` talks to the daemon by one. While a command runs,
+    the sandbox puts folders that are not there (`.codex`, `.agents`) into those that
+    can be written to, and takes them away again; what keeps several codex from taking
+    away each other's is a register in the commands' TMPDIR, so that must be the same.
     """
     return (
         *("-c", 'default_permissions="wg"'),
         *("-c", f"permissions.wg.filesystem={{{entries}}}"),
         *("-c", "permissions.wg.network={enabled=true}"),
+        *("-c", 'shell_environment_policy.set.TMPDIR="' + tmp + '"'),
     )
 
 
 CODEX: Final[Postures] = MappingProxyType(
     {
         "readonly": Posture(
-            argv=_codex_profile(_READ),
+            argv=_codex_profile(_READ, "{wg_dir_escaped}/tmp"),
             inside=(_NO_SANDBOX,),
             lacks_inside="it can write wherever the sandbox lets it",
         ),
-        "edits": Posture(argv=_codex_profile(_WRITE), inside=(_NO_SANDBOX,)),
+        "edits": Posture(argv=_codex_profile(_WRITE, "/tmp"), inside=(_NO_SANDBOX,)),
         "full": Posture(argv=(_NO_SANDBOX,), allows_all=True),
     }
 )

@@ -36,7 +36,7 @@ RESCUED: Final = "graph.db.rescued-"
 TEMPORARY_PREFIX: Final = ".wg.init-"
 #: Folders in `.wg` that hold a backup until its reader has it.
 COPY_PREFIX: Final = "wg-backup-"
-FOLDERS: Final = ("agents", "bin", "log")
+FOLDERS: Final = ("agents", "bin", "log", "tmp")
 DEFAULT_ACTOR: Final = Actor(id=actor_id(name="default"), name="default", skills=("*",))
 
 _EXCLUDE_LINE: Final = ".wg/"
