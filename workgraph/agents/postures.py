@@ -59,6 +59,8 @@ CLAUDE: Final[Postures] = MappingProxyType(
 
 #: Two sandboxes can't be nested, and the outer one holds already.
 _NO_SANDBOX: Final = "--dangerously-bypass-approvals-and-sandbox"
+#: Of all users, as codex's own register there is.
+_TMP: Final = "/tmp"  # noqa: S108
 _READ: Final = '":root"="read",":tmpdir"="write","{wg_dir_escaped}"="write"'
 #: Entries for what is not there do no harm; `.git` is read-only unless it is named.
 _WRITE: Final = (
@@ -90,7 +92,7 @@ CODEX: Final[Postures] = MappingProxyType(
             inside=(_NO_SANDBOX,),
             lacks_inside="it can write wherever the sandbox lets it",
         ),
-        "edits": Posture(argv=_codex_profile(_WRITE, "/tmp"), inside=(_NO_SANDBOX,)),
+        "edits": Posture(argv=_codex_profile(_WRITE, _TMP), inside=(_NO_SANDBOX,)),
         "full": Posture(argv=(_NO_SANDBOX,), allows_all=True),
     }
 )
