@@ -3,7 +3,9 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from tests.core import OPERATOR, Core, running_core
 from tests.fake_clock import FakeClock
@@ -250,6 +252,29 @@ async def test_freezing_and_thawing_twice_is_once() -> None:
 
         kinds = [change.kind for change in await core.changes()]
         assert (kinds.count("service_frozen"), kinds.count("service_thawed")) == (1, 1)
+
+
+@pytest.mark.parametrize("thaws", [True, False])
+async def test_who_asks_may_go_away_at_any_time(thaws: bool) -> None:
+    """Whether it is frozen by then or not: agents stand still exactly if it is."""
+    async with running_core() as core:
+        await core.add("t")
+        for turns in range(60):
+            if thaws:
+                await core.freeze()
+            async with anyio.create_task_group() as group:
+                group.start_soon(core.thaw if thaws else core.freeze)
+                for _ in range(turns % 12):
+                    await checkpoint()
+                if turns % 3:
+                    # Until the database's thread, too, has done what it had to do.
+                    await core.store.read(service.frozen_since, 0)
+                group.cancel_scope.cancel()
+            await core.settle()
+
+            since = await core.store.read(service.frozen_since, 0)
+            assert core.launcher.frozen == ({1} if since is not None else set()), turns
+            await core.thaw()
 
 
 async def test_a_jump_during_a_freeze_is_counted_once() -> None:

@@ -2,8 +2,11 @@
 
 The graph says first that it is frozen, then agents are stopped; they go on first, then
 the graph says so. So a daemon that dies in between leaves agents that stand still in a
-frozen service, or a frozen service whose next daemon stops them again.
+frozen service, or a frozen service whose next daemon stops them again. Who has asked
+may go away in between: both are done to their end all the same.
 """
+
+import anyio
 
 from workgraph.commands import operate
 from workgraph.commands.context import Caller
@@ -17,9 +20,10 @@ __all__ = ["check_not_frozen", "freeze", "thaw"]
 
 async def freeze(engine: Engine, caller: Caller) -> Reply:
     """Stops all agents where they are; saying it twice is saying it once."""
-    agents = await engine.ask(operate.freeze, caller)
-    await engine.effects.freeze(agents)
-    engine.wake()
+    with anyio.CancelScope(shield=True):
+        agents = await engine.ask(operate.freeze, caller)
+        await engine.effects.freeze(agents)
+        engine.wake()
     return Reply(data=DoneData(message=f"the service is frozen, {_count(agents)}"))
 
 
@@ -29,13 +33,14 @@ async def thaw(engine: Engine, caller: Caller) -> Reply:
     if since is None:
         return Reply(data=DoneData(message="the service is not frozen"))
     agents = await engine.read(lambda c: operate.live_agents(c.tx), caller)
-    await engine.effects.thaw(agents)
-    try:
-        await engine.ask(operate.thaw, caller)
-    except BaseException:
-        await engine.effects.freeze(agents)
-        raise
-    engine.wake()
+    with anyio.CancelScope(shield=True):
+        await engine.effects.thaw(agents)
+        try:
+            await engine.ask(operate.thaw, caller)
+        except BaseException:
+            await engine.effects.freeze(agents)
+            raise
+        engine.wake()
     return Reply(data=DoneData(message=f"the service goes on, {_count(agents)}"))
 
 
