@@ -255,7 +255,7 @@ async def test_freezing_and_thawing_twice_is_once() -> None:
 
 
 @pytest.mark.parametrize("thaws", [True, False])
-async def test_who_asks_may_go_away_at_any_time(thaws: bool) -> None:
+async def test_it_may_be_cancelled_at_any_time(thaws: bool) -> None:
     """Whether it is frozen by then or not: agents stand still exactly if it is."""
     async with running_core() as core:
         await core.add("t")

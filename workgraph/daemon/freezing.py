@@ -2,8 +2,8 @@
 
 The graph says first that it is frozen, then agents are stopped; they go on first, then
 the graph says so. So a daemon that dies in between leaves agents that stand still in a
-frozen service, or a frozen service whose next daemon stops them again. Who has asked
-may go away in between: both are done to their end all the same.
+frozen service, or a frozen service whose next daemon stops them again. One that is told
+to end in between does both to their end.
 """
 
 import anyio
