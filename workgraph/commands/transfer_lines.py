@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from workgraph.commands.message_line import MessageLine
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import (
     DEFAULT_PRIORITY,
@@ -242,13 +243,14 @@ class TradeoffLine(
 
 
 IdentityLine = ActorLine | RoleLine | TradeoffLine
-Line = TaskLine | EdgeLine | AgentLine | LogLine | ActorLine | RoleLine | TradeoffLine
+Line = TaskLine | EdgeLine | AgentLine | MessageLine | LogLine | IdentityLine
 
 _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
     {
         "task": TaskLine,
         "edge": EdgeLine,
         "agent": AgentLine,
+        "message": MessageLine,
         "log": LogLine,
         "actor": ActorLine,
         "role": RoleLine,

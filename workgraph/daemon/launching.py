@@ -48,6 +48,7 @@ from workgraph.store import (
     budgets,
     clients,
     leftovers,
+    messages,
     service,
     writes,
 )
@@ -137,6 +138,8 @@ def launch(
             reserved_usd=aside.usd,
         ),
     )
+    if session:
+        messages.go_on(tx, task)
     after = task.spec.abandon_after_s
     writes.change_status(
         tx,

@@ -1,8 +1,9 @@
-"""Messages to whoever works on a task, and what has become of them."""
+"""Messages to whoever works on a task: the nouns, what is asked, what is answered."""
 
 from typing import Literal
 
 from workgraph.graph.model import Record
+from workgraph.graph.task_options import Request
 
 MessageKind = Literal["message", "question", "answer"]
 
@@ -45,3 +46,67 @@ class Notice(Record, frozen=True, kw_only=True):
 
     number: int
     by: str
+
+
+class SendMessage(Request, frozen=True, kw_only=True, tag="msg"):
+    """A message to whoever works on a task; or lists them, or says that one is done.
+
+    One of `text`, `list`, `ack` and `ack_all`.
+    """
+
+    task: str | None = None
+    text: str | None = None
+    list: bool = False
+    #: Numbers of messages that an attempt is done with.
+    ack: tuple[int, ...] = ()
+    #: All that it was given.
+    ack_all: bool = False
+
+
+class GetInbox(Request, frozen=True, kw_only=True, tag="inbox"):
+    """What waits for a person; with `actor` for that one."""
+
+    actor: str | None = None
+
+
+class ReceiptData(Record, frozen=True, kw_only=True):
+    """What has become of a message with one attempt."""
+
+    agent: str
+    attempt: int
+    told_at: str | None
+    read_at: str | None
+    acknowledged_at: str | None
+
+
+class MessageData(Record, frozen=True, kw_only=True):
+    """A message, and what has become of it."""
+
+    number: int
+    task: str
+    at: str
+    by: str
+    agent: str | None
+    kind: str
+    reply_to: int | None
+    text: str
+    #: No attempt was given it. A question is for persons.
+    unread: bool
+    receipts: tuple[ReceiptData, ...] = ()
+
+
+class InboxData(Record, frozen=True, kw_only=True):
+    """Something that a person has to do, and the commands that do it."""
+
+    #: `question`, `review`, `assigned`, `reserved`, `held`, `failed` or `claimed`.
+    kind: str
+    task: str
+    title: str
+    since: str
+    #: Whose it is; null: any operator's.
+    actor: str | None
+    #: The question, the reason, in words; may have several lines.
+    text: str
+    commands: tuple[str, ...]
+    #: How many more tasks are held by the same, or wait for this one.
+    more: int = 0

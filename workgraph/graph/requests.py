@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import (
     EdgeKind,
 )
@@ -382,6 +383,7 @@ TaskCommand = (
     | Heartbeat
     | ReportProgress
     | RecordArtifact
+    | SendMessage
 )
 GraphQuery = (
     ShowTask
@@ -394,6 +396,7 @@ GraphQuery = (
     | ExportGraph
     | ListAgents
     | GetSpend
+    | GetInbox
     | GetPlan
     | GetOutput
     | ListExecutors

@@ -12,7 +12,7 @@ from typing import Final
 
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.messages import Message, MessageKind, Notice, Receipt
-from workgraph.graph.model import Agent
+from workgraph.graph.model import Agent, Outcome, Task
 from workgraph.store import agent_reads
 from workgraph.store.database import Row, Tx
 from workgraph.store.rows import encode
@@ -46,11 +46,11 @@ m.task = :task and m.kind <> 'question'
           and (a.number = :agent
                or a.session in (select session from conversation)))
 """
-_COLUMNS: Final = """
+COLUMNS: Final = """
 m.number, m.task, m.at, m.by, m.agent, m.kind, m.reply_to, q.text, m.text
 """
 UNREAD: Final = f"""{_CONVERSATION}
-select {_COLUMNS}
+select {COLUMNS}
 from messages m left join messages q on q.number = m.reply_to
 where {_IS_NEWS}
 order by m.number
@@ -59,17 +59,17 @@ NEWS: Final = f"""{_CONVERSATION}
 select m.number, m.by from messages m where {_IS_NEWS} order by m.number
 """  # noqa: S608 - constants
 OF_TASK: Final = f"""
-select {_COLUMNS}
+select {COLUMNS}
 from messages m left join messages q on q.number = m.reply_to
 where m.task = ? order by m.number
 """  # noqa: S608 - constants
 LAST: Final = f"""
-select {_COLUMNS}
+select {COLUMNS}
 from messages m left join messages q on q.number = m.reply_to
 where m.task = ? order by m.number desc limit ?
 """  # noqa: S608 - constants
 BY_NUMBER: Final = f"""
-select {_COLUMNS}
+select {COLUMNS}
 from messages m left join messages q on q.number = m.reply_to
 where m.number = ?
 """  # noqa: S608 - constants
@@ -135,7 +135,7 @@ def unread_of(tx: Tx, task_id: str, session: str | None) -> tuple[Message, ...]:
         session: The session that the attempt goes on with; null or empty: none.
     """
     params = {"task": task_id, "session": session or None, "agent": None}
-    return tuple(_decode(row) for row in tx.rows(UNREAD, params))
+    return tuple(decode_message(row) for row in tx.rows(UNREAD, params))
 
 
 def news_for(tx: Tx, agent: Agent) -> tuple[Notice, ...]:
@@ -146,18 +146,18 @@ def news_for(tx: Tx, agent: Agent) -> tuple[Notice, ...]:
 
 def of_task(tx: Tx, task_id: str) -> tuple[Message, ...]:
     """All messages of a task, questions and answers among them, oldest first."""
-    return tuple(_decode(row) for row in tx.rows(OF_TASK, (task_id,)))
+    return tuple(decode_message(row) for row in tx.rows(OF_TASK, (task_id,)))
 
 
 def last_of(tx: Tx, task_id: str, most: int) -> tuple[Message, ...]:
     """The newest messages of a task, oldest first."""
-    return tuple(_decode(row) for row in tx.all(LAST, (task_id, most))[::-1])
+    return tuple(decode_message(row) for row in tx.all(LAST, (task_id, most))[::-1])
 
 
 def find(tx: Tx, number: int) -> Message | None:
     """A message by its number, if there is one."""
     row = tx.one(BY_NUMBER, (number,))
-    return None if row is None else _decode(row)
+    return None if row is None else decode_message(row)
 
 
 def receipts_of(tx: Tx, task_id: str) -> Iterator[Receipt]:
@@ -237,10 +237,7 @@ def acknowledge(tx: Tx, numbers: Iterable[int], agent: int) -> None:
 
 
 def settle(tx: Tx, agent: Agent) -> None:
-    """An attempt has ended well: it is done with all that its conversation was given.
-
-    So is one that has waited, once its conversation goes on.
-    """
+    """An attempt is done with all its conversation was given: it ended well."""
     params = {
         "task": agent.task,
         "agent": agent.number,
@@ -248,6 +245,18 @@ def settle(tx: Tx, agent: Agent) -> None:
         "now": tx.now,
     }
     _tell(tx, ChangeKind.MESSAGE_ACKNOWLEDGED, agent.number, tx.all(SETTLE, params))
+
+
+def go_on(tx: Tx, task: Task) -> None:
+    """The next attempt goes on with the last one's session.
+
+    One that has waited knew what it waited for: it has dealt with what it was given.
+    """
+    if task.last_agent is None:
+        return
+    last = agent_reads.by_id(tx, task.last_agent)
+    if last.outcome is Outcome.WAITING:
+        settle(tx, last)
 
 
 def _of(tx: Tx, numbers: Iterable[int], agent: int) -> dict[str, object]:
@@ -277,7 +286,8 @@ def _excerpt(text: str) -> str:
     return line if len(line) <= EXCERPT else f"{line[:EXCERPT]}…"
 
 
-def _decode(row: Row) -> Message:
+def decode_message(row: Row) -> Message:
+    """A message from its `COLUMNS`."""
     return Message(
         number=row[0],
         task=row[1],
