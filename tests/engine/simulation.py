@@ -37,6 +37,7 @@ from workgraph.graph.errors import (
     WorkgraphError,
 )
 from workgraph.graph.facts import AgentReported
+from workgraph.graph.messages import SendMessage
 from workgraph.graph.model import (
     Agent,
     AgentStatus,
@@ -586,6 +587,8 @@ def _words(task: str, y: int) -> r.AnyRequest:
         r.Log(task=task, message="hm"),
         r.ReportProgress(task=task, percent=y),
         r.Heartbeat(task=task),
+        SendMessage(task=task, text="to the next one"),
+        SendMessage(task=task, ack_all=True),
     )
     return words[y % len(words)]
 
@@ -595,6 +598,15 @@ async def _agent_says(story: Story, x: int, y: int) -> None:
     if living:
         agent = living[x % len(living)]
         request = _words(agent.task, y)
+        await story.ask(request, Caller(name=agent.id, agent=agent))
+
+
+async def _agent_reads(story: Story, x: int, y: int) -> None:
+    del y
+    living = await story.agents(alive=True)
+    if living:
+        agent = living[x % len(living)]
+        request = SendMessage(task=agent.task, list=True, token="its own")
         await story.ask(request, Caller(name=agent.id, agent=agent))
 
 
@@ -749,6 +761,9 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "agent-says": _agent_says,
     "agent-says-more": _agent_says,
     "late-word": _late_word,
+    "message": _say(lambda task, _: SendMessage(task=task, text="hello")),
+    "acknowledge": _say(lambda task, y: SendMessage(task=task, ack=(y % 4 + 1,))),
+    "agent-reads": _agent_reads,
     "exit-0": _exit(fate=Fate.EXITED, exit_code=0),
     "exit-0-again": _exit(fate=Fate.EXITED, exit_code=0),
     "exit-1": _exit(fate=Fate.EXITED, exit_code=1),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.commands.transfer_graph import a_graph
+from tests.commands.transfer_graph import a_graph, assert_round_trip
 from workgraph.graph.model import Agent, TaskSpec
 from workgraph.store import agent_reads, agents, messages, writes
 from workgraph.store.database import Tx
@@ -151,7 +151,10 @@ class Walk:
 async def test_nothing_is_lost_and_nothing_is_told_twice(
     steps: list[tuple[str, Any]],
 ) -> None:
-    """Whatever is sent and read, and however attempts end, in one session or more."""
+    """Whatever is sent and read, and however attempts end, in one session or more.
+
+    What has become of it is as it was after an export and an import.
+    """
     async with a_graph() as graph:
 
         def walk(tx: Tx) -> None:
@@ -161,3 +164,4 @@ async def test_nothing_is_lost_and_nothing_is_told_twice(
                 walk.check()
 
         await graph.change(lambda context: walk(context.tx))
+        await assert_round_trip(graph)
