@@ -43,10 +43,10 @@ def inbox_lines(items: Sequence[InboxData], style: Style) -> str:
 def _more(item: InboxData) -> str:
     if not item.more:
         return ""
-    tasks = "1 task" if item.more == 1 else f"{item.more} tasks"
-    return (
-        f" ({tasks} wait for it)" if item.kind == "failed" else f" (and {tasks} more)"
-    )
+    if item.kind != "failed":
+        return f" (and {item.more} more)"
+    waits = "1 task waits" if item.more == 1 else f"{item.more} tasks wait"
+    return f" ({waits} for it)"
 
 
 def _heading(one: MessageData, style: Style) -> str:
