@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from workgraph.store import agent_reads, agents, budgets, history, reads, views, writes
+from workgraph.store import (
+    agent_reads,
+    agents,
+    budgets,
+    history,
+    inbox,
+    messages,
+    reads,
+    views,
+    writes,
+)
 from workgraph.store.database import SCHEMA_VERSION, migrate, migrations
 
 SCHEMA = (resources.files("workgraph.store") / "schema.sql").read_text("utf-8")
@@ -55,6 +65,7 @@ def test_every_index_says_which_query_it_is_for() -> None:
         assert lines[above].startswith("--"), lines[start]
 
 
+TALK = {"task": "t", "agent": 1, "session": "s"}
 SHARES = {"id": "t", "tokens": 1, "usd": 1}
 #: The query, its parameters, and the indexes that must do the work.
 HOT: dict[str, tuple[str, Any, set[str]]] = {
@@ -91,6 +102,20 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "set-aside": (budgets.SET_ASIDE, SHARES, {"agents_live"}),
     "spending": (budgets.SPENDING, (), {"agents_live"}),
     "wake": (budgets.WAKE, {"now": 0, "budget": "b", "most": 9}, {"tasks_budget"}),
+    "unread": (messages.UNREAD, TALK, {"messages_task", "agents_session"}),
+    "news": (messages.NEWS, TALK, {"messages_task", "agents_session"}),
+    "messages": (messages.OF_TASK, ("t",), {"messages_task"}),
+    "last-messages": (messages.LAST, ("t", 5), {"messages_task"}),
+    "count-unread": (messages.COUNT_UNREAD, ("t",), {"messages_task"}),
+    "count-sent": (messages.COUNT_SENT, ("t", "agent-1"), {"messages_task"}),
+    "receipts": (messages.RECEIPTS_OF, ("t",), {"messages_task"}),
+    "settle": (messages.SETTLE, TALK | {"now": 0}, {"messages_task"}),
+    "questions": (inbox.QUESTIONS, (), {"tasks_status"}),
+    "reviews": (inbox.REVIEWS, (), {"tasks_status"}),
+    "of-persons": (inbox.OF_PERSONS, (), {"tasks_status"}),
+    "held": (inbox.HELD, (), {"tasks_parked"}),
+    "failed": (inbox.FAILED, (), {"tasks_status"}),
+    "claimed": (inbox.CLAIMED, (), {"tasks_status"}),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

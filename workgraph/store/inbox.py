@@ -36,7 +36,7 @@ order by t.updated_at, t.seq
 #: The first of those that are kept back by the same thing, and how many there are.
 HELD: Final = f"""
 select {TASK_COLUMNS}, count(*), min(t.seq)
-from tasks t
+from tasks t indexed by tasks_parked
 where t.parked is not null
   and t.status = 'open' and t.paused = 0 and t.unmet = 0
   and json_extract(t.parked, '$.code') <> 'assigned_to_person'
