@@ -225,7 +225,13 @@ def note_told(tx: Tx, numbers: Iterable[int], agent: int) -> None:
 
 
 def note_read(tx: Tx, numbers: Iterable[int], agent: int) -> None:
-    """An agent, whose row is there, has been given the text of these messages."""
+    """An agent has been given the text of these messages.
+
+    Args:
+        tx: The transaction.
+        numbers: Of all that it was given; one that was cut down to nothing is not.
+        agent: Its row is there. A command that reads no prompt is given nothing by it.
+    """
     rows = tx.all(NOTE_READ, _of(tx, numbers, agent))
     _tell(tx, ChangeKind.MESSAGE_READ, agent, rows)
 
