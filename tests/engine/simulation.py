@@ -161,8 +161,10 @@ def broken_since(tx: Tx) -> int | None:
     for change in history.changes_since(tx, 0, None, 1_000_000):
         if change.kind == ChangeKind.AGENT_STARTED:
             newest = max(newest, int((change.agent or "").removeprefix("agent-")))
+        # A retry says so before it has ended what is still running of its tasks.
+        is_anew = change.kind == ChangeKind.BREAKER_CLOSED and change.by == ME.name
         is_retry = change.verb == Verb.RETRY or change.kind == ChangeKind.TASK_UNPARKED
-        if is_retry or change.kind == ChangeKind.CLOCK_JUMPED:
+        if is_anew or is_retry or change.kind == ChangeKind.CLOCK_JUMPED:
             failed, since = [], None
         if change.kind != ChangeKind.AGENT_ENDED:
             continue
