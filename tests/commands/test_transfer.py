@@ -24,6 +24,7 @@ from workgraph.graph import requests as r
 from workgraph.graph.budgets import DAY
 from workgraph.graph.ends import Report
 from workgraph.graph.errors import UserError
+from workgraph.graph.inputs import HashedFile
 from workgraph.graph.model import (
     AgentStatus,
     Outcome,
@@ -240,7 +241,7 @@ def _every_status(context: Context) -> None:
     records.record_artifact(
         context,
         r.RecordArtifact(task="running", path="o", name="o"),
-        records.HashedFile(path="/o", sha256="0" * 64, size=3),
+        HashedFile(path="/o", sha256="0" * 64, size=3),
     )
     records.log(context, r.Log(task="running", message="half way"))
 

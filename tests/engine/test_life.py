@@ -10,6 +10,7 @@ from workgraph.commands import records
 from workgraph.commands.context import Caller, Context
 from workgraph.graph import requests as r
 from workgraph.graph.errors import ConflictError, NotFoundError, UsageError, UserError
+from workgraph.graph.inputs import HashedFile
 from workgraph.graph.model import AgentStatus, Failure, Outcome
 from workgraph.graph.replies import Reply
 
@@ -491,7 +492,7 @@ async def test_an_unknown_id_offers_the_nearest(request_: r.AnyRequest) -> None:
 
 async def test_a_consumer_of_an_older_version_is_stale() -> None:
     """Its input was recorded again after its last attempt had begun."""
-    file = records.HashedFile(path="/project/out.json", sha256="0" * 64, size=1)
+    file = HashedFile(path="/project/out.json", sha256="0" * 64, size=1)
     async with running_core() as core:
 
         def record(context: Context) -> object:

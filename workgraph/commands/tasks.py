@@ -41,7 +41,7 @@ def add_task(context: Context, request: r.AddTask) -> Reply:
     spec = sandboxed.check_files(agent, spec, context.project_dir)
     task_id = _choose_id(tx, request)
     depth = _check_limits(context, agent)
-    waits_for = [*request.after, *_producers(spec)]
+    waits_for = [*request.after, *options.producers(spec.inputs)]
     if agent is not None and not request.independent:
         waits_for.append(agent.task)
     for dep in waits_for:
@@ -112,7 +112,7 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
         by,
         _what_changed(request),
     )
-    _edit_edges(tx, task.id, request, _producers(spec), by)
+    _edit_edges(tx, task.id, request, options.producers(spec.inputs), by)
     if "budget_tokens" in changes or "budget_usd" in changes:
         budgets.wake_below(tx, task.id)
     return task_reply(context, task.id)
@@ -132,6 +132,7 @@ def unlink_task(context: Context, request: r.UnlinkTask) -> Reply:
     tx = context.tx
     task = reads.task(tx, request.task or "")
     reads.task(tx, request.after)
+    _refuse_unlink(task.id, request.after, options.producers(task.spec.inputs))
     edges.delete_edge(tx, task.id, request.after, context.caller.by)
     return task_reply(context, task.id)
 
@@ -201,6 +202,7 @@ def _edit_edges(
                 edges.delete_edge(tx, task_id, edge.id, by)
     for dep in request.remove_after:
         reads.task(tx, dep)
+        _refuse_unlink(task_id, dep, producers)
         edges.delete_edge(tx, task_id, dep, by)
     have = {edge.id for edge in reads.edges(tx, task_id)}
     for dep in wanted:
@@ -209,17 +211,21 @@ def _edit_edges(
             edges.insert_edge(tx, task_id, dep, "done", by)
 
 
+def _refuse_unlink(task_id: str, dep: str, producers: list[str]) -> None:
+    """What a task works from can't be ready after it."""
+    if dep in producers:
+        raise UserError(
+            f"{task_id} waits for {dep}, whose artifact is an input of it",
+            hint=f"wg edit {task_id} --input REF, without {dep}:…, then unlink it",
+        )
+
+
 def _edited(items: Iterable[str], request: r.EditTask, option: str) -> tuple[str, ...]:
     added: tuple[str, ...] = getattr(request, f"add_{option}")
     removed: tuple[str, ...] = getattr(request, f"remove_{option}")
     return tuple(
         item for item in options.unique((*items, *added)) if item not in removed
     )
-
-
-def _producers(spec: TaskSpec) -> list[str]:
-    found = (options.producer_of(reference) for reference in spec.inputs)
-    return [producer for producer in found if producer is not None]
 
 
 def _check_texts(spec: TaskSpec) -> None:

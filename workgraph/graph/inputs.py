@@ -6,6 +6,7 @@ the first and is meant as the second is written with a folder before it: `./a:b`
 
 import posixpath
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
@@ -16,6 +17,8 @@ A = TypeVar("A", bound=Artifact)
 
 #: The folder in `.wg` that holds the copies, each under its hash.
 COPIES: Final = "artifacts"
+#: The reason that `wg why` gives.
+MISSING_INPUT: Final = "missing_input"
 #: What is larger is recorded by its hash alone.
 KEPT_BYTES: Final = 10 << 20
 
@@ -63,6 +66,58 @@ class StaleInput(Record, frozen=True, kw_only=True):
     #: The hash of what was given, and of what there is now.
     given: str
     now: str
+
+
+class HashedFile(Record, frozen=True, kw_only=True):
+    """A file as it was found, before the transaction."""
+
+    path: str
+    sha256: str
+    size: int
+    #: A copy of exactly these bytes stands under the hash.
+    kept: bool = False
+
+
+class FoundOutput(Record, frozen=True, kw_only=True):
+    """A promised output that is a plain file, as its gate found it."""
+
+    #: As it was promised.
+    name: str
+    file: HashedFile
+
+
+def is_promised(name: str, outputs: Sequence[str]) -> bool:
+    """Whether an artifact of that name will be recorded with promised outputs."""
+    end = f"/{name}"
+    return any(output == name or output.endswith(end) for output in outputs)
+
+
+def missing_artifact(one: Input) -> str:
+    """Says which artifact is missing, and whose it would be."""
+    status = one.producer_status or "not there"
+    return (
+        f"it needs {one.ref}, and {one.producer}, which is {status}, has recorded"
+        f" nothing named {one.name}"
+    )
+
+
+def missing_file(one: Input, path: str) -> str:
+    """Says which file is missing: a path, a large artifact, or the copy of one."""
+    if one.producer is None:
+        return f"its input {path} is not there"
+    what = "the copy of it" if one.kept else "its file"
+    return f"it needs {one.ref}, and {what}, {path}, is not there"
+
+
+def remedy_of(task_id: str, one: Input) -> str:
+    """What can be done about an input that is missing."""
+    edit = f"wg edit {task_id} --input REF"
+    if one.producer is None:
+        return f"make it, or {edit}"
+    return (
+        f"wg artifact {one.producer} PATH --name {shlex.quote(one.name)},"
+        f" or wg retry {one.producer}, or {edit}"
+    )
 
 
 def split_reference(text: str) -> tuple[str, str] | None:
