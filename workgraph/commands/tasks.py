@@ -9,7 +9,12 @@ from msgspec.structs import replace
 from workgraph.commands import options, sandboxed
 from workgraph.commands.context import Context, task_reply
 from workgraph.graph import requests as r
-from workgraph.graph.errors import ConflictError, ForbiddenError, UserError
+from workgraph.graph.errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    UserError,
+)
 from workgraph.graph.model import DEFAULT_PRIORITY, Agent, Task, TaskSpec
 from workgraph.graph.replies import Reply
 from workgraph.graph.status import SETTLED, Status
@@ -41,7 +46,9 @@ def add_task(context: Context, request: r.AddTask) -> Reply:
     spec = sandboxed.check_files(agent, spec, context.project_dir)
     task_id = _choose_id(tx, request)
     depth = _check_limits(context, agent)
-    waits_for = [*request.after, *options.producers(spec.inputs)]
+    producers = options.producers(spec.inputs)
+    _check_producers(tx, producers)
+    waits_for = [*request.after, *producers]
     if agent is not None and not request.independent:
         waits_for.append(agent.task)
     for dep in waits_for:
@@ -112,7 +119,10 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
         by,
         _what_changed(request),
     )
-    _edit_edges(tx, task.id, request, options.producers(spec.inputs), by)
+    producers = options.producers(spec.inputs)
+    if request.input is not UNSET:
+        _check_producers(tx, producers)
+    _edit_edges(tx, task.id, request, producers, by)
     if "budget_tokens" in changes or "budget_usd" in changes:
         budgets.wake_below(tx, task.id)
     return task_reply(context, task.id)
@@ -209,6 +219,14 @@ def _edit_edges(
         if dep and dep not in have:
             reads.task(tx, dep)
             edges.insert_edge(tx, task_id, dep, "done", by)
+
+
+def _check_producers(tx: Tx, producers: list[str]) -> None:
+    for producer in producers:
+        if not reads.is_taken(tx, producer):
+            error = reads.no_such_task(tx, producer)
+            path = f"a path with a colon in it is written ./{producer}:…"
+            raise NotFoundError(error.message, hint=f"{error.hint}; {path}")
 
 
 def _refuse_unlink(task_id: str, dep: str, producers: list[str]) -> None:

@@ -5,7 +5,7 @@ ids against the file and the graph, dependencies, cycles, attempts, the log. The
 that are kept with tasks (`unmet`, `chain`) are made here, for the whole set at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, assert_never
 
 from msgspec import UNSET
@@ -270,18 +270,19 @@ class Batch:
                 raise _missing(number, line.task)
             if line.after not in self._line_of and line.after not in known:
                 raise _missing(number, line.after)
-        self._add_producers()
+        self._add_producers(known)
         for task, waits in self._waits.items():
             for dep in waits:
                 if dep not in self._line_of and dep not in known:
                     raise _missing(self._line_of[task], dep)
 
-    def _add_producers(self) -> None:
+    def _add_producers(self, known: Collection[str]) -> None:
         """An input makes its producer a dependency; its heir stands in for it."""
         heirs = {row.id for row in self._rows.values() if row.superseded_by}
         for task, producers in self._producers.items():
             for producer in producers:
-                if producer not in heirs:
+                is_there = producer in self._line_of or producer in known
+                if is_there and producer not in heirs:
                     self._waits.setdefault(task, {}).setdefault(producer, "done")
 
     def _settle_identities(self) -> None:

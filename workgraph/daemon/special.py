@@ -82,6 +82,7 @@ class Special:
         self._shutdown = shutdown
         #: The number of the last trial of an executor.
         self._last_trial = 0
+        self._record = Recorder(engine).answer
         self._notify = notify or NotifySocket(None, NoLog())
         self._handlers: dict[type, Answerer] = {
             r.GetServiceStatus: self._status,
@@ -100,7 +101,7 @@ class Special:
             r.GetOutput: self._output,
             r.ListExecutors: self._executors,
             r.TryExecutor: self._try_executor,
-            r.RecordArtifact: Recorder(engine).answer,
+            r.RecordArtifact: self._record,
             r.GetConfig: self._get_config,
             r.SetConfig: self._set_config,
             r.ListConfig: self._list_config,

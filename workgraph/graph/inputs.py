@@ -129,13 +129,18 @@ def split_reference(text: str) -> tuple[str, str] | None:
 def find_artifact(name: str, recorded: Sequence[A]) -> A | None:
     """The artifact that an input means by a name.
 
-    It is the one of that name; where there is none, the one whose name or file ends
-    with it, `report.md` for `out/report.md` and the other way round. Several that are
-    not the same file by content are none.
+    It is the one of that name; where there is none, the one whose name ends with it,
+    `report.md` for `out/report.md`, or that is called as its file and whose path does.
+    Several that are not the same by content are none.
     """
     for artifact in recorded:
         if artifact.name == name:
             return artifact
     end = f"/{name}"
-    near = [a for a in recorded if a.name.endswith(end) or a.path.endswith(end)]
+    near = [
+        artifact
+        for artifact in recorded
+        if artifact.name.endswith(end)
+        or (artifact.path.endswith(end) and artifact.path.endswith(f"/{artifact.name}"))
+    ]
     return near[0] if len({artifact.sha256 for artifact in near}) == 1 else None
