@@ -15,6 +15,7 @@ _TABLES = (
     "edges",
     "agents",
     "artifacts",
+    "consumed",
     "changes",
     "accounts",
     "identities",

@@ -203,7 +203,9 @@ def _editable(tx: Tx, task_id: str | None) -> Task:
 def _edit_edges(
     tx: Tx, task_id: str, request: r.EditTask, producers: list[str], by: str
 ) -> None:
-    wanted = [*request.add_after, *producers]
+    wanted = list(request.add_after)
+    if request.input is not UNSET or request.after is not UNSET:
+        wanted += producers
     if request.after is not UNSET:
         wanted.extend(request.after)
         keep = {dep for dep in request.after if dep}
