@@ -103,6 +103,7 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "spending": (budgets.SPENDING, (), {"agents_live"}),
     "wake": (budgets.WAKE, {"now": 0, "budget": "b", "most": 9}, {"tasks_budget"}),
     "wake-consumers": (artifacts.WAKE, ("t",), {"tasks_producer"}),
+    "wake-every-consumer": (artifacts.WAKE_ALL, (), {"tasks_producer"}),
     "artifacts-of": (artifacts.OF_TASK, ("t",), set()),
     "artifact": (artifacts.NAMED, ("t", "n"), set()),
     "stale-of": (artifacts.STALE_OF, (1,), set()),

@@ -34,6 +34,10 @@ WAKE: Final = """
 update tasks indexed by tasks_producer set parked = null, parked_until = null
 where json_extract(parked, '$.producer') = ?
 """
+WAKE_ALL: Final = """
+update tasks indexed by tasks_producer set parked = null, parked_until = null
+where json_extract(parked, '$.producer') is not null
+"""
 UPSERT: Final = """
 insert into artifacts (task, name, path, sha256, size, agent, at, kept)
 values (:task, :name, :path, :sha256, :size, :agent, :now, :kept)
@@ -116,6 +120,11 @@ def record(tx: Tx, task_id: str, artifact: KeptArtifact) -> None:
 def wake_consumers(tx: Tx, producer: str) -> None:
     """Has those looked at again that were parked for want of an artifact."""
     tx.run(WAKE, (producer,))
+
+
+def wake_every_consumer(tx: Tx) -> None:
+    """The same of all producers: who stands in for whom has changed."""
+    tx.run(WAKE_ALL)
 
 
 def note_consumed(tx: Tx, agent: int, inputs: Iterable[Input]) -> None:

@@ -7,7 +7,6 @@ from workgraph.graph import topology
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import EdgeKind
-from workgraph.store import artifacts
 from workgraph.store.database import Tx
 
 INSERT_EDGE: Final = "insert into edges (task, dep, kind) values (?, ?, ?)"
@@ -137,5 +136,4 @@ def supersede(tx: Tx, task: str, successor: str, by: str) -> tuple[str, ...]:
         if dependent != successor:
             insert_edge(tx, dependent, successor, kind, by)
             moved.append(dependent)
-    artifacts.wake_consumers(tx, task)
     return tuple(moved)

@@ -22,6 +22,7 @@ from workgraph.graph.model import (
     Usage,
 )
 from workgraph.graph.status import Cause, Status, Verb
+from workgraph.store import artifacts
 from workgraph.store.database import Tx
 from workgraph.store.rows import to_json
 
@@ -161,6 +162,8 @@ def change_status(tx: Tx, task: Task, verb: Verb, cause: Cause, marks: Marks) ->
             f"{task.id} is no longer {task.status}", hint=f"wg show {task.id}"
         )
     _pass_on(tx, task, new)
+    if task.superseded_by or marks.superseded_by:
+        artifacts.wake_every_consumer(tx)
     tx.emit(
         ChangeKind.STATUS_CHANGED,
         task=task.id,
