@@ -49,14 +49,9 @@ def take_file(named: str, copies: str | None, within: str | None = None) -> Hash
     """
     path = os.path.normpath(named)
     with _opened(path) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise UserError(
-                f"{path} is not a plain file", hint="an artifact is a file that exists"
-            )
         _check_within(file.fileno(), path, within)
         # Some that the kernel makes up say that they are empty.
-        most = status.st_size or KEPT_BYTES
+        most = os.fstat(file.fileno()).st_size or KEPT_BYTES
         if copies is None or most > KEPT_BYTES:
             sha256, size = _hash(file, path, most)
             return HashedFile(path=path, sha256=sha256, size=size)
@@ -90,9 +85,14 @@ def _opened(path: str) -> BinaryIO:
     try:
         # Non-blocking: a pipe in its place would keep the thread for ever.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        return open(fd, "rb", buffering=0)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UserError(
+            f"{path} is not a plain file", hint="an artifact is a file that exists"
+        )
+    return open(fd, "rb", buffering=0)
 
 
 def _keep(file: BinaryIO, path: str, most: int, copies: str) -> HashedFile:
