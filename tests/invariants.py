@@ -1,12 +1,13 @@
 """What holds of the database after every step (DESIGN §10)."""
 
 from workgraph.graph.holds import AccountState, account_key
-from workgraph.graph.model import AgentStatus
+from workgraph.graph.model import AgentStatus, Task
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.topology import chains, sort_topologically
 from workgraph.store import (
     accounts,
     agent_reads,
+    artifacts,
     history,
     holds,
     message_transfer,
@@ -23,6 +24,7 @@ _TABLES = (
     "edges",
     "agents",
     "artifacts",
+    "consumed",
     "changes",
     "messages",
     "message_receipts",
@@ -72,9 +74,20 @@ def check_invariants(tx: Tx) -> None:
     stored = {task.id: task.chain for task in tasks.values()}
     assert stored == measured, "chains"
 
+    for task in tasks.values():
+        _check_inputs(tx, task)
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)
     _check_messages(tx)
+
+
+def _check_inputs(tx: Tx, task: Task) -> None:
+    """What is parked for want of an artifact wants it still, or waits for a task."""
+    if task.parked is not None and task.parked.producer is not None:
+        missing = {one.producer for one in artifacts.missing_of(tx, task)}
+        assert task.unmet or task.parked.producer in missing, (
+            f"{task.id} is parked for {task.parked.producer}, and lacks {missing}"
+        )
 
 
 def _check_log(tx: Tx, statuses: dict[str, Status]) -> None:

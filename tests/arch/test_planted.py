@@ -329,11 +329,31 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
             ),
         ),
     ),
+    "a task that is started without its input": (
+        "lacks an input",
+        (
+            Plant(
+                "workgraph/agents/lacks.py",
+                "        if one.missing:\n",
+                "        if one.missing and not one.ref:\n",
+            ),
+        ),
+    ),
+    "a consumer that is not told": (
+        "is parked for",
+        (
+            Plant(
+                "workgraph/store/artifacts.py",
+                "    wake_consumers(tx, task_id)\n",
+                "",
+            ),
+        ),
+    ),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_the_simulation_finds_a_planted_defect(name: str, tmp_path: Path) -> None:
     """In its first stories, that are the same each time."""
@@ -343,7 +363,7 @@ def test_the_simulation_finds_a_planted_defect(name: str, tmp_path: Path) -> Non
     plant_in(tmp_path, *plants)
 
     found = subprocess.run(
-        [sys.executable, "-m", "tests.engine.simulation", "80"],
+        [sys.executable, "-m", "tests.engine.simulation", "240"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,

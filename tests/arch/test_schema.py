@@ -12,6 +12,7 @@ import pytest
 from workgraph.store import (
     agent_reads,
     agents,
+    artifacts,
     budgets,
     history,
     inbox,
@@ -66,6 +67,8 @@ def test_every_index_says_which_query_it_is_for() -> None:
 
 
 TALK = {"task": "t", "agent": 1, "session": "s"}
+#: Tables that grow, by their names and as queries call them.
+LARGE = "tasks|agents|edges|changes|artifacts|consumed|t|a|e|c"
 SHARES = {"id": "t", "tokens": 1, "usd": 1}
 #: The query, its parameters, and the indexes that must do the work.
 HOT: dict[str, tuple[str, Any, set[str]]] = {
@@ -116,6 +119,11 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "held": (inbox.HELD, (), {"tasks_parked"}),
     "failed": (inbox.FAILED, (), {"tasks_status"}),
     "claimed": (inbox.CLAIMED, (), {"tasks_status"}),
+    "wake-consumers": (artifacts.WAKE, ("t",), {"tasks_producer"}),
+    "wake-every-consumer": (artifacts.WAKE_ALL, (), {"tasks_producer"}),
+    "artifacts-of": (artifacts.OF_TASK, ("t",), set()),
+    "artifact": (artifacts.NAMED, ("t", "n"), set()),
+    "stale-of": (artifacts.STALE_OF, (1,), set()),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 
@@ -135,7 +143,7 @@ def test_a_hot_query_reads_no_more_than_it_gives(
     }
     assert wanted <= used, steps
     for step in steps:
-        scans = re.match(r"SCAN (tasks|agents|edges|changes|t|a|e)\b", step)
+        scans = re.match(rf"SCAN ({LARGE})\b", step)
         assert scans is None or re.search(r"USING (COVERING )?INDEX", step), steps
     if name in {"candidates", "ended", "overdue"}:
         assert not any("TEMP B-TREE" in step for step in steps), steps

@@ -23,7 +23,8 @@ from workgraph.commands.context import Context
 from workgraph.graph import requests as r
 from workgraph.graph.budgets import DAY
 from workgraph.graph.ends import Report
-from workgraph.graph.errors import UserError
+from workgraph.graph.errors import NotFoundError, UserError
+from workgraph.graph.inputs import HashedFile, Input
 from workgraph.graph.model import (
     AgentStatus,
     Outcome,
@@ -33,7 +34,15 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.replies import ImportedData, SpendData
 from workgraph.graph.status import Cause, Status, Verb
-from workgraph.store import agent_reads, agents, clients, history, reads, writes
+from workgraph.store import (
+    agent_reads,
+    agents,
+    artifacts,
+    clients,
+    history,
+    reads,
+    writes,
+)
 
 
 @pytest.mark.slow
@@ -240,8 +249,15 @@ def _every_status(context: Context) -> None:
     records.record_artifact(
         context,
         r.RecordArtifact(task="running", path="o", name="o"),
-        records.HashedFile(path="/o", sha256="0" * 64, size=3),
+        HashedFile(path="/o", sha256="0" * 64, size=3),
     )
+    records.record_artifact(
+        context,
+        r.RecordArtifact(task="done", path="k"),
+        HashedFile(path="/k", sha256="1" * 64, size=3, kept=True),
+    )
+    given = Input(ref="done:k", producer="done", name="k", path="/k", sha256="1" * 64)
+    artifacts.note_consumed(context.tx, 5, (given,))
     records.log(context, r.Log(task="running", message="half way"))
 
 
@@ -492,3 +508,35 @@ async def test_the_import_itself_is_one_change() -> None:
             ("log", "good", "hi"),
             ("graph_imported", None, "1 tasks, 0 edges"),
         ]
+
+
+async def test_an_input_makes_its_producer_a_dependency() -> None:
+    """Also where the line says what it waits for; an heir stands in for its own."""
+    async with a_graph() as graph:
+        await graph.take(
+            lines(
+                {"title": "a", "id": "a"},
+                {"title": "old", "id": "old", "status": "abandoned"}
+                | {"superseded_by": "a"},
+                {"title": "b", "id": "b", "inputs": ["a:x"]},
+                {"title": "c", "id": "c", "inputs": ["b:x", "no:x"], "after": ["a"]},
+                {"title": "d", "id": "d", "inputs": ["old:x"], "after": ["a"]},
+            )
+        )
+
+        found = await graph.change(lambda c: list(c.tx.rows(reads.ALL_EDGES)))
+
+        assert [(task, dep) for task, dep, _ in found] == [
+            ("b", "a"),
+            ("c", "a"),
+            ("c", "b"),
+            ("d", "a"),
+        ]
+        await assert_round_trip(graph)
+
+
+async def test_an_input_of_an_unknown_task_is_refused() -> None:
+    """As in `wg add`."""
+    async with a_graph() as graph:
+        with pytest.raises(NotFoundError, match="line 1"):
+            await graph.take(lines({"title": "b", "inputs": ["nobody:x"]}))

@@ -23,6 +23,7 @@ from workgraph.daemon.peer import Look, Peer, Witness
 from workgraph.daemon.service import Service
 from workgraph.daemon.special import Identity, Special
 from workgraph.graph import requests as r
+from workgraph.graph.inputs import KEPT_BYTES
 
 #: What is said of each command: fields that make sense where agent-1 works on `t`.
 EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
@@ -60,7 +61,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "progress": {"task": "t", "percent": 50, "message": "half"},
         "msg": {"task": "t", "text": "to the next one"},
         "inbox": {},
-        "artifact": {"task": "t", "path": "{folder}/config.toml"},
+        "artifact": {"task": "t", "path": "{folder}/large"},
         "status": {},
         "shutdown": {},
         "graph_changed": {},
@@ -154,6 +155,8 @@ class Setting:
 async def a_setting(tmp_path: Path) -> AsyncGenerator[Setting]:
     """A project in which every command has something to do."""
     (tmp_path / "config.toml").write_text("")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(KEPT_BYTES + 1)  # no copy: the project of a core is nowhere
     async with running_core("dispatcher.max_agents=3") as core:
         configuration = Configuration.load(tmp_path, {"HOME": str(tmp_path)}, ())
         identity = Identity(pid=1, since=0, socket="/s", wg_dir=tmp_path)

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import shutil
 import sys
@@ -14,8 +15,9 @@ from workgraph.daemon.lock import ProjectLock
 from workgraph.daemon.programs import ask_version
 from workgraph.daemon.project import init_project
 from workgraph.graph.holds import Account, AccountState
+from workgraph.graph.model import TaskSpec
 from workgraph.graph.replies import Reply
-from workgraph.store import accounts
+from workgraph.store import accounts, artifacts, reads, writes
 from workgraph.store.database import SCHEMA_VERSION, Store, Tx
 
 NOW = 1_700_000_000_000_000
@@ -86,6 +88,7 @@ async def test_a_new_project_is_sound(world: World) -> None:
         "settings",
         "link to wg",
         "leftovers",
+        "artifacts",
         "sandbox",
         "cgroups",
         "daemon",
@@ -355,6 +358,54 @@ async def test_a_login_that_was_refused_is_named(world: World) -> None:
     assert not_ok(findings) == {"account claude"}
     assert findings["account claude"].detail.endswith("the login: not logged in")
     assert "wg service reload" in findings["account claude"].remedy
+
+
+async def record_copy(world: World, name: str, content: bytes) -> Path:
+    """An artifact of a task `t` with its copy."""
+    copies = world.wg_dir / "artifacts"
+    copies.mkdir(exist_ok=True)
+    sha256 = hashlib.sha256(content).hexdigest()
+    (copies / sha256).write_bytes(content)
+    kept = artifacts.KeptArtifact(
+        name=name, path="/x", sha256=sha256, size=1, agent=None, kept=True
+    )
+
+    def put(tx: Tx) -> None:
+        if not reads.is_taken(tx, "t"):
+            task = writes.NewTask(id="t", spec=TaskSpec(title="t"), priority=2)
+            writes.insert_task(tx, task, "me")
+        artifacts.record(tx, "t", kept)
+
+    store = await Store.open(str(world.wg_dir / "graph.db"))
+    await store.transaction(put, NOW)
+    await store.close()
+    return copies / sha256
+
+
+async def test_copies_that_nothing_refers_to_are_named(world: World) -> None:
+    """A version that was produced again leaves one behind: that is no failure."""
+    await record_copy(world, "x", b"1")
+    (world.wg_dir / "artifacts" / "stray").touch()
+
+    findings = await world.findings()
+
+    assert not_ok(findings) == set()
+    assert findings["artifacts"].detail == "1 copies; nothing refers to: stray"
+
+
+async def test_a_copy_that_is_not_what_was_recorded_is_a_failure(world: World) -> None:
+    """Changed, or gone."""
+    copy = await record_copy(world, "x", b"1")
+    copy.write_bytes(b"2")
+    changed = await world.findings()
+    copy.unlink()
+
+    gone = await world.findings()
+
+    assert not_ok(changed) == not_ok(gone) == {"artifacts"}
+    assert "not what was recorded" in changed["artifacts"].detail
+    assert "recorded, and not in" in gone["artifacts"].detail
+    assert copy.name[:12] in gone["artifacts"].detail
 
 
 @asynccontextmanager

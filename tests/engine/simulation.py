@@ -24,6 +24,7 @@ from tests.fakes import FakeLauncher
 from tests.faulty import FAULTS, FaultyTx
 from tests.invariants import Rows, check_invariants, dump
 from workgraph.agents.process import Ended, Fate, LaunchOrder, Output, Started
+from workgraph.commands import records
 from workgraph.commands.context import Caller, task_facts
 from workgraph.daemon.engine import Mode
 from workgraph.graph import readiness
@@ -37,6 +38,7 @@ from workgraph.graph.errors import (
     WorkgraphError,
 )
 from workgraph.graph.facts import AgentReported
+from workgraph.graph.inputs import HashedFile
 from workgraph.graph.messages import SendMessage
 from workgraph.graph.model import (
     Agent,
@@ -48,7 +50,14 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.status import Status, Verb
 from workgraph.graph.times import SECOND
-from workgraph.store import accounts, agent_reads, history, reads, service
+from workgraph.store import (
+    accounts,
+    agent_reads,
+    artifacts,
+    history,
+    reads,
+    service,
+)
 from workgraph.store.database import Store, Tx
 
 T = TypeVar("T")
@@ -124,6 +133,7 @@ def _check_start(tx: Tx, task: Task) -> None:
     """What was claimed for an agent was ready, and the service may start agents."""
     waits_for = readiness.unmet(reads.dependencies(tx, task.id))
     assert not waits_for, f"{task.id} is started and waits for {waits_for}"
+    assert not artifacts.missing_of(tx, task), f"{task.id} lacks an input"
     assert not task.paused, f"{task.id} is started and paused"
     assert (task.not_before or 0) <= tx.now, f"{task.id} is started too early"
     assert not service.is_service_paused(tx), f"{task.id} is started in a pause"
@@ -472,6 +482,27 @@ async def _add(story: Story, x: int, y: int) -> None:
     await story.ask(r.AddTask(title=f"t{x % 8}", after=tuple(sorted(after)), **options))
 
 
+async def _add_consumer(story: Story, x: int, y: int) -> None:
+    inputs = {f"{await story.pick(x)}:{'ab'[y % 2]}", f"{await story.pick(y)}:a"}
+    request = r.AddTask(title=f"i{x % 8}", exec="true", input=tuple(sorted(inputs)))
+    await story.ask(request)
+
+
+async def _record(story: Story, x: int, y: int) -> None:
+    """An operator, or the agent that holds it, records an artifact of a task."""
+    task = await story.pick(x)
+    living = [a for a in await story.agents(alive=True) if a.task == task]
+    caller = ME
+    if living and y % 3:
+        caller = Caller(name=living[0].id, agent=living[0])
+    request = r.RecordArtifact(path="/f", task=task, name="ab"[y % 2])
+    file = HashedFile(path="/f", sha256=f"{y % 3}" * 64, size=1, kept=bool(y % 2))
+    with suppress(WorkgraphError):
+        await story.core.engine.ask(
+            lambda context: records.record_artifact(context, request, file), caller
+        )
+
+
 async def _add_bots(story: Story, x: int, y: int) -> None:
     for n in range(2 + y % 3):
         await story.ask(r.AddTask(title=f"b{x % 8}-{n}", executor=BOT))
@@ -535,6 +566,8 @@ async def _edit(story: Story, x: int, y: int) -> None:
         {"not_before": ""},
         {"executor": "", "exec": "true"},
         {"paused": bool(x % 2)},
+        {"input": ()},
+        {"input": (f"{await story.pick(y)}:a",)},
     )
     await story.ask(r.EditTask(task=await story.pick(x), **changes[y % len(changes)]))
 
@@ -736,6 +769,8 @@ async def _bad_disk(story: Story, x: int, y: int) -> None:
 STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "add": _add,
     "add-more": _add,
+    "add-consumer": _add_consumer,
+    "record": _record,
     "edit": _edit,
     "link": _link,
     "unlink": _unlink,

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 def core_in(folder: Path, *settings: str) -> Any:
     """A core whose project folder is real, and its own: a start ends earlier gates."""
+    (folder / ".wg").mkdir(exist_ok=True)
     host = plan_host(project_dir=str(folder), wg_dir=str(folder / ".wg"))
     return running_core(*settings, host=host)
 

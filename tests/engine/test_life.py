@@ -10,6 +10,7 @@ from workgraph.commands import records
 from workgraph.commands.context import Caller, Context
 from workgraph.graph import requests as r
 from workgraph.graph.errors import ConflictError, NotFoundError, UsageError, UserError
+from workgraph.graph.inputs import HashedFile
 from workgraph.graph.model import AgentStatus, Failure, Outcome
 from workgraph.graph.replies import Reply
 
@@ -490,12 +491,13 @@ async def test_an_unknown_id_offers_the_nearest(request_: r.AnyRequest) -> None:
 
 
 async def test_a_consumer_of_an_older_version_is_stale() -> None:
-    """Its input was recorded again after its last attempt had begun."""
-    file = records.HashedFile(path="/project/out.json", sha256="0" * 64, size=1)
+    """Its input was recorded again since; the same content again changes nothing."""
     async with running_core() as core:
+        content = "0"
 
         def record(context: Context) -> object:
-            request = r.RecordArtifact(path=file.path, task="a")
+            request = r.RecordArtifact(path="/project/out.json", task="a")
+            file = HashedFile(path=request.path, sha256=content * 64, size=1)
             return records.record_artifact(context, request, file)
 
         producer = await core.add("a", id="a")
@@ -508,9 +510,15 @@ async def test_a_consumer_of_an_older_version_is_stale() -> None:
 
         core.clock.advance(1)
         await core.engine.ask(record, OPERATOR)
+        assert (await core.do(r.ListTasks(stale=True))).data == ()
+        content = "1"
+        await core.engine.ask(record, OPERATOR)
 
         stale = (await core.do(r.ListTasks(stale=True))).data
         assert [task.id for task in stale] == [consumer]
+        (given,) = stale[0].stale
+        assert (given.producer, given.name) == ("a", "out.json")
+        assert (given.given, given.now) == ("0" * 64, "1" * 64)
 
 
 async def test_edit_takes_every_optional_value_away() -> None:

@@ -106,6 +106,31 @@ def test_a_disk_that_fills_up_while_agents_run(tmp_path: Path) -> None:
         p.wg("check")
 
 
+def test_an_artifact_that_does_not_fit(tmp_path: Path) -> None:
+    """Nothing is recorded, nothing is left of the copy; a gate waits for room."""
+    with a_project(tmp_path / "p") as p:
+        copies = p.folder / ".wg" / "artifacts"
+        with a_mount(copies, "size=64k"):
+            p.start_daemon()
+            (p.folder / "large").write_bytes(os.urandom(200_000))
+            p.wg("add", "a", "--paused")
+
+            status, error = p.error("artifact", "a", "large")
+
+            assert (status, error["code"]) == (1, "refused")
+            assert "No space left on device" in error["message"]
+            assert error["hint"].startswith("free some room")
+            assert p.json("show", "a")["artifacts"] == []
+            assert os.listdir(copies) == []
+            p.wg("add", "b", "--exec", "true", "--output", "large")
+            wait_for(lambda: p.json("show", "b")["gate"] == "outputs", "the gate")
+            larger = ["mount", "-o", "remount,size=4m", str(copies)]
+            subprocess.run(larger, check=True)
+            wait_for(lambda: p.wg("task-status", "b") == "done\n", "it to be done")
+            (copy,) = os.listdir(copies)
+            assert [one["sha256"] for one in p.json("show", "b")["artifacts"]] == [copy]
+
+
 def test_files_of_a_start_that_do_not_fit(tmp_path: Path) -> None:
     """The claim fits and the prompt does not: nothing was started, no attempt used."""
     with a_project(tmp_path / "p") as p:

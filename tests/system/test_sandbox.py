@@ -261,6 +261,35 @@ def test_gates_are_enclosed_too(project: Project) -> None:
     assert (project.folder / "verified").exists()
 
 
+def test_what_is_handed_on_is_seen_inside(project: Project) -> None:
+    """The copies that are its inputs, to be read; no others, and not to be changed.
+
+    What an output's name leads to outside is not recorded with it.
+    """
+    make = (
+        "echo one >one && wg artifact one && echo two >two && wg artifact two; rm one"
+    )
+    project.wg("add", "makes", "--exec", make)
+    wait_end(project, "makes")
+    kept = {
+        one["name"]: f".wg/artifacts/{one['sha256']}"
+        for one in project.json("show", "makes")["artifacts"]
+    }
+    look = (
+        f"cat {kept['one']} >seen; test ! -e {kept['two']} && ! echo x >{kept['one']}"
+        ' && ln -s "$OUTSIDE/file" leak'
+    )
+    project.wg(
+        "add", "reads", "--exec", look, "--input", "makes:one", "--output", "leak"
+    )
+
+    assert wait_end(project, "reads")["outcome"] == "done"
+
+    assert (project.folder / "seen").read_text() == "one\n"
+    assert project.json("show", "reads")["artifacts"] == []
+    assert "outside the workspace" in project.wg("log", "reads", "--list")
+
+
 def test_what_an_agent_inside_may_not_say(project: Project) -> None:
     """The ways out that other tasks would be; files outside, links followed."""
     script = """

@@ -52,6 +52,8 @@ class PlanError(UserError):
         hint: What to do about it.
         awaits: What of it would come about by something appearing on this host.
         code: The reason that `wg why` gives.
+        producer: The task that has not recorded what is needed: only that it does can
+            change anything.
     """
 
     default_code = "misconfigured"
@@ -63,9 +65,11 @@ class PlanError(UserError):
         hint: str = "",
         awaits: tuple[Awaited, ...] = (),
         code: str = default_code,
+        producer: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint, code=code)
         self.awaits = awaits
+        self.producer = producer
 
 
 def _has_all(_module: str) -> bool:

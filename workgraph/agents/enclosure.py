@@ -27,19 +27,21 @@ class Enclosure(Struct, frozen=True, kw_only=True):
     problem: PlanError | None = None
 
 
-def choose_enclosure(
+def choose_enclosure(  # noqa: PLR0913 - what it is for, most of it by keyword
     grounds: Grounds,
     task_id: str,
     workspace: str,
     *,
     agent_folder: str = "",
     credentials: Iterable[str] = (),
+    copies: tuple[str, ...] = (),
 ) -> Enclosure:
     """The sandbox for a workspace, from the settings and the machine.
 
     Args:
         agent_folder: The agent's; empty for a gate.
         credentials: Login files that its executor may read.
+        copies: The artifacts that it is given.
 
     Raises:
         PlanError: It would not hold anything, or the settings name what is not there.
@@ -74,6 +76,7 @@ def choose_enclosure(
             *named["readable"],
         ),
         writable=named["writable"],
+        copies=copies,
     )
     network = from_settings(grounds.layered, "sandbox.network")
     return Enclosure(

@@ -17,6 +17,13 @@ from workgraph.agents.environment import (
 )
 from workgraph.agents.executor import Executor, Job, extra_remedy, module_of
 from workgraph.agents.postures import Posture
+from workgraph.graph.inputs import (
+    MISSING_INPUT,
+    Input,
+    missing_artifact,
+    missing_file,
+    remedy_of,
+)
 from workgraph.graph.model import Actor, Task
 from workgraph.settings import Endpoint
 
@@ -36,6 +43,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     permissions: Chosen[str | None]
     posture: Posture
     job: Job
+    inputs: tuple[Input, ...] = ()
 
 
 def wanted(name: str, working_dir: str) -> str:
@@ -47,7 +55,7 @@ def find_lacks(draft: Draft, env: Mapping[str, Chosen[str]]) -> list[PlanError]:
     """What the host would have to have, and hasn't."""
     host, task_id, address = draft.host, draft.task.id, draft.address
     name, where = draft.executor.name, draft.working_dir
-    lacks = []
+    lacks = _missing_inputs(draft)
     if not host.is_dir(where.value):
         message = (
             f"{task_id}: working directory {where.value} ({where.source}) is no folder"
@@ -73,6 +81,43 @@ def find_lacks(draft: Draft, env: Mapping[str, Chosen[str]]) -> list[PlanError]:
             f"{task_id}: endpoint {address.name} wants {address.api_key_env}: not set"
         )
         lacks.append(PlanError(message, hint=f"set {address.api_key_env} for wgd"))
+    return lacks
+
+
+def copies_of(draft: Draft) -> tuple[str, ...]:
+    """The copies of artifacts that the task is given."""
+    where = draft.working_dir.value
+    copies = (
+        one.read_path(draft.host.wg_dir, where) for one in draft.inputs if one.kept
+    )
+    return tuple(copy for copy in copies if draft.host.exists(copy))
+
+
+def _missing_inputs(draft: Draft) -> list[PlanError]:
+    """Inputs that are not recorded, or whose file is not there."""
+    host, task = draft.host, draft.task
+    lacks = []
+    for one in draft.inputs:
+        if one.missing:
+            lacks.append(
+                PlanError(
+                    f"{task.id}: {missing_artifact(one)}",
+                    hint=remedy_of(task.id, one),
+                    code=MISSING_INPUT,
+                    producer=one.producer,
+                )
+            )
+            continue
+        path = one.read_path(host.wg_dir, draft.working_dir.value)
+        if (one.sha256 or one.producer is None) and not host.exists(path):
+            lacks.append(
+                PlanError(
+                    f"{task.id}: {missing_file(one, path)}",
+                    hint=remedy_of(task.id, one),
+                    awaits=(Awaited(kind="file", name=path),),
+                    code=MISSING_INPUT,
+                )
+            )
     return lacks
 
 

@@ -48,8 +48,16 @@ from workgraph.agents.executor import (
     escaped,
     fill_text,
 )
-from workgraph.agents.lacks import Draft, find_lacks, find_unused, tools_of, wanted
+from workgraph.agents.lacks import (
+    Draft,
+    copies_of,
+    find_lacks,
+    find_unused,
+    tools_of,
+    wanted,
+)
 from workgraph.agents.sandbox import SOCKET_DIR, enclose, enclose_gate
+from workgraph.graph.inputs import Input
 from workgraph.graph.model import Actor, Task
 from workgraph.settings import Layered, PromptMode, Stream
 
@@ -137,6 +145,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
     actor: Actor | None = None,
     flags: Flags = NO_FLAGS,
     agent: AgentFacts | None = None,
+    inputs: tuple[Input, ...] = (),
     preview: bool = False,
 ) -> SpawnPlan:
     """Decides what an attempt at a task would run. Pure.
@@ -145,6 +154,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         actor: Whose attempt it is.
         agent: Null before the claim: what is not known yet shows as `<agent>`,
             `<session>`, and the token as `***`.
+        inputs: What the task is to work from.
         preview: For `wg plan`: a missing program, folder or credential is listed in
             `problems` instead of refused.
 
@@ -199,6 +209,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         permissions=permissions,
         posture=posture,
         job=job,
+        inputs=inputs,
     )
     env = _environment(draft, facts, grounds.env[executor.name])
     credentials = executor.credentials.files if executor.credentials else ()
@@ -208,6 +219,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         working_dir.value,
         agent_folder=facts.folder,
         credentials=credential_files(credentials, env, grounds.host.home),
+        copies=copies_of(draft),
     )
     program = _locate(command[0], env["PATH"].value, working_dir.value, grounds.host)
     lacks = find_lacks(draft, env)

@@ -7,8 +7,9 @@ top of what is above it, so the order of making is the order of the paths:
 - `/proc` of its own processes alone, devices that hold nothing, an empty `/tmp`, `/run`
   and `/var/tmp`, and an empty home;
 - the project's folder read-only, the workspace in it writable, what the settings name;
-- of `.wg`: the link to `wg`, the agent's prompt and its TMPDIR, and nothing else; the
-  daemon's socket is in `SOCKET_DIR`, by its folder: another daemon makes a new socket.
+- of `.wg`: the link to `wg`, the agent's prompt and its TMPDIR, copies of what it is
+  given, and nothing else; the daemon's socket is in `SOCKET_DIR`, by its folder:
+  another daemon makes a new socket.
 """
 
 import posixpath
@@ -74,6 +75,8 @@ class Room(Struct, frozen=True, kw_only=True):
     socket_dir: str = ""
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
+    #: Copies of artifacts, in `.wg`.
+    copies: tuple[str, ...] = ()
 
 
 def socket_dir(socket: str, wg_dir: str) -> str:
@@ -114,6 +117,7 @@ def mounts(machine: Machine, room: Room) -> tuple[Mount, ...]:
     found.append(Mount(room.wg_dir, "--tmpfs"))
     bin_dir = f"{room.wg_dir}/bin"
     found.append(Mount(bin_dir, "--ro-bind", bin_dir))
+    found += [Mount(copy, "--ro-bind", copy) for copy in room.copies]
     if room.agent_folder:
         prompt = f"{room.agent_folder}/prompt.md"
         found.append(Mount(prompt, "--ro-bind", prompt))

@@ -18,6 +18,7 @@ from workgraph.store import (
     accounts,
     agent_reads,
     agents,
+    artifacts,
     breakers,
     history,
     leftovers,
@@ -107,6 +108,7 @@ def task_facts(tx: Tx, task: Task) -> TaskFacts:
     left = leftovers.of_task(tx, task.id) if task.last_agent is not None else []
     key = task.parked.key if task.parked else None
     name = account_in(key) if key else None
+    is_open = task.status is Status.OPEN
     return TaskFacts(
         task=task,
         dependencies=reads.dependencies(tx, task.id) if task.unmet else (),
@@ -114,6 +116,7 @@ def task_facts(tx: Tx, task: Task) -> TaskFacts:
         left_by=tuple(agent.id for agent in left),
         breaker=breakers.find(tx, (key,)).get(key) if key else None,
         account=accounts.find(tx, (name,)).get(name) if name else None,
+        missing=artifacts.missing_of(tx, task) if is_open else (),
     )
 
 
@@ -132,6 +135,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
     left: dict[str, list[int]] = {}
     for agent in leftovers.all_of(tx):
         left.setdefault(agent.task, []).extend(p.pid for p in agent.leftover)
+    stale = artifacts.stale_among(tx, tasks)
     return tuple(
         shapes.task_data(
             task,
@@ -144,6 +148,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
             holder=_person_holding(tx, task),
             late=late.get(task.id, ()),
             leftover=tuple(left.get(task.id, ())),
+            stale=tuple(stale.get(task.id, ())),
         )
         for task in tasks
     )

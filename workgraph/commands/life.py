@@ -28,7 +28,15 @@ from workgraph.graph.replies import DoneData, Reply
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.graph.times import Duration
 from workgraph.reactors import patrol
-from workgraph.store import agent_reads, agents, edges, reads, service, writes
+from workgraph.store import (
+    agent_reads,
+    agents,
+    artifacts,
+    edges,
+    reads,
+    service,
+    writes,
+)
 
 #: The executor of a person's claim.
 PERSON = "person"
@@ -288,6 +296,7 @@ def _take(context: Context, task: Task, name: str, *, forced: bool) -> None:
             task=task.id, attempt=attempt, actor=name, executor=PERSON, human=True
         ),
     )
+    artifacts.note_consumed(tx, number, artifacts.inputs_of(tx, task))
     after = task.spec.abandon_after_s
     writes.change_status(
         tx,

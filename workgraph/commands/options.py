@@ -1,11 +1,13 @@
 """Options of `add` and `edit` to a task's fields, each checked where it comes in."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from msgspec import UNSET
 
 from workgraph.graph.errors import UsageError, UserError
+from workgraph.graph.inputs import split_reference
 from workgraph.graph.task_options import TaskOptions
 from workgraph.graph.times import Duration, parse_moment
 
@@ -13,7 +15,6 @@ MAX_ID: Final = 64
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOT_IN_ID: Final = re.compile(r"[^a-z0-9._]+")
-_TASK_INPUT: Final = re.compile(r"([a-z0-9][a-z0-9._-]*):([^/].*)", re.DOTALL)
 #: Ids of the machinery begin like this.
 MACHINERY: Final = ("assign-", "reward-", ".")
 _PRIORITIES: Final = range(5)
@@ -85,10 +86,10 @@ def numbered(slug: str, number: int) -> str:
     return slug[: MAX_ID - len(end)] + end
 
 
-def producer_of(reference: str) -> str | None:
-    """The task in an input `task:name`; null for a path."""
-    match = _TASK_INPUT.fullmatch(reference)
-    return match[1] if match else None
+def producers(inputs: Iterable[str]) -> list[str]:
+    """The tasks that inputs are of, in their order; paths are of none."""
+    found = (split_reference(reference) for reference in inputs)
+    return list(dict.fromkeys(one[0] for one in found if one is not None))
 
 
 def spec_changes(options: TaskOptions) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Handlers that read: show, listings, why, log, agents, status."""
 
+from collections.abc import Iterator
+
 from msgspec import structs
 
 from workgraph.commands import shapes
@@ -10,6 +12,12 @@ from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import UsageError
+from workgraph.graph.inputs import (
+    MISSING_INPUT,
+    is_promised,
+    missing_artifact,
+    remedy_of,
+)
 from workgraph.graph.model import Task
 from workgraph.graph.replies import (
     FindingData,
@@ -26,6 +34,7 @@ from workgraph.graph.times import to_rfc3339
 from workgraph.store import (
     accounts,
     agent_reads,
+    artifacts,
     breakers,
     history,
     reads,
@@ -68,7 +77,7 @@ def list_tasks(context: Context, request: r.ListTasks) -> Reply:
         machinery=request.all,
     )
     if request.stale:
-        stale = reads.stale_tasks(context.tx)
+        stale = artifacts.stale_tasks(context.tx)
         tasks = [task for task in tasks if task.id in stale]
     return Reply(data=describe(context, tasks))
 
@@ -196,6 +205,7 @@ def check_graph(context: Context, executors: frozenset[str]) -> Reply:
     for task in tasks:
         if task.status in {Status.OPEN, Status.WAITING}:
             findings.extend(_findings(context, task, by_id, executors))
+    findings.extend(_stale(context, by_id))
     findings.extend(_recount(context, tasks))
     return Reply(data=tuple(findings), exit_code=1 if findings else 0)
 
@@ -215,17 +225,7 @@ def _findings(
                     remedy=f"wg retry {edge.id}, or wg abandon {edge.id}",
                 )
             )
-    found.extend(
-        FindingData(
-            code="missing_input",
-            task=task.id,
-            message=f"{task.id} needs {reference}, which no task promises",
-            remedy=f"wg edit {reference.split(':')[0]} --output PATH,"
-            f" or wg edit {task.id} --input REF",
-        )
-        for reference in task.spec.inputs
-        if _is_unproduced(reference, by_id)
-    )
+    found.extend(_missing(context, task, by_id))
     if task.spec.executor is not None and task.spec.executor not in executors:
         found.append(
             FindingData(
@@ -250,14 +250,39 @@ def _findings(
     return found
 
 
-def _is_unproduced(reference: str, by_id: dict[str, Task]) -> bool:
-    producer, colon, name = reference.partition(":")
-    if not colon or producer not in by_id:
-        return False
-    outputs = by_id[producer].spec.outputs
-    return name not in outputs and not any(
-        output.rsplit("/", 1)[-1] == name for output in outputs
-    )
+def _missing(
+    context: Context, task: Task, by_id: dict[str, Task]
+) -> Iterator[FindingData]:
+    """Inputs that nobody has recorded, and nobody says that he will."""
+    for one in artifacts.inputs_of(context.tx, task):
+        if one.producer is None or one.sha256 is not None:
+            continue
+        promised = by_id[one.producer].spec.outputs if one.producer in by_id else ()
+        if not one.missing and is_promised(one.name, promised):
+            continue
+        message = f"{task.id} needs {one.ref}, which no task promises"
+        remedy = (
+            f"wg edit {one.producer} --output PATH, or wg edit {task.id} --input REF"
+        )
+        if one.missing:
+            message, remedy = missing_artifact(one), remedy_of(task.id, one)
+        yield FindingData(
+            code=MISSING_INPUT, task=task.id, message=message, remedy=remedy
+        )
+
+
+def _stale(context: Context, by_id: dict[str, Task]) -> Iterator[FindingData]:
+    """Work that was done from what has been produced again since."""
+    for task, inputs in artifacts.stale_tasks(context.tx).items():
+        if by_id[task].status is Status.OPEN:
+            continue  # it is going to be done anew
+        named = ", ".join(f"{one.producer}:{one.name}" for one in inputs)
+        yield FindingData(
+            code="stale",
+            task=task,
+            message=f"{task} was done from older versions of its inputs: {named}",
+            remedy=f"wg retry {task}",
+        )
 
 
 def _is_anybody_skilled(context: Context, task: Task) -> bool:

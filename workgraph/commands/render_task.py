@@ -15,6 +15,7 @@ from workgraph.commands.render_style import (
     table,
 )
 from workgraph.commands.render_usage import cost_of, usage_text
+from workgraph.graph.inputs import StaleInput
 from workgraph.graph.replies import LogData, TaskData, WhyData
 from workgraph.graph.times import format_duration
 
@@ -43,6 +44,7 @@ def task_page(task: TaskData, style: Style) -> str:
         *section("After", [_edge(edge.id, edge.on) for edge in task.after]),
         *section("Before", [escape_line(one) for one in task.before]),
         *section("Inputs", _texts(task.inputs)),
+        *section("Stale inputs", [_stale(one) for one in task.stale]),
         *section("Outputs", _texts(task.outputs)),
         *section("Context files", _texts(task.context_files)),
         *section("Verify", _texts(task.verify)),
@@ -224,6 +226,11 @@ def _titled(task: TaskData) -> str:
 def _edge(dependency: str, on: str) -> str:
     text = escape_line(dependency)
     return text if on == "done" else f"{text} ({on})"
+
+
+def _stale(one: StaleInput) -> str:
+    given, now = one.given[:12], one.now[:12]
+    return escape_line(f"{one.producer}:{one.name}: {given} was given, {now} is there")
 
 
 def _texts(texts: Sequence[str]) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec import UNSET, structs
 
-from workgraph.commands import options
 from workgraph.graph.errors import ForbiddenError
+from workgraph.graph.inputs import split_reference
 from workgraph.graph.model import Agent, TaskSpec
 from workgraph.graph.task_options import TaskOptions
 
@@ -48,7 +48,7 @@ def check_files(agent: Agent | None, spec: TaskSpec, project_dir: str) -> TaskSp
     if spec.working_dir is None and workspace != project_dir:
         spec = structs.replace(spec, working_dir=workspace)
     folder = os.path.join(project_dir, spec.working_dir or "")
-    inputs = (i for i in spec.inputs if options.producer_of(i) is None)
+    inputs = (i for i in spec.inputs if split_reference(i) is None)
     for path in (folder, *inputs, *spec.outputs, *spec.context_files):
         check_path(agent, os.path.join(folder, path), project_dir)
     return spec

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from workgraph.graph.changes import Change
+from workgraph.graph.inputs import StaleInput
 from workgraph.graph.model import (
     Agent,
     Artifact,
@@ -40,6 +41,7 @@ def task_data(
     holder: str | None = None,
     late: Sequence[Change] = (),
     leftover: tuple[int, ...] = (),
+    stale: tuple[StaleInput, ...] = (),
 ) -> TaskData:
     """A task as the world sees it.
 
@@ -51,6 +53,7 @@ def task_data(
         holder: The name of the person whose claim it is, while a person holds it.
         late: What attempts have said after their end.
         leftover: What its attempts have left behind.
+        stale: Inputs that were produced again since it worked from them.
     """
     spec = {name: getattr(task.spec, name) for name in _SPEC_FIELDS}
     if task.spec.max_attempts is None:
@@ -89,6 +92,7 @@ def task_data(
         completed_at=_moment(task.completed_at),
         updated_at=to_rfc3339(task.updated_at),
         leftover=leftover,
+        stale=stale,
     )
 
 

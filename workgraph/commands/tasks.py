@@ -9,7 +9,12 @@ from msgspec.structs import replace
 from workgraph.commands import options, sandboxed
 from workgraph.commands.context import Context, task_reply
 from workgraph.graph import requests as r
-from workgraph.graph.errors import ConflictError, ForbiddenError, UserError
+from workgraph.graph.errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    UserError,
+)
 from workgraph.graph.model import DEFAULT_PRIORITY, Agent, Task, TaskSpec
 from workgraph.graph.replies import Reply
 from workgraph.graph.status import SETTLED, Status
@@ -41,7 +46,9 @@ def add_task(context: Context, request: r.AddTask) -> Reply:
     spec = sandboxed.check_files(agent, spec, context.project_dir)
     task_id = _choose_id(tx, request)
     depth = _check_limits(context, agent)
-    waits_for = [*request.after, *_producers(spec)]
+    producers = options.producers(spec.inputs)
+    _check_producers(tx, producers)
+    waits_for = [*request.after, *producers]
     if agent is not None and not request.independent:
         waits_for.append(agent.task)
     for dep in waits_for:
@@ -112,7 +119,10 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
         by,
         _what_changed(request),
     )
-    _edit_edges(tx, task.id, request, _producers(spec), by)
+    producers = options.producers(spec.inputs)
+    if request.input is not UNSET:
+        _check_producers(tx, producers)
+    _edit_edges(tx, task.id, request, producers, by)
     if "budget_tokens" in changes or "budget_usd" in changes:
         budgets.wake_below(tx, task.id)
     return task_reply(context, task.id)
@@ -132,6 +142,7 @@ def unlink_task(context: Context, request: r.UnlinkTask) -> Reply:
     tx = context.tx
     task = reads.task(tx, request.task or "")
     reads.task(tx, request.after)
+    _refuse_unlink(task.id, request.after, options.producers(task.spec.inputs))
     edges.delete_edge(tx, task.id, request.after, context.caller.by)
     return task_reply(context, task.id)
 
@@ -192,7 +203,9 @@ def _editable(tx: Tx, task_id: str | None) -> Task:
 def _edit_edges(
     tx: Tx, task_id: str, request: r.EditTask, producers: list[str], by: str
 ) -> None:
-    wanted = [*request.add_after, *producers]
+    wanted = list(request.add_after)
+    if request.input is not UNSET or request.after is not UNSET:
+        wanted += producers
     if request.after is not UNSET:
         wanted.extend(request.after)
         keep = {dep for dep in request.after if dep}
@@ -201,6 +214,7 @@ def _edit_edges(
                 edges.delete_edge(tx, task_id, edge.id, by)
     for dep in request.remove_after:
         reads.task(tx, dep)
+        _refuse_unlink(task_id, dep, producers)
         edges.delete_edge(tx, task_id, dep, by)
     have = {edge.id for edge in reads.edges(tx, task_id)}
     for dep in wanted:
@@ -209,17 +223,29 @@ def _edit_edges(
             edges.insert_edge(tx, task_id, dep, "done", by)
 
 
+def _check_producers(tx: Tx, producers: list[str]) -> None:
+    for producer in producers:
+        if not reads.is_taken(tx, producer):
+            error = reads.no_such_task(tx, producer)
+            path = f"a path with a colon in it is written ./{producer}:…"
+            raise NotFoundError(error.message, hint=f"{error.hint}; {path}")
+
+
+def _refuse_unlink(task_id: str, dep: str, producers: list[str]) -> None:
+    """What a task works from can't be ready after it."""
+    if dep in producers:
+        raise UserError(
+            f"{task_id} waits for {dep}, whose artifact is an input of it",
+            hint=f"wg edit {task_id} --input REF, without {dep}:…, then unlink it",
+        )
+
+
 def _edited(items: Iterable[str], request: r.EditTask, option: str) -> tuple[str, ...]:
     added: tuple[str, ...] = getattr(request, f"add_{option}")
     removed: tuple[str, ...] = getattr(request, f"remove_{option}")
     return tuple(
         item for item in options.unique((*items, *added)) if item not in removed
     )
-
-
-def _producers(spec: TaskSpec) -> list[str]:
-    found = (options.producer_of(reference) for reference in spec.inputs)
-    return [producer for producer in found if producer is not None]
 
 
 def _check_texts(spec: TaskSpec) -> None:

@@ -18,6 +18,7 @@ from workgraph.commands.transfer_batch import Batch
 from workgraph.commands.transfer_lines import (
     AgentLine,
     ArtifactRef,
+    ConsumedRef,
     EdgeRef,
     FailureRef,
     LineReader,
@@ -45,7 +46,8 @@ from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
 from workgraph.store import transfer
 from workgraph.store.database import Tx
-from workgraph.store.transfer import EndedAgent, StoredArtifact, StoredIdentity
+from workgraph.store.transfer import EndedAgent, StoredIdentity
+from workgraph.store.transfer_artifacts import StoredArtifact, artifacts_by_task
 
 _NO_USAGE: Final = Usage()
 #: Rows that tell of an attempt itself, not of what came of it.
@@ -100,7 +102,7 @@ def _lines(tx: Tx) -> Iterator[bytes]:
     for identity in transfer.identities(tx):
         yield _identity_line(identity)
     after = transfer.edges_by_task(tx)
-    artifacts = transfer.artifacts_by_task(tx)
+    artifacts = artifacts_by_task(tx)
     held = set()
     for task in transfer.tasks(tx):
         if task.claimed_by is not None:
@@ -163,6 +165,7 @@ def _task_line(
                 size=artifact.size,
                 agent=artifact.agent,
                 at=write_moment(artifact.at),
+                kept=artifact.kept,
             )
             for artifact in artifacts
         ),
@@ -199,6 +202,10 @@ def _agent_line(ended: EndedAgent) -> AgentLine:
         last_activity_at=write_moment(agent.last_activity_at),
         usage=_usage(agent.usage),
         spend=_spend(ended),
+        consumed=tuple(
+            ConsumedRef(task=one.task, name=one.name, sha256=one.sha256)
+            for one in ended.consumed
+        ),
     )
 
 

@@ -5,8 +5,10 @@ ids against the file and the graph, dependencies, cycles, attempts, the log. The
 that are kept with tasks (`unmet`, `chain`) are made here, for the whole set at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, assert_never
+
+from msgspec import UNSET
 
 from workgraph.commands import options
 from workgraph.commands.message_line import MessageLine
@@ -25,6 +27,7 @@ from workgraph.commands.transfer_messages import MessageBatch
 from workgraph.commands.transfer_rows import (
     agent_row,
     artifact_rows,
+    consumed_rows,
     is_id,
     log_change,
     spend_rows,
@@ -43,9 +46,14 @@ from workgraph.store.transfer import (
     NewAgentRow,
     NewRow,
     Placed,
-    StoredArtifact,
     StoredIdentity,
     StoredSpend,
+)
+from workgraph.store.transfer_artifacts import (
+    Consumed,
+    StoredArtifact,
+    insert_artifacts,
+    insert_consumed,
 )
 
 #: Agents' numbers go on above those that come in, so there has to be room.
@@ -80,6 +88,9 @@ class Batch:
         self._agents: dict[int, tuple[int, NewAgentRow]] = {}
         self._spend: list[StoredSpend] = []
         self._messages = MessageBatch(tx, by)
+        self._consumed: list[tuple[int, Consumed]] = []
+        #: The producers of inputs, of tasks that say themselves what they wait for.
+        self._producers: dict[str, list[str]] = {}
         self._log: list[tuple[int, Change]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
         #: Ids and names of identities, with their lines.
@@ -142,6 +153,9 @@ class Batch:
         self._settle_edges(known)
         self._settle_identities()
         self._settle_history()
+        for number, one in self._consumed:
+            if one.task not in self._line_of and one.task not in known:
+                raise _missing(number, one.task)
         self._place(known)
 
     def write(self) -> None:
@@ -159,10 +173,11 @@ class Batch:
                 for dep, kind in waits.items()
             ),
         )
-        transfer.insert_artifacts(tx, self._artifacts)
+        insert_artifacts(tx, self._artifacts)
         transfer.insert_agents(tx, (row for _, row in self._agents.values()))
         transfer.insert_spend(tx, self._spend)
         self._messages.write()
+        insert_consumed(tx, (one for _, one in self._consumed))
         if self._highest_agent:
             transfer.pass_agent_number(tx, self._highest_agent)
         transfer.insert_changes(tx, (change for _, change in self._log))
@@ -189,6 +204,8 @@ class Batch:
         self._titles[number] = line.title
         if waits := waits_of(number, line):
             self._waits[task] = waits
+        if line.inputs and line.after is not UNSET and line.status not in SETTLED:
+            self._producers[task] = options.producers(line.inputs)
         self._mention(number, line.added_by)
         if line.artifacts:
             for artifact in artifact_rows(number, line, self._tx.now):
@@ -204,6 +221,9 @@ class Batch:
             raise bad_line(number, f"the id {line.id} is in line {first} already")
         self._agents[row.number] = (number, row)
         self._spend.extend(spend_rows(number, line, row))
+        self._consumed.extend(
+            (number, one) for one in consumed_rows(number, line, row.number)
+        )
 
     def _take_identity(self, number: int, identity: StoredIdentity) -> None:
         for mark in (identity.id, f"{identity.kind} {identity.name}"):
@@ -233,8 +253,9 @@ class Batch:
 
     def _all_ids(self) -> set[str]:
         ids = set(self._line_of)
-        for waits in self._waits.values():
+        for waits in (*self._waits.values(), *self._producers.values()):
             ids.update(waits)
+        ids.update(one.task for _, one in self._consumed)
         for _, line in self._edge_lines:
             ids.update((line.task, line.after))
         return ids
@@ -257,10 +278,20 @@ class Batch:
                 raise _missing(number, line.task)
             if line.after not in self._line_of and line.after not in known:
                 raise _missing(number, line.after)
+        self._add_producers(known)
         for task, waits in self._waits.items():
             for dep in waits:
                 if dep not in self._line_of and dep not in known:
                     raise _missing(self._line_of[task], dep)
+
+    def _add_producers(self, known: Collection[str]) -> None:
+        """An input makes its producer a dependency; its heir stands in for it."""
+        heirs = {row.id for row in self._rows.values() if row.superseded_by}
+        for task, producers in self._producers.items():
+            for producer in producers:
+                is_there = producer in self._line_of or producer in known
+                if is_there and producer not in heirs:
+                    self._waits.setdefault(task, {}).setdefault(producer, "done")
 
     def _settle_identities(self) -> None:
         """An identity that is there is the same one, and stays as it is here."""

@@ -81,6 +81,16 @@ class ArtifactRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True)
     size: Count
     agent: str | None = None
     at: str | None = None
+    #: A copy stands in `.wg/artifacts`: it has to be brought along by other means.
+    kept: bool = False
+
+
+class ConsumedRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A version of an artifact that an attempt was given, in the attempt's line."""
+
+    task: str
+    name: str
+    sha256: str
 
 
 class ProgressRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -175,6 +185,7 @@ class AgentLine(_Line, frozen=True, kw_only=True, tag="agent"):
     usage: UsageRef | None = None
     #: The same by days; where it is left out, all of it on the day of its end.
     spend: tuple[SpendRef, ...] | UnsetType = UNSET
+    consumed: tuple[ConsumedRef, ...] = ()
 
 
 class LogLine(_Line, frozen=True, kw_only=True, tag="log"):

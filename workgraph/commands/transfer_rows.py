@@ -41,10 +41,10 @@ from workgraph.graph.status import SETTLED, Status
 from workgraph.store.transfer import (
     NewAgentRow,
     NewRow,
-    StoredArtifact,
     StoredIdentity,
     StoredSpend,
 )
+from workgraph.store.transfer_artifacts import Consumed, StoredArtifact
 
 #: As `wg add` takes them, and as the machinery makes them (`.chat-3`, `assign-x`).
 _ID: Final = re.compile(r"\.?[a-z0-9][a-z0-9._-]*")
@@ -71,8 +71,7 @@ def waits_of(number: int, line: TaskLine) -> dict[str, EdgeKind]:
         UserError: The same dependency is there in two ways.
     """
     if isinstance(line.after, msgspec.UnsetType):
-        producers = (options.producer_of(reference) for reference in line.inputs)
-        return {producer: "done" for producer in producers if producer is not None}
+        return dict.fromkeys(options.producers(line.inputs), "done")
     waits: dict[str, EdgeKind] = {}
     for item in line.after:
         dep = item if isinstance(item, str) else item.id
@@ -148,6 +147,24 @@ def artifact_rows(number: int, line: TaskLine, now: int) -> list[StoredArtifact]
             size=artifact.size,
             agent=artifact.agent,
             at=now if at is None else at,
+            kept=artifact.kept,
+        )
+    return list(rows.values())
+
+
+def consumed_rows(number: int, line: AgentLine, agent: int) -> list[Consumed]:
+    """What an attempt was given.
+
+    Raises:
+        UserError: The same artifact is there twice.
+    """
+    rows: dict[tuple[str, str], Consumed] = {}
+    for one in line.consumed:
+        if (one.task, one.name) in rows:
+            what = f"consumed: {one.task}:{one.name} is there twice"
+            raise bad_line(number, what)
+        rows[one.task, one.name] = Consumed(
+            agent=agent, task=one.task, name=one.name, sha256=one.sha256
         )
     return list(rows.values())
 

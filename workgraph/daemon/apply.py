@@ -15,7 +15,9 @@ from workgraph.agents.redact import redact, secrets_in
 from workgraph.agents.sandbox import PRIVATE
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
+from workgraph.commands.records import keep_outputs
 from workgraph.daemon import spending
+from workgraph.daemon.artifacts import copies_dir
 from workgraph.daemon.launching import Host, launch_or_park
 from workgraph.daemon.orders import (
     Effect,
@@ -235,6 +237,7 @@ def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
     env |= dict(task.spec.env)
     env |= {"WG_DIR": grounds.host.wg_dir, "WG_GATE": decision.gate}
     folder = choose_working_dir(grounds.host, task).value
+    agent = _attempt_of(tx, task)
     sandbox = plan_gate(grounds, task, folder) if decision.gate == "verify" else ()
     if sandbox:
         env["TMPDIR"] = PRIVATE[0]
@@ -246,6 +249,8 @@ def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
         handed_in=decision.handed_in,
         working_dir=folder,
         outputs=task.spec.outputs,
+        copies=copies_dir(grounds.host.wg_dir),
+        within=agent.workspace if agent and agent.sandbox else None,
         commands=task.spec.verify,
         sandbox=sandbox,
         env=env,
@@ -271,6 +276,7 @@ def _judge_gates(tx: Tx, fact: GatesJudged, host: Host) -> None:
         to="failed" if fact.failed else "passed",
         reason=f"{task.gate}" + (f": {fact.evidence}" if fact.evidence else ""),
     )
+    keep_outputs(tx, task, fact.found, agent)
     if fact.failed is None:
         following = patrol.gate_after(task.gate or "outputs", task)
         if following is not None:

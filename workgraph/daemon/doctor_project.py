@@ -8,6 +8,7 @@ from typing import Final
 from workgraph import wire
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.doctor_agents import check_agents
+from workgraph.daemon.doctor_artifacts import check_copies
 from workgraph.daemon.finding import CheckData, bad, good
 from workgraph.daemon.installed import find_wg, is_our_wg, why_not_runnable
 from workgraph.daemon.lock import check_filesystem, socket_path
@@ -39,6 +40,7 @@ def check_project(wg_dir: Path, env: Mapping[str, str], now: int) -> list[CheckD
             _said_by("settings", lambda: _name_settings(wg_dir, env)),
             _check_link(wg_dir, env),
             *_check_leftovers(wg_dir, health),
+            *check_copies(wg_dir, health),
             *check_agents(wg_dir, env, health),
         ]
     except OSError as error:

@@ -23,8 +23,9 @@ from workgraph.agents.process import (
     Started,
     SweepTarget,
 )
+from workgraph.daemon.artifacts import READERS
 from workgraph.daemon.clients import Clients
-from workgraph.daemon.gates import Verdict, run_gate
+from workgraph.daemon.gates import judge_gate
 from workgraph.daemon.orders import (
     AwaitHost,
     Effect,
@@ -41,7 +42,6 @@ from workgraph.graph.facts import (
     AgentEnded,
     AgentStarted,
     Fact,
-    GatesJudged,
     LeftoverFound,
     LifeSought,
 )
@@ -94,6 +94,8 @@ class Effects:
         self.awaited: set[Awaited] = set()
         #: Whatever starts now is to stand still at once.
         self._is_frozen = False
+        #: Files that are read through take their time, and others need threads.
+        self._readers = anyio.CapacityLimiter(READERS)
         self._stopping: dict[int, StopProcess] = {}
         self._starting = 0
         self._awaited = 0
@@ -366,18 +368,9 @@ class Effects:
             self._post(LeftoverFound(agent=agent, processes=left))
 
     async def _judge(self, effect: RunGate) -> None:
-        verdict: Verdict = await self._patiently(run_gate, effect)
+        judged = await self._patiently(judge_gate, effect, self._readers)
         self.judging.discard(effect.task)
-        self._post(
-            GatesJudged(
-                task=effect.task,
-                agent=effect.agent,
-                handed_in=effect.handed_in,
-                gate=effect.gate,
-                failed=None if verdict.passed else effect.gate,
-                evidence=verdict.evidence,
-            )
-        )
+        self._post(judged)
 
     async def _patiently(
         self, job: Callable[[Unpack[Args]], Awaitable[T]], *args: *Args

@@ -20,7 +20,10 @@ import anyio
 import anyio.to_thread
 
 from workgraph.agents.redact import redact, secrets_in
-from workgraph.graph.errors import may_pass
+from workgraph.daemon.artifacts import take_file
+from workgraph.graph.errors import MachineError, UserError, may_pass
+from workgraph.graph.facts import GatesJudged
+from workgraph.graph.inputs import FoundOutput
 from workgraph.graph.model import Record
 from workgraph.graph.times import format_duration
 
@@ -38,22 +41,34 @@ class Verdict(Record, frozen=True, kw_only=True):
     """What a gate said, and why."""
 
     passed: bool
-    evidence: str
+    evidence: str = ""
+    #: Promised outputs, as they were when they were looked for.
+    found: tuple[FoundOutput, ...] = ()
 
 
-async def run_gate(order: RunGate) -> Verdict:
+async def judge_gate(order: RunGate, readers: anyio.CapacityLimiter) -> GatesJudged:
     """Runs one gate; a gate that can't be run has not been passed.
+
+    Args:
+        order: What is to be looked for or run.
+        readers: How many files are read through at the same time.
 
     Raises:
         OSError: The machine has no room for it just now: that is no verdict.
     """
     if order.gate == "outputs":
-        return await anyio.to_thread.run_sync(_find_outputs, order)
-    for command in order.commands:
-        evidence = await _run_command(command, order)
-        if evidence is not None:
-            return Verdict(passed=False, evidence=evidence)
-    return Verdict(passed=True, evidence="")
+        verdict = await anyio.to_thread.run_sync(_find_outputs, order, limiter=readers)
+    else:
+        verdict = await _run_commands(order)
+    return GatesJudged(
+        task=order.task,
+        agent=order.agent,
+        handed_in=order.handed_in,
+        gate=order.gate,
+        failed=None if verdict.passed else order.gate,
+        evidence=verdict.evidence,
+        found=verdict.found,
+    )
 
 
 async def end_earlier(wg_dir: str) -> int:
@@ -123,7 +138,31 @@ def _find_outputs(order: RunGate) -> Verdict:
         return Verdict(
             passed=False, evidence=f"promised outputs are missing: {', '.join(missing)}"
         )
-    return Verdict(passed=True, evidence="")
+    found, refused = [], []
+    for output in order.outputs:
+        path = os.path.join(order.working_dir, output)
+        if not os.path.isfile(path):
+            continue  # a folder is as good, and no artifact
+        try:
+            file = take_file(path, order.copies, order.within)
+        except MachineError as error:
+            if isinstance(error.__cause__, OSError) and may_pass(error.__cause__):
+                raise error.__cause__ from None
+            refused.append(error.message)
+        except UserError as error:
+            refused.append(error.message)
+        else:
+            found.append(FoundOutput(name=output, file=file))
+    evidence = f"not recorded: {'; '.join(refused)}" if refused else ""
+    return Verdict(passed=True, evidence=evidence, found=tuple(found))
+
+
+async def _run_commands(order: RunGate) -> Verdict:
+    for command in order.commands:
+        evidence = await _run_command(command, order)
+        if evidence is not None:
+            return Verdict(passed=False, evidence=evidence)
+    return Verdict(passed=True)
 
 
 async def _run_command(command: str, order: RunGate) -> str | None:

@@ -45,6 +45,7 @@ from workgraph.settings.schema import AgentsSettings
 from workgraph.store import (
     agent_reads,
     agents,
+    artifacts,
     budgets,
     clients,
     leftovers,
@@ -93,6 +94,7 @@ def launch(
             written.
     """
     aside = _set_aside(tx, task, host)
+    inputs = artifacts.inputs_of(tx, task)
     number, attempt = agents.next_agent(tx, task.id)
     token = host.new_token()
     _, executor = choose_executor(host.grounds, task, actor, flags)
@@ -109,7 +111,9 @@ def launch(
         prompt=prompt,
         metered=aside != Reservation(),
     )
-    plan = plan_spawn(host.grounds, task=task, actor=actor, flags=flags, agent=facts)
+    plan = plan_spawn(
+        host.grounds, task=task, actor=actor, flags=flags, agent=facts, inputs=inputs
+    )
     _refuse_beside_leftover(tx, task, plan.working_dir.value)
     line = log_line(plan, facts.id)
     shown = _encode(visible(plan)).decode()
@@ -140,6 +144,7 @@ def launch(
     )
     if session:
         messages.go_on(tx, task)
+    artifacts.note_consumed(tx, number, inputs)
     after = task.spec.abandon_after_s
     writes.change_status(
         tx,
@@ -204,9 +209,15 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
             _FIRST_LOOK.micros << min(looks - 1, _MAX_DOUBLINGS), _LAST_LOOK.micros
         )
         parked = Parked(
-            code=error.code, message=error.message, remedy=error.hint, looks=looks
+            code=error.code,
+            message=error.message,
+            remedy=error.hint,
+            looks=looks,
+            producer=error.producer,
         )
-        writes.park(tx, task, parked, tx.now + wait)
+        # An artifact that is recorded says so itself.
+        until = None if error.producer else tx.now + wait
+        writes.park(tx, task, parked, until)
         return [AwaitHost(awaited=error.awaits)] if error.awaits else []
     return [spawn]
 

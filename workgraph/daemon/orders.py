@@ -71,6 +71,9 @@ class RunGate(Record, frozen=True, kw_only=True):
     handed_in: int
     working_dir: str
     outputs: tuple[str, ...]
+    #: Where copies of them are kept, and what they have to be in to be recorded.
+    copies: str
+    within: str | None = None
     commands: tuple[str, ...]
     #: What goes before the commands' argv.
     sandbox: tuple[str, ...] = ()

@@ -13,11 +13,10 @@ from msgspec import structs
 
 from workgraph import __version__
 from workgraph.agents.plan import Flags, before_the_claim, plan_spawn, visible
-from workgraph.commands import operate, queries, records, shapes, transfer
+from workgraph.commands import operate, queries, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
 from workgraph.daemon import backup, freezing, launching, showing, trials
-from workgraph.daemon.artifacts import hash_file
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Engine
@@ -25,6 +24,7 @@ from workgraph.daemon.executors import check_executor, look_at_executors
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
 from workgraph.daemon.orders import Spawn
+from workgraph.daemon.recording import Recorder
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
@@ -38,7 +38,7 @@ from workgraph.graph.replies import DoneData, OutputData, Reply
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 from workgraph.logs import NoLog
-from workgraph.store import accounts, agent_reads, agents, reads, service
+from workgraph.store import accounts, agent_reads, agents, artifacts, reads, service
 
 Answerer = Callable[[Any, Caller], Awaitable[Reply]]
 
@@ -82,6 +82,7 @@ class Special:
         self._shutdown = shutdown
         #: The number of the last trial of an executor.
         self._last_trial = 0
+        self._record = Recorder(engine).answer
         self._notify = notify or NotifySocket(None, NoLog())
         self._handlers: dict[type, Answerer] = {
             r.GetServiceStatus: self._status,
@@ -100,7 +101,7 @@ class Special:
             r.GetOutput: self._output,
             r.ListExecutors: self._executors,
             r.TryExecutor: self._try_executor,
-            r.RecordArtifact: self._artifact,
+            r.RecordArtifact: self._record,
             r.GetConfig: self._get_config,
             r.SetConfig: self._set_config,
             r.ListConfig: self._list_config,
@@ -281,6 +282,7 @@ class Special:
                 task=task,
                 actor=actor,
                 flags=flags,
+                inputs=artifacts.inputs_of(context.tx, task),
                 agent=before_the_claim(grounds.host, session),
                 preview=True,
             )
@@ -365,25 +367,6 @@ class Special:
             await engine.ask(lambda c: accounts.note_answer(c.tx, account), caller)
             engine.wake()
         return Reply(data=told)
-
-    async def _artifact(self, request: r.RecordArtifact, caller: Caller) -> Reply:
-        path = request.path
-        if not os.path.isabs(path):
-            project = self._engine.host.grounds.host.project_dir
-            workspace = caller.agent.workspace if caller.agent else None
-            path = os.path.join(workspace or project, path)
-        within = None
-        if caller.agent is not None and caller.agent.sandbox is not None:
-            within = caller.agent.workspace
-        file = await anyio.to_thread.run_sync(hash_file, path, within)
-
-        def record(context: Context) -> Reply:
-            if caller.agent is not None:
-                check_access(context.tx, caller.agent, request)
-                agents.touch(context.tx, caller.agent)
-            return records.record_artifact(context, request, file)
-
-        return await self._engine.ask(record, caller)
 
     async def _get_config(self, request: r.GetConfig, caller: Caller) -> Reply:
         del caller

@@ -5,6 +5,7 @@ a client.
 """
 
 from workgraph.graph.ends import Report
+from workgraph.graph.inputs import FoundOutput
 from workgraph.graph.model import Outcome, ProcessId, Record
 
 
@@ -70,6 +71,8 @@ class GatesJudged(Record, frozen=True, kw_only=True):
     gate: str
     failed: str | None
     evidence: str
+    #: Promised outputs that were found, as they were then.
+    found: tuple[FoundOutput, ...] = ()
 
 
 Fact = (

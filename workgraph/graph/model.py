@@ -115,6 +115,8 @@ class Parked(Record, frozen=True, kw_only=True):
     key: str | None = None
     #: The budget that it waits for more of, `subtree:ID:tokens`.
     budget: str | None = None
+    #: The task that has not recorded what it needs.
+    producer: str | None = None
 
 
 class Artifact(Record, frozen=True, kw_only=True):

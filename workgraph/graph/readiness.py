@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from workgraph.graph.holds import Account, AccountState, Breaker
+from workgraph.graph.inputs import MISSING_INPUT, Input, missing_artifact, remedy_of
 from workgraph.graph.model import Edge, Record, Task
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.times import to_rfc3339
@@ -60,6 +61,8 @@ class TaskFacts(Record, frozen=True, kw_only=True):
     breaker: Breaker | None = None
     #: How the account stands that does.
     account: Account | None = None
+    #: Inputs that nobody is going to record.
+    missing: tuple[Input, ...] = ()
 
 
 def unmet(
@@ -78,6 +81,7 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
     if task.status is not Status.OPEN:
         return _closed(task)
     reasons = [_waits_for(edge, at) for edge, at in unmet(facts.dependencies)]
+    reasons += [_misses(task, one) for one in facts.missing]
     if task.paused:
         reasons.append(
             Reason(
@@ -114,7 +118,9 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
             )
         )
     if task.parked is not None and not (
-        facts.leftover and task.parked.code == "leftover"
+        (facts.leftover and task.parked.code == "leftover")
+        # told by `missing`, as it is now
+        or task.parked.producer is not None
     ):
         reasons.append(_parked(facts, now))
     if facts.leftover:
@@ -285,6 +291,14 @@ def _limited(account: Account, task: Task, now: int) -> Reason:
         if is_broken
         else f"wait, or have it tried now: wg retry {task.id}",
         weight=Weight.DISPATCH,
+    )
+
+
+def _misses(task: Task, one: Input) -> Reason:
+    return Reason(
+        code=MISSING_INPUT,
+        message=missing_artifact(one),
+        remedy=remedy_of(task.id, one),
     )
 
 

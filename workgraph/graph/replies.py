@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import field
 
+from workgraph.graph.inputs import StaleInput
 from workgraph.graph.messages import MessageData
 from workgraph.graph.model import (
     Artifact,
@@ -122,6 +123,8 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     updated_at: str
     #: Processes of its attempts that could not be ended.
     leftover: tuple[int, ...] = ()
+    #: Inputs that were produced again since its last attempt worked from them.
+    stale: tuple[StaleInput, ...] = ()
     #: All attempts, the first one first; only `show` looks them up.
     runs: tuple[AgentData, ...] = ()
     #: How many messages no attempt was given, and the last ones; as above.

@@ -22,8 +22,11 @@ LEFTOVER: Final = "select number, leftover from agents where leftover <> '[]'"
 BROKEN_ACCOUNTS: Final = """
 select key, reason from accounts where state = 'broken' order by key
 """
+KEPT: Final = "select sha256 from artifacts where kept = 1"
+REFERRED: Final = "select sha256 from artifacts union select sha256 from consumed"
 #: The first version that has them.
 _ACCOUNTS_SINCE: Final = 5
+_COPIES_SINCE: Final = 6
 NEWEST_CHANGE: Final = "select max(at) from changes"
 
 _TIMEOUT_S: Final = 5.0
@@ -44,6 +47,9 @@ class Health(Struct, frozen=True, kw_only=True):
     leftover: Mapping[int, tuple[int, ...]] = {}
     #: Accounts whose login was refused, and what the provider said.
     broken_accounts: Mapping[str, str] = {}
+    #: The hashes of artifacts that have a copy, and of all that anything refers to.
+    kept: frozenset[str] = frozenset()
+    referred: frozenset[str] = frozenset()
 
 
 def is_sqlite_new_enough() -> bool:
@@ -86,6 +92,14 @@ def _examine(path: Path, *, immutable: bool) -> Health:
                 broken_accounts=dict(connection.execute(BROKEN_ACCOUNTS))
                 if version >= _ACCOUNTS_SINCE
                 else {},
+                kept=_hashes(connection, version, KEPT),
+                referred=_hashes(connection, version, REFERRED),
             )
     except sqlite3.Error as error:
         return Health(problems=(str(error),))
+
+
+def _hashes(connection: sqlite3.Connection, version: int, sql: str) -> frozenset[str]:
+    if version < _COPIES_SINCE:
+        return frozenset()
+    return frozenset(row[0] for row in connection.execute(sql))

@@ -7,7 +7,8 @@ from typing import Final
 from workgraph.graph.errors import NotFoundError
 from workgraph.graph.model import Artifact, Edge, Task
 from workgraph.graph.status import Status
-from workgraph.store.database import Row, Tx
+from workgraph.store import artifacts
+from workgraph.store.database import Tx
 from workgraph.store.rows import TASK_COLUMNS, decode_task, encode
 
 _LONGEST_ID: Final = 64
@@ -15,15 +16,6 @@ _LONGEST_ID: Final = 64
 TASK_BY_ID: Final = f"select {TASK_COLUMNS} from tasks t where t.id = ?"  # noqa: S608 - constants
 ID_TAKEN: Final = "select 1 from tasks where id = ?"
 STATUS_BY_ID: Final = "select status from tasks where id = ?"
-#: Whose last attempt began before an input of its task was recorded anew.
-STALE: Final = """
-select distinct t.id
-from tasks t
-join json_each(t.spec, '$.inputs') i
-join artifacts a on i.value = a.task || ':' || a.name
-join agents g on g.number = cast(substr(t.last_agent, 7) as integer)
-where a.at > g.started_at
-"""
 ADDED_BY: Final = "select count(*) from tasks where added_by = ?"
 #: The operator's task that a task hangs below, by who has added whom.
 ROOT_OF: Final = """
@@ -80,12 +72,6 @@ from edges e join tasks t on t.id = e.dep where e.task = ? order by e.dep
 """
 DEPENDENTS_OF: Final = "select task from edges where dep = ? order by task"
 ALL_EDGES: Final = "select task, dep, kind from edges order by task, dep"
-ARTIFACTS_OF: Final = """
-select name, path, sha256, size, agent from artifacts where task = ? order by name
-"""
-ALL_ARTIFACTS: Final = """
-select task, name, path, sha256, size, agent from artifacts order by task, name
-"""
 
 
 def task(tx: Tx, task_id: str) -> Task:
@@ -125,11 +111,6 @@ def is_taken(tx: Tx, task_id: str) -> bool:
     return tx.one(ID_TAKEN, (task_id,)) is not None
 
 
-def stale_tasks(tx: Tx) -> frozenset[str]:
-    """Tasks that worked from an older version of an input."""
-    return frozenset(row[0] for row in tx.rows(STALE))
-
-
 def count_added_by(tx: Tx, agent_id: str) -> int:
     """How many tasks an attempt has added."""
     return int(tx.value(ADDED_BY, (agent_id,)))
@@ -163,11 +144,6 @@ def dependents(tx: Tx, task_id: str) -> tuple[str, ...]:
     return tuple(row[0] for row in tx.rows(DEPENDENTS_OF, (task_id,)))
 
 
-def artifacts(tx: Tx, task_id: str) -> tuple[Artifact, ...]:
-    """What a task has recorded."""
-    return tuple(_artifact(row) for row in tx.rows(ARTIFACTS_OF, (task_id,)))
-
-
 class Neighbours:
     """Edges and artifacts of many tasks, read at once.
 
@@ -186,13 +162,15 @@ class Neighbours:
             for name in tasks:
                 self.after[name] = list(edges(tx, name))
                 self.before[name] = list(dependents(tx, name))
-                self.artifacts[name] = list(artifacts(tx, name))
+                self.artifacts[name] = [
+                    artifacts.shown(one) for one in artifacts.of_task(tx, name)
+                ]
             return
         for name, dep, kind in tx.rows(ALL_EDGES):
             self.after.setdefault(name, []).append(Edge(id=dep, on=kind))
             self.before.setdefault(dep, []).append(name)
-        for row in tx.rows(ALL_ARTIFACTS):
-            self.artifacts.setdefault(row[0], []).append(_artifact(row[1:]))
+        for name, artifact in artifacts.every(tx):
+            self.artifacts.setdefault(name, []).append(artifact)
 
 
 def list_tasks(
@@ -229,7 +207,3 @@ def unsettled_tasks(tx: Tx) -> list[Task]:
 def every_task(tx: Tx) -> list[Task]:
     """All tasks, oldest first."""
     return [decode_task(row) for row in tx.rows(TASKS_BY_SEQ)]
-
-
-def _artifact(row: Row) -> Artifact:
-    return Artifact(name=row[0], path=row[1], sha256=row[2], size=row[3], agent=row[4])

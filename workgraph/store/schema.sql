@@ -71,6 +71,9 @@ create index tasks_held on tasks (json_extract(parked, '$.key'))
 -- budgets.wake: what waits for more of a budget
 create index tasks_budget on tasks (json_extract(parked, '$.budget'))
     where json_extract(parked, '$.budget') is not null;
+-- artifacts.wake_consumers: what waits for an artifact that nobody has recorded
+create index tasks_producer on tasks (json_extract(parked, '$.producer'))
+    where json_extract(parked, '$.producer') is not null;
 -- views.gates: what waits for a gate
 create index tasks_gate on tasks (gate) where gate is not null;
 -- reads.list_tasks --status
@@ -280,9 +283,6 @@ create table consumed (
     sha256 text not null,
     primary key (agent, task, name)
 ) strict, without rowid;
-
--- artifacts.stale: who has worked from it
-create index consumed_artifact on consumed (task, name);
 
 -- what attempts were told: the blocks of their prompts, without the text
 create table prompts (

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from workgraph.graph.changes import Change, ChangeKind
-from workgraph.graph.model import Agent, Artifact, Edge, EdgeKind, Record, Task
+from workgraph.graph.model import Agent, Edge, EdgeKind, Record, Task
 from workgraph.graph.status import Status
 from workgraph.store import edges, history, reads
 from workgraph.store.database import INSERT_CHANGE, Params, Tx
 from workgraph.store.rows import AGENT_COLUMNS, decode_agent, decode_task, encode
+from workgraph.store.transfer_artifacts import Consumed, consumed_by_agent
 
 IDENTITIES: Final = "select kind, name, id, record from identities order by kind, name"
 #: Attempts that are over. One whose end has not been judged yet still holds its task.
@@ -30,9 +31,6 @@ select a.number
 from agents a join tasks t on t.id = a.task
 where a.status <> 'ended' or (
         a.concluded = 0 and t.claimed_by is 'agent-' || a.number)
-"""
-ARTIFACTS: Final = """
-select task, name, path, sha256, size, agent, at from artifacts order by task, name
 """
 SPEND: Final = """
 select day, agent, input_tokens, cached_tokens, output_tokens, cost_usd
@@ -74,10 +72,6 @@ insert into spend (
     day, agent, input_tokens, cached_tokens, output_tokens, cost_usd
 ) values (?, ?, ?, ?, ?, ?)
 """
-INSERT_ARTIFACT: Final = """
-insert into artifacts (task, name, path, sha256, size, agent, at)
-values (?, ?, ?, ?, ?, ?, ?)
-"""
 RAISE_SEQUENCE: Final = """
 update sqlite_sequence set seq = max(seq, ?) where name = 'agents'
 """
@@ -98,12 +92,6 @@ class StoredIdentity(Record, frozen=True, kw_only=True):
     record: str
 
 
-class StoredArtifact(Artifact, frozen=True, kw_only=True):
-    """An artifact, and when it was recorded."""
-
-    at: int
-
-
 class StoredSpend(Record, frozen=True, kw_only=True):
     """What an attempt has used on one day."""
 
@@ -121,6 +109,7 @@ class EndedAgent(Record, frozen=True, kw_only=True):
     agent: Agent
     plan_line: str | None
     spend: tuple[StoredSpend, ...]
+    consumed: tuple[Consumed, ...] = ()
 
 
 class NewRow(Record, frozen=True, kw_only=True, gc=False):
@@ -207,17 +196,6 @@ def edges_by_task(tx: Tx) -> dict[str, list[Edge]]:
     return found
 
 
-def artifacts_by_task(tx: Tx) -> dict[str, list[StoredArtifact]]:
-    """All artifacts, in order, by their task."""
-    found: dict[str, list[StoredArtifact]] = {}
-    for task, name, path, sha256, size, agent, at in tx.rows(ARTIFACTS):
-        artifact = StoredArtifact(
-            name=name, path=path, sha256=sha256, size=size, agent=agent, at=at
-        )
-        found.setdefault(task, []).append(artifact)
-    return found
-
-
 def ended_agents(tx: Tx) -> Iterator[EndedAgent]:
     """All attempts that are over, oldest first."""
     spent: dict[int, list[StoredSpend]] = {}
@@ -231,10 +209,16 @@ def ended_agents(tx: Tx) -> Iterator[EndedAgent]:
             cost_usd=cost,
         )
         spent.setdefault(agent, []).append(spend)
+    given = consumed_by_agent(tx)
     for row in tx.rows(ENDED_AGENTS):
         ended = decode_agent(row)
         days = tuple(spent.get(ended.number, ()))
-        yield EndedAgent(agent=ended, plan_line=row[-1], spend=days)
+        yield EndedAgent(
+            agent=ended,
+            plan_line=row[-1],
+            spend=days,
+            consumed=tuple(given.get(ended.number, ())),
+        )
 
 
 def live_agents(tx: Tx) -> set[str]:
@@ -271,14 +255,6 @@ def insert_tasks(tx: Tx, rows: Iterable[NewRow], placed: Placed) -> None:
 def insert_edges(tx: Tx, new: Iterable[tuple[str, str, EdgeKind]]) -> None:
     """Adds edges of tasks that are as new, as (task, dependency, kind)."""
     tx.many(edges.INSERT_EDGE, new)
-
-
-def insert_artifacts(tx: Tx, new: Iterable[tuple[str, StoredArtifact]]) -> None:
-    """Adds artifacts, each with its task."""
-    tx.many(
-        INSERT_ARTIFACT,
-        ((task, a.name, a.path, a.sha256, a.size, a.agent, a.at) for task, a in new),
-    )
 
 
 def insert_agents(tx: Tx, new: Iterable[NewAgentRow]) -> None:

@@ -13,7 +13,6 @@ from workgraph.graph import status as statuses
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, UserError, WorkgraphBug
 from workgraph.graph.model import (
-    Artifact,
     Failure,
     Parked,
     Progress,
@@ -23,6 +22,7 @@ from workgraph.graph.model import (
     Usage,
 )
 from workgraph.graph.status import Cause, Status, Verb
+from workgraph.store import artifacts
 from workgraph.store.database import Tx
 from workgraph.store.rows import to_json
 
@@ -110,14 +110,6 @@ where id = ? and status = 'pending-review'
 ADD_ATTEMPTS: Final = "update tasks set attempts = max(attempts + ?, 0) where id = ?"
 SET_ADDED_USAGE: Final = "update tasks set usage = ? where id = ?"
 
-UPSERT_ARTIFACT: Final = """
-insert into artifacts (task, name, path, sha256, size, agent, at)
-values (?, ?, ?, ?, ?, ?, ?)
-on conflict (task, name) do update set
-    path = excluded.path, sha256 = excluded.sha256, size = excluded.size,
-    agent = excluded.agent, at = excluded.at
-"""
-
 
 class Marks(Record, frozen=True, kw_only=True):
     """What goes with a change of status, apart from where it leads."""
@@ -170,6 +162,8 @@ def change_status(tx: Tx, task: Task, verb: Verb, cause: Cause, marks: Marks) ->
             f"{task.id} is no longer {task.status}", hint=f"wg show {task.id}"
         )
     _pass_on(tx, task, new)
+    if task.superseded_by or marks.superseded_by:
+        artifacts.wake_every_consumer(tx)
     tx.emit(
         ChangeKind.STATUS_CHANGED,
         task=task.id,
@@ -388,22 +382,6 @@ def add_usage(tx: Tx, task: Task, usage: Usage) -> None:
         cached_tokens=_sum(task.usage.cached_tokens, usage.cached_tokens),
     )
     tx.run(SET_ADDED_USAGE, (to_json(total), task.id))
-
-
-def record_artifact(tx: Tx, task: str, artifact: Artifact) -> None:
-    """Keeps an output as it was when it was recorded; a name is recorded anew."""
-    tx.run(
-        UPSERT_ARTIFACT,
-        (
-            task,
-            artifact.name,
-            artifact.path,
-            artifact.sha256,
-            artifact.size,
-            artifact.agent,
-            tx.now,
-        ),
-    )
 
 
 def edited_spec(spec: TaskSpec, **changes: object) -> TaskSpec:

@@ -12,8 +12,9 @@ create table consumed (
     primary key (agent, task, name)
 ) strict, without rowid;
 
--- artifacts.stale: who has worked from it
-create index consumed_artifact on consumed (task, name);
+-- artifacts.wake_consumers: what waits for an artifact that nobody has recorded
+create index tasks_producer on tasks (json_extract(parked, '$.producer'))
+    where json_extract(parked, '$.producer') is not null;
 
 -- what attempts were told: the blocks of their prompts, without the text
 create table prompts (

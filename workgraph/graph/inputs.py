@@ -1,0 +1,146 @@
+"""Inputs of tasks: what `--input` says, and what it stands for. Pure.
+
+`task:name` is the artifact `name` of a task; anything else is a path. What looks like
+the first and is meant as the second is written with a folder before it: `./a:b`.
+"""
+
+import posixpath
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from workgraph.graph.model import Artifact, Record
+from workgraph.graph.status import Status
+
+A = TypeVar("A", bound=Artifact)
+
+#: The folder in `.wg` that holds the copies, each under its hash.
+COPIES: Final = "artifacts"
+#: The reason that `wg why` gives.
+MISSING_INPUT: Final = "missing_input"
+#: What is larger is recorded by its hash alone.
+KEPT_BYTES: Final = 10 << 20
+
+# A slash after the colon is a URL's.
+_REFERENCE: Final = re.compile(r"([a-z0-9][a-z0-9._-]*):([^/].*)", re.DOTALL)
+
+
+class Input(Record, frozen=True, kw_only=True):
+    """What a task is given to work from, as the graph knows it."""
+
+    #: As `--input` says it.
+    ref: str
+    #: Whose artifact it is; null for a path. It may be the heir of the task in `ref`.
+    producer: str | None = None
+    #: The artifact's name; of a path, the path.
+    name: str
+    #: The file that was recorded, absolute; of a path, the path as it was given.
+    path: str
+    #: Null while nothing is recorded, and for a path.
+    sha256: str | None = None
+    size: int | None = None
+    #: A copy stands under its hash.
+    kept: bool = False
+    producer_status: Status | None = None
+    #: Nothing is recorded, and nobody is going to record it.
+    missing: bool = False
+
+    def read_path(self, wg_dir: str, working_dir: str) -> str:
+        """Where it is read: the copy, or the file itself.
+
+        Args:
+            wg_dir: The `.wg` folder.
+            working_dir: The consumer's: a path is seen from there.
+        """
+        if self.kept and self.sha256 is not None:
+            return posixpath.join(wg_dir, COPIES, self.sha256)
+        return posixpath.join(working_dir, self.path)
+
+
+class StaleInput(Record, frozen=True, kw_only=True):
+    """An artifact that was produced again since an attempt was given it."""
+
+    producer: str
+    name: str
+    #: The hash of what was given, and of what there is now.
+    given: str
+    now: str
+
+
+class HashedFile(Record, frozen=True, kw_only=True):
+    """A file as it was found, before the transaction."""
+
+    path: str
+    sha256: str
+    size: int
+    #: A copy of exactly these bytes stands under the hash.
+    kept: bool = False
+
+
+class FoundOutput(Record, frozen=True, kw_only=True):
+    """A promised output that is a plain file, as its gate found it."""
+
+    #: As it was promised.
+    name: str
+    file: HashedFile
+
+
+def is_promised(name: str, outputs: Sequence[str]) -> bool:
+    """Whether an artifact of that name will be recorded with promised outputs."""
+    end = f"/{name}"
+    return any(output == name or output.endswith(end) for output in outputs)
+
+
+def missing_artifact(one: Input) -> str:
+    """Says which artifact is missing, and whose it would be."""
+    status = one.producer_status or "not there"
+    return (
+        f"it needs {one.ref}, and {one.producer}, which is {status}, has recorded"
+        f" nothing named {one.name}"
+    )
+
+
+def missing_file(one: Input, path: str) -> str:
+    """Says which file is missing: a path, a large artifact, or the copy of one."""
+    if one.producer is None:
+        return f"its input {path} is not there"
+    what = "the copy of it" if one.kept else "its file"
+    return f"it needs {one.ref}, and {what}, {path}, is not there"
+
+
+def remedy_of(task_id: str, one: Input) -> str:
+    """What can be done about an input that is missing."""
+    edit = f"wg edit {task_id} --input REF"
+    if one.producer is None:
+        return f"make it, or {edit}"
+    return (
+        f"wg artifact {one.producer} PATH --name {shlex.quote(one.name)},"
+        f" or wg retry {one.producer}, or {edit}"
+    )
+
+
+def split_reference(text: str) -> tuple[str, str] | None:
+    """The task and the name in `task:name`; null for a path."""
+    match = _REFERENCE.fullmatch(text)
+    return (match[1], match[2]) if match else None
+
+
+def find_artifact(name: str, recorded: Sequence[A]) -> A | None:
+    """The artifact that an input means by a name.
+
+    It is the one of that name; where there is none, the one whose name ends with it,
+    `report.md` for `out/report.md`, or that is called as its file and whose path does.
+    Several that are not the same by content are none.
+    """
+    for artifact in recorded:
+        if artifact.name == name:
+            return artifact
+    end = f"/{name}"
+    near = [
+        artifact
+        for artifact in recorded
+        if artifact.name.endswith(end)
+        or (artifact.path.endswith(end) and artifact.path.endswith(f"/{artifact.name}"))
+    ]
+    return near[0] if len({artifact.sha256 for artifact in near}) == 1 else None
