@@ -17,6 +17,8 @@ from workgraph.store import (
     inbox,
     messages,
     reads,
+    surroundings,
+    trajectories,
     views,
     writes,
 )
@@ -116,6 +118,13 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "held": (inbox.HELD, (), {"tasks_parked"}),
     "failed": (inbox.FAILED, (), {"tasks_status"}),
     "claimed": (inbox.CLAIMED, (), {"tasks_status"}),
+    "reserved": (trajectories.OF_TASK, ("t",), {"trajectory_steps_task"}),
+    "every-reserved": (trajectories.EVERY, (), {"trajectory_steps_task"}),
+    "continuing": (views.CONTINUING, (4,), {"trajectories_begun"}),
+    "ready-free": (surroundings.READY, (9,), {"tasks_dispatch"}),
+    "below-one": (surroundings.BELOW, ("t", 9), {"edges_dep"}),
+    "above-one": (surroundings.ABOVE, ("t", 9), set()),
+    "steps": (surroundings.STEPS, {"ids": "[]", "actor": None, "most": 8}, set()),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

@@ -22,6 +22,7 @@ from workgraph.graph.replies import (
     TaskData,
     UsageData,
 )
+from workgraph.graph.reservations import Reserved, ReservedData
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 
@@ -40,6 +41,7 @@ def task_data(
     holder: str | None = None,
     late: Sequence[Change] = (),
     leftover: tuple[int, ...] = (),
+    trajectory: Reserved | None = None,
 ) -> TaskData:
     """A task as the world sees it.
 
@@ -51,6 +53,7 @@ def task_data(
         holder: The name of the person whose claim it is, while a person holds it.
         late: What attempts have said after their end.
         leftover: What its attempts have left behind.
+        trajectory: How it is reserved.
     """
     spec = {name: getattr(task.spec, name) for name in _SPEC_FIELDS}
     if task.spec.max_attempts is None:
@@ -89,6 +92,7 @@ def task_data(
         completed_at=_moment(task.completed_at),
         updated_at=to_rfc3339(task.updated_at),
         leftover=leftover,
+        trajectory=_trajectory_data(trajectory),
     )
 
 
@@ -189,6 +193,17 @@ def _progress_data(progress: Progress | None) -> ProgressData | None:
         percent=progress.percent,
         message=progress.message,
         at=to_rfc3339(progress.at),
+    )
+
+
+def _trajectory_data(reserved: Reserved | None) -> ReservedData | None:
+    if reserved is None:
+        return None
+    return ReservedData(
+        number=reserved.number,
+        actor=reserved.actor,
+        step=reserved.step,
+        steps=reserved.steps,
     )
 
 

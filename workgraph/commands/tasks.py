@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from workgraph.commands import options, sandboxed
 from workgraph.commands.context import Context, task_reply
+from workgraph.commands.trajectories import release_unfit
 from workgraph.graph import requests as r
 from workgraph.graph.errors import ConflictError, ForbiddenError, UserError
 from workgraph.graph.model import DEFAULT_PRIORITY, Agent, Task, TaskSpec
@@ -113,6 +114,7 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
         _what_changed(request),
     )
     _edit_edges(tx, task.id, request, _producers(spec), by)
+    release_unfit(context, task.id)
     if "budget_tokens" in changes or "budget_usd" in changes:
         budgets.wake_below(tx, task.id)
     return task_reply(context, task.id)

@@ -19,6 +19,7 @@ from workgraph.commands.transfer_lines import (
     RoleLine,
     TaskLine,
     TradeoffLine,
+    TrajectoryLine,
     bad_line,
 )
 from workgraph.commands.transfer_messages import MessageBatch
@@ -32,6 +33,7 @@ from workgraph.commands.transfer_rows import (
     task_row,
     waits_of,
 )
+from workgraph.commands.transfer_trajectories import TrajectoryBatch
 from workgraph.graph import topology
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.errors import ConflictError, NotFoundError, UserError
@@ -80,6 +82,7 @@ class Batch:
         self._agents: dict[int, tuple[int, NewAgentRow]] = {}
         self._spend: list[StoredSpend] = []
         self._messages = MessageBatch(tx, by)
+        self._trajectories = TrajectoryBatch(tx, by)
         self._log: list[tuple[int, Change]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
         #: Ids and names of identities, with their lines.
@@ -121,6 +124,9 @@ class Batch:
                 self._log.append((number, change))
                 self._mention(number, change.agent)
                 self._mention(number, change.by)
+            case TrajectoryLine():
+                self._trajectories.take(number, line)
+                self._mention(number, line.agent)
             case ActorLine() | RoleLine() | TradeoffLine():
                 self._take_identity(number, stored_identity(number, line))
             case _ as never:
@@ -142,6 +148,9 @@ class Batch:
         self._settle_edges(known)
         self._settle_identities()
         self._settle_history()
+        self._trajectories.settle(
+            {row.id: row.status for row in self._rows.values()}, set(self._agents)
+        )
         self._place(known)
 
     def write(self) -> None:
@@ -163,6 +172,7 @@ class Batch:
         transfer.insert_agents(tx, (row for _, row in self._agents.values()))
         transfer.insert_spend(tx, self._spend)
         self._messages.write()
+        self._trajectories.write()
         if self._highest_agent:
             transfer.pass_agent_number(tx, self._highest_agent)
         transfer.insert_changes(tx, (change for _, change in self._log))

@@ -17,6 +17,7 @@ from workgraph.graph.model import (
     Record,
     TaskSpec,
 )
+from workgraph.graph.reservations import ReservedData
 
 
 class UsageData(Record, frozen=True, kw_only=True):
@@ -122,6 +123,8 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     updated_at: str
     #: Processes of its attempts that could not be ended.
     leftover: tuple[int, ...] = ()
+    #: The trajectory that reserves it.
+    trajectory: ReservedData | None = None
     #: All attempts, the first one first; only `show` looks them up.
     runs: tuple[AgentData, ...] = ()
     #: How many messages no attempt was given, and the last ones; as above.

@@ -23,6 +23,7 @@ from workgraph.graph.model import (
     Usage,
 )
 from workgraph.graph.status import Cause, Status, Verb
+from workgraph.store import trajectories
 from workgraph.store.database import Tx
 from workgraph.store.rows import to_json
 
@@ -181,6 +182,15 @@ def change_status(tx: Tx, task: Task, verb: Verb, cause: Cause, marks: Marks) ->
         from_=task.status,
         to=new,
         reason=marks.reason,
+    )
+    trajectories.follow(
+        tx,
+        task.id,
+        verb,
+        new,
+        by=marks.by,
+        agent=marks.agent,
+        actor=marks.actor,
     )
     return new
 
