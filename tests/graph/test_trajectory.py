@@ -183,6 +183,8 @@ def test_on_random_graphs_of_500_tasks(seed: int, limit: int) -> None:
     assert isinstance(check_trajectory(region, found.tasks, limit=limit), Trajectory)
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), edges=st.integers(0, 3), limit=st.integers(0, 8000))
 def test_on_small_graphs_it_is_the_best_there_is(
     seed: int, edges: int, limit: int
