@@ -2,7 +2,7 @@
 
 from workgraph.graph.holds import AccountState, account_key
 from workgraph.graph.model import AgentStatus, Task
-from workgraph.graph.status import MEETS, Status
+from workgraph.graph.status import MEETS, SETTLED, Status
 from workgraph.graph.topology import chains, sort_topologically
 from workgraph.store import (
     accounts,
@@ -13,6 +13,7 @@ from workgraph.store import (
     message_transfer,
     messages,
     reads,
+    trajectory_rows,
 )
 from workgraph.store.database import Tx
 
@@ -30,6 +31,8 @@ _TABLES = (
     "message_receipts",
     "accounts",
     "identities",
+    "trajectories",
+    "trajectory_steps",
 )
 
 
@@ -79,6 +82,7 @@ def check_invariants(tx: Tx) -> None:
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)
     _check_messages(tx)
+    _check_trajectories(tx, {task.id: task.status for task in tasks.values()})
 
 
 def _check_inputs(tx: Tx, task: Task) -> None:
@@ -147,6 +151,27 @@ def _check_messages(tx: Tx) -> None:
             acknowledged |= {message} if one.acknowledged_at is not None else set()
     assert read == {*told["read"], *told["acknowledged"]}, f"read: {read}, {told}"
     assert acknowledged == set(told["acknowledged"]), f"{acknowledged}, {told}"
+
+
+def _check_trajectories(tx: Tx, statuses: dict[str, Status]) -> None:
+    """A task is reserved once, and not when it is settled; the log tells by whom."""
+    held: dict[str, int] = {}
+    for one in trajectory_rows.every(tx):
+        left = [at for _, at in one.steps]
+        assert (one.ended_at is not None) == (None not in left), one
+        for task, left_at in one.steps:
+            if left_at is None:
+                assert task not in held, f"{task} is reserved twice"
+                assert statuses[task] not in SETTLED, f"{task} is reserved and settled"
+                held[task] = one.number
+    told: dict[str, int] = {}
+    for change in history.changes_since(tx, 0, None, 1_000_000):
+        if change.kind == "trajectory_claimed":
+            told[change.task or ""] = int(change.to or 0)
+        is_done = change.kind == "status_changed" and change.to == Status.DONE
+        if is_done or change.kind == "trajectory_released":
+            told.pop(change.task or "", None)
+    assert told == held, f"the log tells {told}"
 
 
 def _is_concluded(tx: Tx, number: int) -> bool:

@@ -18,6 +18,8 @@ from workgraph.store import (
     inbox,
     messages,
     reads,
+    surroundings,
+    trajectories,
     views,
     writes,
 )
@@ -124,6 +126,13 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "artifacts-of": (artifacts.OF_TASK, ("t",), set()),
     "artifact": (artifacts.NAMED, ("t", "n"), set()),
     "stale-of": (artifacts.STALE_OF, (1,), set()),
+    "reserved": (trajectories.OF_TASK, ("t",), {"trajectory_steps_task"}),
+    "every-reserved": (trajectories.EVERY, (), {"trajectory_steps_task"}),
+    "continuing": (views.CONTINUING, (4,), {"trajectories_begun"}),
+    "ready-free": (surroundings.READY, (9,), {"tasks_dispatch"}),
+    "below-one": (surroundings.BELOW, ("t", 9), {"edges_dep"}),
+    "above-one": (surroundings.ABOVE, ("t", 9), set()),
+    "steps": (surroundings.STEPS, {"ids": "[]", "actor": None, "most": 8}, set()),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

@@ -47,6 +47,8 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "claim": {"task": "other", "force": True},
         "unclaim": {"task": "t"},
         "next": {"claim": True},
+        "claim_trajectory": {"task": ["free"]},
+        "trajectory": {"task": "free"},
         "done": {"task": "t", "summary": "all of it"},
         "submit": {"task": "t"},
         "approve": {"task": "review"},

@@ -48,6 +48,7 @@ from workgraph.graph.model import (
     Outcome,
     Task,
 )
+from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.status import Status, Verb
 from workgraph.graph.times import SECOND
 from workgraph.store import (
@@ -73,6 +74,8 @@ SETTINGS = (
     f'executors.{BOT}.argv=["{BOT}"]',
     f'executors.{CLIENT}.argv=["{CLIENT}"]',
     f'executors.{CLIENT}.account="{CLIENT}"',
+    f'executors.{CLIENT}.resume=["{CLIENT}","{{session}}"]',
+    "dispatcher.trajectories=true",
 )
 ME = Caller(name="me")
 #: One request without a daemon.
@@ -600,6 +603,19 @@ def _say(make: Callable[[str, int], r.AnyRequest]) -> Any:
     return step
 
 
+async def _claim(story: Story, x: int, y: int) -> None:
+    """One task, or a trajectory; dispatch reserves others by itself."""
+    task = await story.pick(x)
+    if y % 5 == 4:
+        await story.ask(GetTrajectory(task=task))
+        await story.ask(ClaimTrajectory(from_=task, actor="alice"))
+    elif y % 5 == 3:
+        tasks = (task, await story.pick(y))
+        await story.ask(ClaimTrajectory(task=tasks, actor="bob" if x % 2 else None))
+    else:
+        await story.ask(r.ClaimTask(task=task, actor="alice", force=y % 3 == 0))
+
+
 async def _heir(story: Story, x: int, y: int) -> None:
     task, heir = await story.pick(x), await story.pick(y)
     await story.ask(r.AbandonTask(task=task, superseded_by=heir))
@@ -774,9 +790,7 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "edit": _edit,
     "link": _link,
     "unlink": _unlink,
-    "claim": _say(
-        lambda task, y: r.ClaimTask(task=task, actor="alice", force=y % 3 == 0)
-    ),
+    "claim": _claim,
     "unclaim": _say(lambda task, _: r.UnclaimTask(task=task)),
     "next": _say(lambda _, y: r.NextTask(actor="alice", claim=True)),
     "done": _say(lambda task, _: r.FinishTask(task=task)),

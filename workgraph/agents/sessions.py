@@ -24,6 +24,8 @@ _GOES_ON: Final = frozenset(
 _ONCE_MORE: Final = frozenset(
     {Outcome.CRASHED, Outcome.LOST, Outcome.TIMED_OUT, Outcome.STALLED}
 )
+#: What was handed in: who has done it can do the next step of a trajectory.
+_HANDED_IN: Final = frozenset({Outcome.DONE, Outcome.SUBMITTED})
 #: The session is gone, or too long.
 _OVER: Final = frozenset({EndKind.NO_SESSION, EndKind.TOO_LONG})
 
@@ -48,18 +50,44 @@ def session_of(
         workspace: Where.
         rejected: What the last attempt handed in was sent back by a person.
     """
-    if previous.session is None or not (previous.answered or previous.resumed):
+    if not _is_of_use(previous, executor, account, workspace):
         return ""
+    assert previous.session is not None
+    again = previous.outcome in _GOES_ON or (
+        previous.outcome in _ONCE_MORE and previous.resumed is None
+    )
+    return previous.session if again or rejected else ""
+
+
+def session_along(
+    previous: Agent, *, executor: str, account: str | None, workspace: str
+) -> str:
+    """The session in which a trajectory's next step is done; empty: a new one.
+
+    Args:
+        previous: The attempt at the step before.
+        executor: What the next one runs, and the following two where and as whom.
+        account: As whom.
+        workspace: Where.
+    """
+    if previous.outcome not in _HANDED_IN:
+        return ""
+    if not _is_of_use(previous, executor, account, workspace):
+        return ""
+    return previous.session or ""
+
+
+def _is_of_use(
+    previous: Agent, executor: str, account: str | None, workspace: str
+) -> bool:
+    """Whether its session is there, and one for this client, login and folder."""
+    if previous.session is None or not (previous.answered or previous.resumed):
+        return False
     if (previous.executor, previous.account, previous.workspace) != (
         executor,
         account,
         workspace,
     ):
-        return ""
+        return False
     end = previous.client_end
-    if end is not None and end.kind in _OVER:
-        return ""
-    again = previous.outcome in _GOES_ON or (
-        previous.outcome in _ONCE_MORE and previous.resumed is None
-    )
-    return previous.session if again or rejected else ""
+    return end is None or end.kind not in _OVER

@@ -16,6 +16,7 @@ from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
+from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.status import Status
 from workgraph.store import agent_reads, reads
 from workgraph.store.database import Tx
@@ -49,6 +50,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.GetSpend: Reach.READ,
         GetInbox: Reach.READ,
         r.GetPlan: Reach.READ,
+        GetTrajectory: Reach.READ,
         r.GetOutput: Reach.READ,
         r.ListExecutors: Reach.READ,
         r.GetServiceStatus: Reach.READ,
@@ -87,6 +89,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.SpawnAgent: Reach.OPERATOR,
         r.TryExecutor: Reach.OPERATOR,
         r.KillAgents: Reach.OPERATOR,
+        ClaimTrajectory: Reach.OPERATOR,
         r.SetConfig: Reach.OPERATOR,
     }
 )

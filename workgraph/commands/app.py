@@ -13,6 +13,7 @@ from workgraph.commands import (
     cli_life,
     cli_messages,
     cli_service,
+    cli_trajectories,
 )
 from workgraph.commands.cli_call import HelpAsked, WgCommand, WgGroup, new_app
 from workgraph.graph.errors import UsageError
@@ -28,6 +29,7 @@ def build_app() -> typer.Typer:
     cli_agents.register(app)
     cli_executors.register(app)
     cli_service.register(app)
+    cli_trajectories.register(app)
     app.command("help", cls=WgCommand)(_help)
     return app
 

@@ -1,6 +1,6 @@
 """What a handler is given: its transaction, who asks, and how the service stands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -11,6 +11,7 @@ from workgraph.graph.holds import account_in
 from workgraph.graph.model import Agent, Record, Stop, Task
 from workgraph.graph.readiness import ServiceFacts, TaskFacts
 from workgraph.graph.replies import Reply, TaskData
+from workgraph.graph.reservations import Reserved
 from workgraph.graph.status import Cause, Status
 from workgraph.graph.views import RetryPolicy
 from workgraph.settings import Settings
@@ -23,6 +24,7 @@ from workgraph.store import (
     history,
     leftovers,
     reads,
+    trajectories,
 )
 from workgraph.store.database import Tx
 
@@ -103,8 +105,16 @@ def budget_limits(settings: Settings) -> Limits:
     )
 
 
-def task_facts(tx: Tx, task: Task) -> TaskFacts:
-    """What the reasons for a task's rest depend on."""
+def task_facts(
+    tx: Tx, task: Task, reserved: Mapping[str, Reserved] | None = None
+) -> TaskFacts:
+    """What the reasons for a task's rest depend on.
+
+    Args:
+        tx: The transaction.
+        task: The task.
+        reserved: What trajectories reserve, where that is known for many tasks.
+    """
     left = leftovers.of_task(tx, task.id) if task.last_agent is not None else []
     key = task.parked.key if task.parked else None
     name = account_in(key) if key else None
@@ -117,6 +127,9 @@ def task_facts(tx: Tx, task: Task) -> TaskFacts:
         breaker=breakers.find(tx, (key,)).get(key) if key else None,
         account=accounts.find(tx, (name,)).get(name) if name else None,
         missing=artifacts.missing_of(tx, task) if is_open else (),
+        trajectory=trajectories.of_task(tx, task.id)
+        if reserved is None
+        else reserved.get(task.id),
     )
 
 
@@ -129,6 +142,7 @@ def task_data(context: Context, task_id: str) -> TaskData:
 def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
     """Tasks as `--json` gives them, with their surroundings."""
     tx = context.tx
+    reserved = trajectories.every(tx)
     ids = [task.id for task in tasks]
     near = reads.Neighbours(tx, ids)
     late = history.late_results(tx, ids)
@@ -142,13 +156,14 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
             after=tuple(near.after.get(task.id, ())),
             before=tuple(near.before.get(task.id, ())),
             artifacts=tuple(near.artifacts.get(task.id, ())),
-            ready=is_ready(tx, task),
+            ready=is_ready(tx, task, reserved),
             max_attempts_default=context.settings.retry.max_attempts,
             retry_on_default=context.settings.retry.on,
             holder=_person_holding(tx, task),
             late=late.get(task.id, ()),
             leftover=tuple(left.get(task.id, ())),
             stale=tuple(stale.get(task.id, ())),
+            trajectory=reserved.get(task.id),
         )
         for task in tasks
     )
@@ -161,10 +176,12 @@ def _person_holding(tx: Tx, task: Task) -> str | None:
     return agent.actor if agent.human else None
 
 
-def is_ready(tx: Tx, task: Task) -> bool:
+def is_ready(
+    tx: Tx, task: Task, reserved: Mapping[str, Reserved] | None = None
+) -> bool:
     """Whether a task can be worked on; cheap for those that plainly can't."""
     return task.status is Status.OPEN and readiness.is_ready(
-        task_facts(tx, task), tx.now
+        task_facts(tx, task, reserved), tx.now
     )
 
 

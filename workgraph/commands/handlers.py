@@ -13,11 +13,13 @@ from workgraph.commands import (
     records,
     spending,
     tasks,
+    trajectories,
 )
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
 from workgraph.graph.messages import GetInbox, SendMessage
+from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.store import agents
 
 #: Requests that change the graph, each in one transaction.
@@ -44,6 +46,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.ReportProgress: records.report_progress,
         SendMessage: messages.message,
         r.KillAgents: operate.kill_agents,
+        ClaimTrajectory: trajectories.claim_trajectory,
     }
 )
 
@@ -60,6 +63,7 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         r.GetSpend: spending.spend,
         GetInbox: inbox.inbox,
         r.GetServiceStatus: queries.get_service_status,
+        GetTrajectory: trajectories.get_trajectory,
     }
 )
 

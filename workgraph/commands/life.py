@@ -5,7 +5,6 @@ from workgraph.commands.context import (
     Context,
     Deferred,
     describe,
-    is_ready,
     stop_agent,
     task_facts,
     task_reply,
@@ -35,6 +34,7 @@ from workgraph.store import (
     edges,
     reads,
     service,
+    trajectories,
     writes,
 )
 
@@ -63,6 +63,7 @@ def claim_task(context: Context, request: r.ClaimTask) -> Reply:
             hint=f"wg unclaim {task.id}, or wg claim --force",
         )
     if not request.force:
+        _check_unreserved(context, task, name)
         reasons = readiness.blocks_claim(task_facts(tx, task), tx.now)
         if reasons:
             raise UserError(
@@ -79,7 +80,8 @@ def unclaim_task(context: Context, request: r.UnclaimTask) -> Answer:
     tx = context.tx
     task = reads.task(tx, request.task or "")
     if task.status is not Status.IN_PROGRESS:
-        if task.reserved_for is not None:
+        by, was = context.caller.by, task.reserved_for is not None
+        if trajectories.release(tx, task.id, f"released by {by}", by) or was:
             writes.clear_reservation(tx, task)
             return task_reply(context, task.id)
         raise UserError(
@@ -99,10 +101,17 @@ def next_task(context: Context, request: r.NextTask) -> Reply:
     tx = context.tx
     name = request.actor or context.caller.name
     actor = service.actor_by_name(tx, name)
-    for task in reads.ready_tasks(tx):
-        if task.actor not in {None, name} or task.reserved_for not in {None, name}:
+    own = trajectories.of_actor(tx, name)
+    reserved = trajectories.every(tx)
+    for task in (*(reads.task(tx, one) for one in own), *reads.ready_tasks(tx)):
+        mine = task.id in own
+        if task.id in reserved and not (mine and reserved[task.id].is_next):
             continue
-        if _lacks_skill(task, actor) or not is_ready(tx, task):
+        if task.actor not in {None, name} and not mine:
+            continue
+        if task.reserved_for not in {None, name} or _lacks_skill(task, actor):
+            continue
+        if not _is_open_to(task_facts(tx, task, reserved), tx.now):
             continue
         if request.claim:
             _take(context, task, name, forced=False)
@@ -374,6 +383,25 @@ def _person_of(context: Context, task: Task) -> str | None:
     except NotFoundError:  # imported without its attempts
         return None
     return agent.actor if agent.human else None
+
+
+def _is_open_to(facts: readiness.TaskFacts, now: int) -> bool:
+    """Whether somebody whom a task is reserved for, or is for anybody, can begin."""
+    return facts.task.status is Status.OPEN and all(
+        reason.code == "reserved" or reason.weight is readiness.Weight.SERVICE
+        for reason in readiness.explain_task(facts, now)
+    )
+
+
+def _check_unreserved(context: Context, task: Task, name: str) -> None:
+    reserved = trajectories.of_task(context.tx, task.id)
+    if reserved is not None and reserved.actor != name:
+        raise ConflictError(
+            f"{task.id} is reserved for {reserved.whose}: step {reserved.step} of"
+            f" {reserved.steps} of trajectory {reserved.number}",
+            hint=f"wg unclaim {task.id} releases it and what comes after it,"
+            " or wg claim --force",
+        )
 
 
 def _lacks_skill(task: Task, actor: Actor | None) -> bool:

@@ -39,6 +39,7 @@ from workgraph.store import (
     history,
     reads,
     service,
+    trajectories,
     views,
 )
 from workgraph.store.database import Tx
@@ -84,21 +85,25 @@ def list_tasks(context: Context, request: r.ListTasks) -> Reply:
 
 def list_ready(context: Context) -> Reply:
     """What can be worked on now, in the order of dispatch."""
+    reserved = trajectories.every(context.tx)
     tasks = [
         task
         for task in reads.ready_tasks(context.tx)
-        if readiness.is_ready(task_facts(context.tx, task), context.tx.now)
+        if readiness.is_ready(task_facts(context.tx, task, reserved), context.tx.now)
     ]
     return Reply(data=describe(context, tasks))
 
 
 def list_blocked(context: Context) -> Reply:
     """Tasks that wait for something, each as `list` gives it."""
+    reserved = trajectories.every(context.tx)
     tasks = [
         task
         for task in reads.unsettled_tasks(context.tx)
         if task.status is Status.OPEN
-        and not readiness.is_ready(task_facts(context.tx, task), context.tx.now)
+        and not readiness.is_ready(
+            task_facts(context.tx, task, reserved), context.tx.now
+        )
     ]
     return Reply(data=describe(context, tasks))
 

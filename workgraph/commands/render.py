@@ -30,6 +30,7 @@ from workgraph.commands.render_task import (
     task_table,
     why_page,
 )
+from workgraph.commands.render_trajectories import trajectory_table
 from workgraph.commands.render_verbs import verb_lines
 from workgraph.graph import requests as r
 from workgraph.graph.errors import WorkgraphError
@@ -44,6 +45,7 @@ from workgraph.graph.replies import (
     StatusData,
     UnitsData,
 )
+from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 
 __all__ = [
     "Style",
@@ -138,6 +140,8 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return agent_table(data, style)
         case r.GetSpend():
             return spend_table(data, style)
+        case GetTrajectory() | ClaimTrajectory():
+            return trajectory_table(data, style)
         case r.ListExecutors():
             return executor_table(data, style)
         case r.TryExecutor():

@@ -14,6 +14,7 @@ from workgraph.commands.render_style import (
     section,
     table,
 )
+from workgraph.commands.render_trajectories import trajectory_words
 from workgraph.commands.render_usage import cost_of, usage_text
 from workgraph.graph.inputs import StaleInput
 from workgraph.graph.replies import LogData, TaskData, WhyData
@@ -162,6 +163,7 @@ def _state(task: TaskData, style: Style) -> list[tuple[str, str | None]]:
         ("Assigned", task.agent),
         ("Actor", task.actor),
         ("Reserved for", task.reserved_for),
+        ("Trajectory", trajectory_words(task.trajectory)),
         ("Gate", task.gate),
         ("Attempts", f"{task.attempts} of {task.max_attempts}"),
         (

@@ -23,6 +23,7 @@ from workgraph.graph.replies import (
     TaskData,
     UsageData,
 )
+from workgraph.graph.reservations import Reserved, ReservedData
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 
@@ -42,6 +43,7 @@ def task_data(
     late: Sequence[Change] = (),
     leftover: tuple[int, ...] = (),
     stale: tuple[StaleInput, ...] = (),
+    trajectory: Reserved | None = None,
 ) -> TaskData:
     """A task as the world sees it.
 
@@ -54,6 +56,7 @@ def task_data(
         late: What attempts have said after their end.
         leftover: What its attempts have left behind.
         stale: Inputs that were produced again since it worked from them.
+        trajectory: How it is reserved.
     """
     spec = {name: getattr(task.spec, name) for name in _SPEC_FIELDS}
     if task.spec.max_attempts is None:
@@ -93,6 +96,7 @@ def task_data(
         updated_at=to_rfc3339(task.updated_at),
         leftover=leftover,
         stale=stale,
+        trajectory=_trajectory_data(trajectory),
     )
 
 
@@ -193,6 +197,17 @@ def _progress_data(progress: Progress | None) -> ProgressData | None:
         percent=progress.percent,
         message=progress.message,
         at=to_rfc3339(progress.at),
+    )
+
+
+def _trajectory_data(reserved: Reserved | None) -> ReservedData | None:
+    if reserved is None:
+        return None
+    return ReservedData(
+        number=reserved.number,
+        actor=reserved.actor,
+        step=reserved.step,
+        steps=reserved.steps,
     )
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from workgraph.commands import options, sandboxed
 from workgraph.commands.context import Context, task_reply
+from workgraph.commands.trajectories import release_unfit
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
     ConflictError,
@@ -123,6 +124,7 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
     if request.input is not UNSET:
         _check_producers(tx, producers)
     _edit_edges(tx, task.id, request, producers, by)
+    release_unfit(context, task.id)
     if "budget_tokens" in changes or "budget_usd" in changes:
         budgets.wake_below(tx, task.id)
     return task_reply(context, task.id)

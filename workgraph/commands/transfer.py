@@ -32,6 +32,7 @@ from workgraph.commands.transfer_lines import (
     write_moment,
 )
 from workgraph.commands.transfer_messages import message_lines
+from workgraph.commands.transfer_trajectories import trajectory_lines
 from workgraph.graph.budgets import date_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.model import (
@@ -66,7 +67,8 @@ _ABOUT_ATTEMPTS: Final = frozenset(
 def export_lines(context: Context) -> list[bytes]:
     """The whole graph as JSON lines without their ends, in a stable order.
 
-    Identities come first, then tasks, attempts, messages and the log, each as they
+    Identities come first, then tasks, attempts, messages, trajectories and the log,
+    each as they
     came up.
     """
     return list(_lines(context.tx))
@@ -114,6 +116,7 @@ def _lines(tx: Tx) -> Iterator[bytes]:
     live = transfer.live_agents(tx)
     for message in message_lines(tx, live):
         yield encode(message)
+    yield from map(encode, trajectory_lines(tx, live))
     for change in transfer.task_changes(tx):
         if change.kind in _ABOUT_ATTEMPTS and change.agent in live:
             continue

@@ -21,6 +21,7 @@ from workgraph.commands.transfer_lines import (
     RoleLine,
     TaskLine,
     TradeoffLine,
+    TrajectoryLine,
     bad_line,
 )
 from workgraph.commands.transfer_messages import MessageBatch
@@ -35,6 +36,7 @@ from workgraph.commands.transfer_rows import (
     task_row,
     waits_of,
 )
+from workgraph.commands.transfer_trajectories import TrajectoryBatch
 from workgraph.graph import topology
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.errors import ConflictError, NotFoundError, UserError
@@ -91,6 +93,7 @@ class Batch:
         self._consumed: list[tuple[int, Consumed]] = []
         #: The producers of inputs, of tasks that say themselves what they wait for.
         self._producers: dict[str, list[str]] = {}
+        self._trajectories = TrajectoryBatch(tx, by)
         self._log: list[tuple[int, Change]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
         #: Ids and names of identities, with their lines.
@@ -132,6 +135,9 @@ class Batch:
                 self._log.append((number, change))
                 self._mention(number, change.agent)
                 self._mention(number, change.by)
+            case TrajectoryLine():
+                self._trajectories.take(number, line)
+                self._mention(number, line.agent)
             case ActorLine() | RoleLine() | TradeoffLine():
                 self._take_identity(number, stored_identity(number, line))
             case _ as never:
@@ -156,6 +162,9 @@ class Batch:
         for number, one in self._consumed:
             if one.task not in self._line_of and one.task not in known:
                 raise _missing(number, one.task)
+        self._trajectories.settle(
+            {row.id: row.status for row in self._rows.values()}, set(self._agents)
+        )
         self._place(known)
 
     def write(self) -> None:
@@ -178,6 +187,7 @@ class Batch:
         transfer.insert_spend(tx, self._spend)
         self._messages.write()
         insert_consumed(tx, (one for _, one in self._consumed))
+        self._trajectories.write()
         if self._highest_agent:
             transfer.pass_agent_number(tx, self._highest_agent)
         transfer.insert_changes(tx, (change for _, change in self._log))

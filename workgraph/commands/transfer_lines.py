@@ -188,6 +188,27 @@ class AgentLine(_Line, frozen=True, kw_only=True, tag="agent"):
     consumed: tuple[ConsumedRef, ...] = ()
 
 
+class StepRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A step in its trajectory's line; `left_at` is null while it is reserved."""
+
+    task: str
+    left_at: str | None = None
+
+
+class TrajectoryLine(_Line, frozen=True, kw_only=True, tag="trajectory"):
+    """Tasks that are, or were, reserved together."""
+
+    number: Annotated[int, Meta(ge=1, le=_MOST)]
+    actor: str | None = None
+    human: bool = False
+    by: str | None = None
+    agent: str | None = None
+    steps: Annotated[tuple[StepRef, ...], Meta(min_length=1)]
+    created_at: str | None = None
+    ended_at: str | None = None
+    reason: str | None = None
+
+
 class LogLine(_Line, frozen=True, kw_only=True, tag="log"):
     """A row of the change log about a task; without `change` it is somebody's words."""
 
@@ -254,7 +275,15 @@ class TradeoffLine(
 
 
 IdentityLine = ActorLine | RoleLine | TradeoffLine
-Line = TaskLine | EdgeLine | AgentLine | MessageLine | LogLine | IdentityLine
+Line = (
+    TaskLine
+    | EdgeLine
+    | AgentLine
+    | MessageLine
+    | TrajectoryLine
+    | LogLine
+    | IdentityLine
+)
 
 _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
     {
@@ -263,6 +292,7 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "agent": AgentLine,
         "message": MessageLine,
         "log": LogLine,
+        "trajectory": TrajectoryLine,
         "actor": ActorLine,
         "role": RoleLine,
         "tradeoff": TradeoffLine,

@@ -8,6 +8,7 @@ from workgraph.commands.context import Caller
 from workgraph.daemon import special
 from workgraph.graph import requests as r
 from workgraph.graph.errors import UsageError
+from workgraph.graph.reservations import GetTrajectory
 
 _decode: Final = msgspec.json.Decoder(r.AnyRequest).decode
 #: Commands under other spellings than their tags.
@@ -33,7 +34,7 @@ def about_a_task(request: r.AnyRequest, caller: Caller) -> r.AnyRequest:
     Raises:
         UsageError: It names none and is not an agent's.
     """
-    if isinstance(request, r.Pause | r.Resume | r.Watch | r.GetSpend):
+    if isinstance(request, r.Pause | r.Resume | r.Watch | r.GetSpend | GetTrajectory):
         return request
     if getattr(request, "task", "") is not None:
         return request

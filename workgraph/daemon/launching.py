@@ -35,6 +35,7 @@ from workgraph.agents.process import LaunchOrder
 from workgraph.agents.sessions import session_of
 from workgraph.agents.streams.reader import client_home
 from workgraph.commands.context import budget_limits
+from workgraph.daemon import along
 from workgraph.daemon.orders import AwaitHost, Effect, Listen, Spawn
 from workgraph.graph.budgets import Held, Reservation
 from workgraph.graph.model import Actor, Parked, Record, Task, Usage
@@ -51,6 +52,7 @@ from workgraph.store import (
     leftovers,
     messages,
     service,
+    trajectories,
     writes,
 )
 from workgraph.store.database import Tx
@@ -99,7 +101,9 @@ def launch(
     token = host.new_token()
     _, executor = choose_executor(host.grounds, task, actor, flags)
     session = session_to_go_on(tx, task, actor, flags, host.grounds)
-    prompt = compose_prompt(task, executor.preamble, goes_on=bool(session))
+    # A trajectory's next step goes on with a session that has not seen this task.
+    goes_on = bool(session) and along.previous_of(tx, task) is None
+    prompt = compose_prompt(task, executor.preamble, goes_on=goes_on)
     folder = host.folder(number)
     facts = AgentFacts(
         id=f"agent-{number}",
@@ -145,6 +149,7 @@ def launch(
     if session:
         messages.go_on(tx, task)
     artifacts.note_consumed(tx, number, inputs)
+    along.reserve_along(tx, task, actor, plan, host.grounds)
     after = task.spec.abandon_after_s
     writes.change_status(
         tx,
@@ -181,16 +186,16 @@ def launch(
 
 def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
     """Launches a ready task's agent, or keeps the task back and says why it can't."""
-    actor = service.actor_by_name(tx, task.actor)
-    if task.actor is not None and (actor is None or actor.human):
+    name = trajectories.actor_for(tx, task.id, task.actor)
+    actor = service.actor_by_name(tx, name)
+    if name is not None and (actor is None or actor.human):
         writes.park(
             tx,
             task,
             Parked(
                 code="assigned_to_person",
-                message=f"it is assigned to {task.actor}, a person",
-                remedy=f"{task.actor} takes it with: wg claim {task.id}"
-                f" --actor {task.actor}",
+                message=f"it is assigned to {name}, a person",
+                remedy=f"{name} takes it with: wg claim {task.id} --actor {name}",
             ),
             None,
         )
@@ -227,10 +232,14 @@ def session_to_go_on(
 ) -> str:
     """The session of the last attempt, where the next one goes on with it; else empty.
 
+    A trajectory's next step goes on with that of the step before it.
+
     Raises:
         PlanError: No plan can be made.
     """
-    if task.last_agent is None or grounds.layered.settings.retry.resume == "fresh":
+    follows = along.previous_of(tx, task) is not None
+    fresh = grounds.layered.settings.retry.resume == "fresh"
+    if not follows and (task.last_agent is None or fresh):
         return ""
     chosen, executor = choose_executor(grounds, task, actor, flags)
     if not executor.can_resume:
@@ -238,6 +247,15 @@ def session_to_go_on(
     model = choose_model(grounds, task, actor, flags, executor)
     endpoint, _ = choose_endpoint(grounds, task, flags, executor)
     account = choose_account(grounds.layered, executor, model.value, endpoint.value)
+    if follows:
+        return along.session_of_step(
+            tx,
+            task,
+            executor=chosen.value,
+            account=account.value,
+            workspace=choose_working_dir(grounds.host, task).value,
+        )
+    assert task.last_agent is not None
     return session_of(
         agent_reads.by_id(tx, task.last_agent),
         executor=chosen.value,

@@ -20,7 +20,7 @@ from workgraph.graph.model import Record, Task
 from workgraph.graph.views import Needs
 from workgraph.reactors import budgets, dispatch, gates, patrol
 from workgraph.store import budgets as store_budgets
-from workgraph.store import service, views
+from workgraph.store import service, trajectories, views
 from workgraph.store.database import Tx
 from workgraph.store.moments import Anchor
 
@@ -102,7 +102,7 @@ def _is_more_likely(decisions: Sequence[Decision], spawns: int) -> bool:
 def _needs_of(tx: Tx, task: Task, grounds: Grounds) -> Needs:
     if task.spec.exec:
         return Needs(executor=SHELL_BREAKER)
-    actor = service.actor_by_name(tx, task.actor)
+    actor = service.actor_by_name(tx, trajectories.actor_for(tx, task.id, task.actor))
     executor = executor_of(grounds, task, actor)
     return Needs(
         executor=None if executor is None else breaker_key(executor),

@@ -38,7 +38,15 @@ from workgraph.graph.replies import DoneData, OutputData, Reply
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 from workgraph.logs import NoLog
-from workgraph.store import accounts, agent_reads, agents, artifacts, reads, service
+from workgraph.store import (
+    accounts,
+    agent_reads,
+    agents,
+    artifacts,
+    reads,
+    service,
+    trajectories,
+)
 
 Answerer = Callable[[Any, Caller], Awaitable[Reply]]
 
@@ -251,12 +259,11 @@ class Special:
         host = self._engine.host
 
         def start(context: Context) -> tuple[int, Spawn]:
-            tx = context.tx
-            task = reads.task(tx, request.task or "")
-            freezing.check_not_frozen(tx, f"{task.id} can't be started")
+            task = reads.task(context.tx, request.task or "")
+            freezing.check_not_frozen(context.tx, f"{task.id} can't be started")
             _check_startable(context, task)
             actor = _actor_for(context, task, request.actor)
-            return launching.launch(tx, task, actor, _flags(request), host)
+            return launching.launch(context.tx, task, actor, _flags(request), host)
 
         number, spawn = await self._engine.ask(start, caller)
         self._engine.perform([spawn])
@@ -401,7 +408,7 @@ def _flags(request: r.PlanOptions) -> Flags:
 
 
 def _actor_for(context: Context, task: Task, name: str | None) -> Actor | None:
-    wanted = name or task.actor
+    wanted = name or trajectories.actor_for(context.tx, task.id, task.actor)
     actor = service.actor_by_name(context.tx, wanted)
     if name is not None and actor is None:
         raise NotFoundError(f"there is no actor {name!r}", hint="wg actor list")
@@ -420,6 +427,7 @@ def _check_startable(context: Context, task: Task) -> None:
             + "; ".join(reason.message for reason in reasons),
             hint=f"wg why {task.id}",
         )
+    trajectories.check_start(context.tx, task.id)
     live = agent_reads.live_process_of(context.tx, task.id)
     if live is not None:
         raise ConflictError(

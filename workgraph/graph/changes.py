@@ -42,6 +42,9 @@ class ChangeKind(StrEnum):
     MESSAGE_READ = "message_read"
     MESSAGE_ACKNOWLEDGED = "message_acknowledged"
     CLOCK_JUMPED = "clock_jumped"
+    TRAJECTORY_CLAIMED = "trajectory_claimed"
+    TRAJECTORY_RELEASED = "trajectory_released"
+    TRAJECTORY_ENDED = "trajectory_ended"
     GRAPH_IMPORTED = "graph_imported"
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from workgraph.graph.holds import Account, AccountState, Breaker
 from workgraph.graph.inputs import MISSING_INPUT, Input, missing_artifact, remedy_of
 from workgraph.graph.model import Edge, Record, Task
+from workgraph.graph.reservations import Reserved
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.times import to_rfc3339
 
@@ -63,6 +64,8 @@ class TaskFacts(Record, frozen=True, kw_only=True):
     account: Account | None = None
     #: Inputs that nobody is going to record.
     missing: tuple[Input, ...] = ()
+    #: How a trajectory reserves it, if one does.
+    trajectory: Reserved | None = None
 
 
 def unmet(
@@ -75,7 +78,8 @@ def unmet(
 def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
     """The reasons that lie in the task and its surroundings, gravest first.
 
-    Empty exactly when the task could be started now, or is in progress.
+    Nothing weighs more than the service exactly when the task could be started now,
+    or is in progress.
     """
     task = facts.task
     if task.status is not Status.OPEN:
@@ -117,6 +121,8 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
                 weight=Weight.DISPATCH,
             )
         )
+    if facts.trajectory is not None:
+        reasons.append(_in_trajectory(task, facts.trajectory))
     if task.parked is not None and not (
         (facts.leftover and task.parked.code == "leftover")
         # told by `missing`, as it is now
@@ -178,7 +184,9 @@ def explain(facts: TaskFacts, service: ServiceFacts, now: int) -> tuple[Reason, 
         return reasons
     if not service.daemon_running or service.paused:
         return (*reasons, *explain_service(service))
-    return reasons or explain_service(service)
+    if all(_is_turn(reason) for reason in reasons):
+        return (*reasons, *explain_service(service))
+    return reasons
 
 
 def is_ready(facts: TaskFacts, now: int) -> bool:
@@ -245,6 +253,30 @@ def _parked(facts: TaskFacts, now: int) -> Reason:
         remedy=task.parked.remedy,
         weight=_PARKED_WEIGHT.get(task.parked.code, Weight.DISPATCH),
     )
+
+
+def _in_trajectory(task: Task, trajectory: Reserved) -> Reason:
+    """Its own agent is not kept from it when it is its turn; all others are."""
+    message = (
+        f"{task.id} is reserved for {trajectory.whose}: step {trajectory.step} of"
+        f" {trajectory.steps} of trajectory {trajectory.number}"
+    )
+    if trajectory.behind is not None:
+        message += f", after {trajectory.behind}"
+    remedy = f"wg unclaim {task.id} releases it and what comes after it"
+    mine = trajectory.is_next and not trajectory.human
+    if trajectory.human and trajectory.actor is not None:
+        remedy = f"wg claim {task.id} --actor {trajectory.actor}, or {remedy}"
+    return Reason(
+        code="reserved",
+        message=message,
+        remedy=remedy,
+        weight=Weight.SERVICE if mine else Weight.DISPATCH,
+    )
+
+
+def _is_turn(reason: Reason) -> bool:
+    return reason.code == "reserved" and reason.weight is Weight.SERVICE
 
 
 def _held(breaker: Breaker) -> Reason:

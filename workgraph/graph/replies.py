@@ -18,6 +18,7 @@ from workgraph.graph.model import (
     Record,
     TaskSpec,
 )
+from workgraph.graph.reservations import ReservedData
 
 
 class UsageData(Record, frozen=True, kw_only=True):
@@ -125,6 +126,8 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     leftover: tuple[int, ...] = ()
     #: Inputs that were produced again since its last attempt worked from them.
     stale: tuple[StaleInput, ...] = ()
+    #: The trajectory that reserves it.
+    trajectory: ReservedData | None = None
     #: All attempts, the first one first; only `show` looks them up.
     runs: tuple[AgentData, ...] = ()
     #: How many messages no attempt was given, and the last ones; as above.

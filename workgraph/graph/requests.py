@@ -14,6 +14,7 @@ from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import (
     EdgeKind,
 )
+from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.task_options import Request, TaskOptions, Texts
 
 SpendKey = Literal["task", "actor", "model", "day"]
@@ -384,6 +385,7 @@ TaskCommand = (
     | ReportProgress
     | RecordArtifact
     | SendMessage
+    | ClaimTrajectory
 )
 GraphQuery = (
     ShowTask
@@ -400,6 +402,7 @@ GraphQuery = (
     | GetPlan
     | GetOutput
     | ListExecutors
+    | GetTrajectory
 )
 ServiceCommand = (
     ImportGraph

@@ -92,6 +92,8 @@ class DispatchView(Record, frozen=True, kw_only=True):
     free_slots: int
     #: The best ready tasks in the order of dispatch; no more than there are slots.
     candidates: tuple[Task, ...] = ()
+    #: Those of them that go on with a trajectory: they come first.
+    continuing: frozenset[str] = frozenset()
     #: By what candidates may be held; those that are not here by nothing.
     needs: Mapping[str, Needs] = field(default_factory=dict)
     #: The breakers that are not closed, by key.

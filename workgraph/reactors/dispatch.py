@@ -16,7 +16,13 @@ def decide(view: DispatchView, now: int) -> tuple[Decision, ...]:
     if not view.may_start:
         return ()
     ordered = sorted(
-        view.candidates, key=lambda task: (task.priority, -task.chain, task.seq)
+        view.candidates,
+        key=lambda task: (
+            task.id not in view.continuing,
+            task.priority,
+            -task.chain,
+            task.seq,
+        ),
     )
     executors = breakers.Admission(view.breakers, view.young, now)
     providers = accounts.Admission(view.accounts, view.on_account, now)

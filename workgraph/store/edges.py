@@ -7,6 +7,7 @@ from workgraph.graph import topology
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import EdgeKind
+from workgraph.store import trajectories
 from workgraph.store.database import Tx
 
 INSERT_EDGE: Final = "insert into edges (task, dep, kind) values (?, ?, ?)"
@@ -66,10 +67,13 @@ def insert_edge(  # noqa: PLR0913 - the edge, and whose it is
     if not is_new:
         _refuse_cycle(tx, task, dep)
     tx.run(INSERT_EDGE, (task, dep, kind))
-    if tx.value(SELECT_STATUS, (dep,)) not in statuses.MEETS[kind]:
+    is_met = tx.value(SELECT_STATUS, (dep,)) in statuses.MEETS[kind]
+    if not is_met:
         tx.run(ADD_UNMET, (1, task))
     _raise_chain(tx, dep, chain + 1)
     tx.emit(ChangeKind.EDGE_ADDED, task=task, by=by, to=dep, reason=kind)
+    if not is_new:
+        trajectories.check_edge(tx, task, dep, by, is_met=is_met)
     return True
 
 

@@ -5,6 +5,7 @@ from typing import Final
 from workgraph.graph.model import Task
 from workgraph.store.database import Tx
 from workgraph.store.rows import TASK_COLUMNS, decode_task
+from workgraph.store.trajectories import NOT_RESERVED
 
 #: The best of those that a key keeps back, as `views.CANDIDATES` has them.
 HELD: Final = f"""
@@ -12,19 +13,21 @@ select {TASK_COLUMNS} from tasks t indexed by tasks_held
 where json_extract(t.parked, '$.key') = ?
   and t.status = 'open' and t.paused = 0 and t.unmet = 0
   and t.start_after is null and t.reserved_for is null
+  and {NOT_RESERVED}
   and not exists (
         select 1 from agents a
         where a.task = t.id and a.status <> 'ended' and a.human = 0)
 order by t.priority, t.chain desc, t.seq
 limit ?
 """  # noqa: S608 - constants
-ANY_HELD: Final = """
+ANY_HELD: Final = f"""
 select 1 from tasks t indexed by tasks_held
 where json_extract(t.parked, '$.key') = ?
   and t.status = 'open' and t.paused = 0 and t.unmet = 0
   and t.start_after is null and t.reserved_for is null
+  and {NOT_RESERVED}
 limit 1
-"""
+"""  # noqa: S608 - constants
 RELEASE: Final = """
 update tasks indexed by tasks_held set parked = null, parked_until = null
 where json_extract(parked, '$.key') = ?

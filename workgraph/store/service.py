@@ -7,6 +7,7 @@ import msgspec
 from workgraph.graph.model import Actor
 from workgraph.graph.status import Status
 from workgraph.store.database import Tx
+from workgraph.store.trajectories import NOT_RESERVED
 
 COUNTS: Final = "select status, count(*) from tasks group by status"
 COUNT_UNFINISHED: Final = """
@@ -16,14 +17,15 @@ where t.status not in ('done', 'abandoned')
         select 1 from json_each(t.spec, '$.tags')
         where value in ('assignment', 'reward', 'evolution', 'chat'))
 """
-COUNT_READY: Final = """
-select count(*) from tasks
-where status = 'open' and paused = 0 and unmet = 0
+COUNT_READY: Final = f"""
+select count(*) from tasks t
+where t.status = 'open' and paused = 0 and unmet = 0
   and start_after is null and reserved_for is null
   and (parked is null
        or json_extract(parked, '$.code') in (
             'assigned_to_person', 'leftover', 'no_free_slot'))
-"""
+  and {NOT_RESERVED}
+"""  # noqa: S608 - constants
 COUNT_LIVE: Final = """
 select count(*) from agents where status <> 'ended' and human = 0
 """

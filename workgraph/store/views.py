@@ -28,6 +28,7 @@ from workgraph.store import (
     holds,
     leftovers,
     service,
+    trajectories,
 )
 from workgraph.store.database import Tx
 from workgraph.store.rows import (
@@ -86,6 +87,23 @@ CANDIDATES: Final = f"""
 select {TASK_COLUMNS} from tasks t indexed by tasks_dispatch
 where t.status = 'open' and t.paused = 0 and t.unmet = 0
   and t.start_after is null and t.parked is null and t.reserved_for is null
+  and {trajectories.NOT_RESERVED}
+  and not exists (
+        select 1 from agents a
+        where a.task = t.id and a.status <> 'ended' and a.human = 0)
+order by t.priority, t.chain desc, t.seq
+limit ?
+"""  # noqa: S608 - constants
+#: The next steps of trajectories that have begun, whose last attempt is over.
+CONTINUING: Final = f"""
+select {TASK_COLUMNS}
+from trajectories r indexed by trajectories_begun
+join trajectory_steps s on s.trajectory = r.number and s.left_at is null
+join tasks t on t.id = s.task
+where r.ended_at is null and r.agent is not null
+  and t.status = 'open' and t.paused = 0 and t.unmet = 0
+  and t.start_after is null and t.parked is null and t.reserved_for is null
+  and {trajectories.NOT_RESERVED}
   and not exists (
         select 1 from agents a
         where a.task = t.id and a.status <> 'ended' and a.human = 0)
@@ -102,6 +120,7 @@ select {TASK_COLUMNS} from tasks t indexed by tasks_parked
 where t.parked is not null and t.parked_until <= ?
   and t.status = 'open' and t.paused = 0 and t.unmet = 0
   and t.start_after is null and t.reserved_for is null
+  and {trajectories.NOT_RESERVED}
 order by t.parked_until
 limit ?
 """  # noqa: S608 - constants
@@ -132,11 +151,12 @@ select min(at) from (
 )
 where at is not null
 """
-NEXT_START: Final = """
-select min(start_after) from tasks indexed by tasks_due
-where start_after is not null and status = 'open' and paused = 0 and unmet = 0
+NEXT_START: Final = f"""
+select min(start_after) from tasks t indexed by tasks_due
+where start_after is not null and t.status = 'open' and paused = 0 and unmet = 0
   and reserved_for is null
-"""
+  and {trajectories.NOT_RESERVED}
+"""  # noqa: S608 - constants
 #: Not those in quarantine, which wait for an operator, nor those that a key holds.
 LOOK_AT_ALL: Final = """
 update tasks indexed by tasks_parked set parked_until = ?
@@ -235,7 +255,13 @@ def dispatch(
         return DispatchView(may_start=may, free_slots=0)
     troubled, limited = breakers.troubled(tx), accounts.troubled(tx)
     more = _HELD_AT_ONCE if troubled or limited else 0
-    candidates = _tasks(tx, CANDIDATES, free + more)
+    candidates = _tasks(tx, CONTINUING, free + more)
+    continuing = frozenset(task.id for task in candidates)
+    candidates.extend(
+        task
+        for task in _tasks(tx, CANDIDATES, free + more)
+        if task.id not in continuing
+    )
     candidates.extend(_tasks(tx, LOOK_AGAIN, tx.now, free))
     # One more than may be: then it is known that somebody goes on waiting.
     most = min(free, _HELD_AT_ONCE) + 1
@@ -252,6 +278,7 @@ def dispatch(
         may_start=may,
         free_slots=free,
         candidates=tuple(candidates),
+        continuing=continuing,
         needs=needs,
         breakers=troubled,
         young={breaker_key(name): count for name, count in young.items()},

@@ -22,7 +22,7 @@ from workgraph.graph.model import (
     Usage,
 )
 from workgraph.graph.status import Cause, Status, Verb
-from workgraph.store import artifacts
+from workgraph.store import artifacts, trajectories
 from workgraph.store.database import Tx
 from workgraph.store.rows import to_json
 
@@ -175,6 +175,15 @@ def change_status(tx: Tx, task: Task, verb: Verb, cause: Cause, marks: Marks) ->
         from_=task.status,
         to=new,
         reason=marks.reason,
+    )
+    trajectories.follow(
+        tx,
+        task.id,
+        verb,
+        new,
+        by=marks.by,
+        agent=marks.agent,
+        actor=marks.actor,
     )
     return new
 

@@ -90,7 +90,10 @@ create index wait_terms_due on wait_terms (due)
 -- chains of tasks that one actor does one after another in one session
 create table trajectories (
     number integer primary key autoincrement,
+    -- whose it is; null: the agent's that dispatch starts
     actor text,
+    -- a person's: nothing is started for it
+    human integer not null default 0 check (human in (0, 1)),
     by text not null,
     created_at integer not null,
     -- its last attempt; the next one goes on with that one's session
@@ -98,6 +101,10 @@ create table trajectories (
     ended_at integer,
     reason text
 ) strict;
+
+-- trajectories.continuing: those that have begun
+create index trajectories_begun on trajectories (number)
+    where ended_at is null and agent is not null;
 
 create table trajectory_steps (
     trajectory integer not null references trajectories (number),
