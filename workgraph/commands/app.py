@@ -12,6 +12,7 @@ from workgraph.commands import (
     cli_graph,
     cli_life,
     cli_service,
+    cli_waits,
 )
 from workgraph.commands.cli_call import HelpAsked, WgCommand, WgGroup, new_app
 from workgraph.graph.errors import UsageError
@@ -23,6 +24,7 @@ def build_app() -> typer.Typer:
     app.callback(invoke_without_command=True)(_root)
     cli_graph.register(app)
     cli_life.register(app)
+    cli_waits.register(app)
     cli_agents.register(app)
     cli_executors.register(app)
     cli_service.register(app)

@@ -13,6 +13,7 @@ from workgraph.graph.readiness import ServiceFacts, TaskFacts
 from workgraph.graph.replies import Reply, TaskData
 from workgraph.graph.status import Cause, Status
 from workgraph.graph.views import RetryPolicy
+from workgraph.graph.waits import WaitState
 from workgraph.settings import Settings
 from workgraph.store import (
     accounts,
@@ -22,6 +23,7 @@ from workgraph.store import (
     history,
     leftovers,
     reads,
+    waits,
 )
 from workgraph.store.database import Tx
 
@@ -114,7 +116,13 @@ def task_facts(tx: Tx, task: Task) -> TaskFacts:
         left_by=tuple(agent.id for agent in left),
         breaker=breakers.find(tx, (key,)).get(key) if key else None,
         account=accounts.find(tx, (name,)).get(name) if name else None,
+        wait=_wait_of(tx, task),
     )
+
+
+def _wait_of(tx: Tx, task: Task) -> WaitState | None:
+    wait = waits.find(tx, task.id) if task.status is Status.WAITING else None
+    return None if wait is None else waits.state_of(tx, wait)
 
 
 def task_data(context: Context, task_id: str) -> TaskData:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from workgraph.commands import life, operate, queries, records, spending, tasks
+from workgraph.commands import life, operate, queries, records, spending, tasks, waits
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
@@ -29,6 +29,8 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.AbandonTask: life.abandon_task,
         r.Pause: operate.pause,
         r.Resume: operate.resume,
+        r.AskQuestion: waits.ask_question,
+        r.AnswerQuestion: waits.answer_question,
         r.Log: records.log,
         r.Heartbeat: life.heartbeat,
         r.ReportProgress: records.report_progress,

@@ -16,7 +16,7 @@ from workgraph.agents.plan import Flags, before_the_claim, plan_spawn, visible
 from workgraph.commands import operate, queries, records, shapes, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context, task_facts
-from workgraph.daemon import backup, freezing, launching, showing, trials
+from workgraph.daemon import backup, freezing, launching, showing, trials, waiting
 from workgraph.daemon.artifacts import hash_file
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
@@ -101,6 +101,7 @@ class Special:
             r.ListExecutors: self._executors,
             r.TryExecutor: self._try_executor,
             r.RecordArtifact: self._artifact,
+            r.WaitTask: self._wait,
             r.GetConfig: self._get_config,
             r.SetConfig: self._set_config,
             r.ListConfig: self._list_config,
@@ -384,6 +385,9 @@ class Special:
             return records.record_artifact(context, request, file)
 
         return await self._engine.ask(record, caller)
+
+    async def _wait(self, request: r.WaitTask, caller: Caller) -> Reply:
+        return await waiting.wait(self._engine, request, caller)
 
     async def _get_config(self, request: r.GetConfig, caller: Caller) -> Reply:
         del caller

@@ -39,6 +39,8 @@ class ChangeKind(StrEnum):
     BUDGET_WARNED = "budget_warned"
     BUDGET_OVERDRAWN = "budget_overdrawn"
     CLOCK_JUMPED = "clock_jumped"
+    QUESTION_ASKED = "question"
+    ANSWERED = "answer"
     GRAPH_IMPORTED = "graph_imported"
 
 

@@ -59,6 +59,12 @@ class LeftoverFound(Record, frozen=True, kw_only=True):
     processes: tuple[ProcessId, ...]
 
 
+class PathFound(Record, frozen=True, kw_only=True):
+    """A path that tasks wait for is there."""
+
+    path: str
+
+
 class GatesJudged(Record, frozen=True, kw_only=True):
     """A task's gates were run. `failed` names the gate that said no."""
 
@@ -73,5 +79,11 @@ class GatesJudged(Record, frozen=True, kw_only=True):
 
 
 Fact = (
-    AgentStarted | AgentEnded | AgentReported | LifeSought | LeftoverFound | GatesJudged
+    AgentStarted
+    | AgentEnded
+    | AgentReported
+    | LifeSought
+    | LeftoverFound
+    | PathFound
+    | GatesJudged
 )

@@ -23,6 +23,7 @@ from workgraph.graph.model import (
     Usage,
 )
 from workgraph.graph.status import Cause, Status, Verb
+from workgraph.store import waits
 from workgraph.store.database import Tx
 from workgraph.store.rows import to_json
 
@@ -170,6 +171,10 @@ def change_status(tx: Tx, task: Task, verb: Verb, cause: Cause, marks: Marks) ->
             f"{task.id} is no longer {task.status}", hint=f"wg show {task.id}"
         )
     _pass_on(tx, task, new)
+    if task.status is Status.WAITING:
+        waits.end(tx, task.id, marks.reason or f"it was {new} by {marks.by}")
+    if new in statuses.SETTLED:
+        waits.mark(tx, task.id)
     tx.emit(
         ChangeKind.STATUS_CHANGED,
         task=task.id,

@@ -1,0 +1,44 @@
+"""The end of an agent as its launcher tells it, as a fact for the tick."""
+
+from workgraph.agents.process import Ended, Fate
+from workgraph.graph.facts import AgentEnded
+from workgraph.graph.model import Outcome
+
+
+def as_fact(ended: Ended) -> AgentEnded:
+    """What is to be written down of an agent's end."""
+    match ended.fate:
+        case Fate.EXITED if ended.detail:
+            # The program is there and can't be run: the wrapper's shell said so.
+            return AgentEnded(
+                agent=ended.agent,
+                exit_code=ended.exit_code,
+                outcome=Outcome.SPAWN_FAILED,
+                reason=ended.detail,
+            )
+        case Fate.EXITED:
+            return AgentEnded(agent=ended.agent, exit_code=ended.exit_code)
+        case Fate.SIGNALED:
+            return AgentEnded(
+                agent=ended.agent,
+                signal=ended.signal,
+                outcome=Outcome.CRASHED,
+                reason=None if ended.signal else "killed by a signal",
+            )
+        case Fate.LOST:
+            return AgentEnded(
+                agent=ended.agent,
+                outcome=Outcome.LOST,
+                reason=ended.detail or "its process is gone, and nobody saw how",
+            )
+        case Fate.SHUT_OUT:
+            return AgentEnded(
+                agent=ended.agent, outcome=Outcome.SPAWN_FAILED, reason=ended.detail
+            )
+        case Fate.NEVER_STARTED:
+            return AgentEnded(
+                agent=ended.agent,
+                outcome=Outcome.SPAWN_FAILED,
+                reason=ended.detail or "nothing was started",
+                never_started=True,
+            )
