@@ -23,7 +23,7 @@ from workgraph.agents.executor import load_executors
 from workgraph.agents.plan import prepare_grounds
 from workgraph.commands import operate
 from workgraph.commands.context import Caller
-from workgraph.daemon import freezing
+from workgraph.daemon import freezing, waiting
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine, Mode
 from workgraph.daemon.launching import Host
@@ -69,7 +69,10 @@ class Core:
 
     async def do(self, request: r.AnyRequest, caller: Caller = OPERATOR) -> Reply:
         """Says a request and lets everything that follows from it happen."""
-        reply = await self.engine.answer(request, caller)
+        if isinstance(request, r.WaitTask):  # its files are looked at before
+            reply = await waiting.wait(self.engine, request, caller)
+        else:
+            reply = await self.engine.answer(request, caller)
         await self.settle()
         return reply
 

@@ -32,6 +32,7 @@ from workgraph.graph.model import (
 from workgraph.graph.replies import AgentData, ChangeData, TaskData
 from workgraph.graph.status import Status
 from workgraph.graph.times import parse_moment, to_rfc3339
+from workgraph.graph.waits import TermKind
 
 #: Far more than anything counts to, and far less than a stored integer holds.
 _MOST: Final = 2**53
@@ -147,6 +148,32 @@ class EdgeLine(_Line, frozen=True, kw_only=True, tag="edge"):
     on: EdgeKind = "done"
 
 
+class TermRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that is waited for."""
+
+    branch: Count = 0
+    kind: TermKind
+    target: str = ""
+    status: str | None = None
+    due: str | None = None
+    met_at: str | None = None
+
+
+class WaitLine(_Line, frozen=True, kw_only=True, tag="wait"):
+    """What a task waits for, or has waited for last."""
+
+    task: str
+    agent: str | None = None
+    condition: str
+    #: The number of the question.
+    question: Count | None = None
+    since: str
+    woken_at: str | None = None
+    reason: str | None = None
+    quick: Count = 0
+    terms: tuple[TermRef, ...] = ()
+
+
 class AgentLine(_Line, frozen=True, kw_only=True, tag="agent"):
     """An attempt that is over."""
 
@@ -242,13 +269,23 @@ class TradeoffLine(
 
 
 IdentityLine = ActorLine | RoleLine | TradeoffLine
-Line = TaskLine | EdgeLine | AgentLine | LogLine | ActorLine | RoleLine | TradeoffLine
+Line = (
+    TaskLine
+    | EdgeLine
+    | AgentLine
+    | WaitLine
+    | LogLine
+    | ActorLine
+    | RoleLine
+    | TradeoffLine
+)
 
 _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
     {
         "task": TaskLine,
         "edge": EdgeLine,
         "agent": AgentLine,
+        "wait": WaitLine,
         "log": LogLine,
         "actor": ActorLine,
         "role": RoleLine,

@@ -15,7 +15,7 @@ from workgraph import __version__
 from workgraph.agents.plan import Flags, before_the_claim, plan_spawn, visible
 from workgraph.commands import operate, queries, records, shapes, transfer
 from workgraph.commands.access import check_access
-from workgraph.commands.context import Caller, Context, task_facts
+from workgraph.commands.context import Caller, Context
 from workgraph.daemon import backup, freezing, launching, showing, trials, waiting
 from workgraph.daemon.artifacts import hash_file
 from workgraph.daemon.assembly import make_host
@@ -25,17 +25,15 @@ from workgraph.daemon.executors import check_executor, look_at_executors
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
 from workgraph.daemon.orders import Spawn
-from workgraph.graph import readiness
+from workgraph.daemon.starting import check_startable
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
-    ConflictError,
     NeedsDaemonError,
     NotFoundError,
     UserError,
 )
 from workgraph.graph.model import Actor, AgentStatus, Record, Stop, StopThen, Task
 from workgraph.graph.replies import DoneData, OutputData, Reply
-from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 from workgraph.logs import NoLog
 from workgraph.store import accounts, agent_reads, agents, reads, service
@@ -254,7 +252,7 @@ class Special:
             tx = context.tx
             task = reads.task(tx, request.task or "")
             freezing.check_not_frozen(tx, f"{task.id} can't be started")
-            _check_startable(context, task)
+            check_startable(context, task)
             actor = _actor_for(context, task, request.actor)
             return launching.launch(tx, task, actor, _flags(request), host)
 
@@ -427,23 +425,3 @@ def _actor_for(context: Context, task: Task, name: str | None) -> Actor | None:
     if name is not None and actor is None:
         raise NotFoundError(f"there is no actor {name!r}", hint="wg actor list")
     return actor
-
-
-def _check_startable(context: Context, task: Task) -> None:
-    if task.status is Status.IN_PROGRESS:
-        raise ConflictError(
-            f"{task.id} is in progress: {task.claimed_by}", hint=f"wg why {task.id}"
-        )
-    reasons = readiness.blocks_claim(task_facts(context.tx, task), context.tx.now)
-    if reasons:
-        raise UserError(
-            f"{task.id} can't be started: "
-            + "; ".join(reason.message for reason in reasons),
-            hint=f"wg why {task.id}",
-        )
-    live = agent_reads.live_process_of(context.tx, task.id)
-    if live is not None:
-        raise ConflictError(
-            f"{live.id}, the last agent of {task.id}, is not gone yet",
-            hint="wait a moment, or wg kill it",
-        )

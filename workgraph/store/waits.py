@@ -277,7 +277,7 @@ def answer(tx: Tx, wait: Wait, by: str, text: str) -> int:
     return _say(tx, wait.task, by, None, text=text, reply_to=wait.question)
 
 
-def _say(
+def _say(  # noqa: PLR0913 - the columns of a message
     tx: Tx, task: str, by: str, agent: Agent | None, *, text: str, reply_to: int | None
 ) -> int:
     kind = "question" if reply_to is None else "answer"
