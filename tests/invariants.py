@@ -1,10 +1,10 @@
 """What holds of the database after every step (DESIGN §10)."""
 
 from workgraph.graph.holds import AccountState, account_key
-from workgraph.graph.model import AgentStatus
+from workgraph.graph.model import AgentStatus, Task
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.topology import chains, sort_topologically
-from workgraph.store import accounts, agent_reads, history, holds, reads
+from workgraph.store import accounts, agent_reads, history, holds, reads, waits
 from workgraph.store.database import Tx
 
 Rows = dict[str, list[tuple[object, ...]]]
@@ -17,6 +17,9 @@ _TABLES = (
     "artifacts",
     "changes",
     "accounts",
+    "messages",
+    "waits",
+    "wait_terms",
     "identities",
 )
 
@@ -64,6 +67,7 @@ def check_invariants(tx: Tx) -> None:
 
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)
+    _check_waits(tx, tasks)
 
 
 def _check_log(tx: Tx, statuses: dict[str, Status]) -> None:
@@ -100,6 +104,20 @@ def _check_accounts(tx: Tx) -> None:
         else:
             most = account.at_once or 1
             assert since <= most, f"{since} agents of {account}"
+
+
+def _check_waits(tx: Tx, tasks: dict[str, Task]) -> None:
+    """A task in waiting has one wait that lasts, and nobody else has."""
+    every = {wait.task: wait for wait in waits.every(tx)}
+    last = {task for task, wait in every.items() if wait.woken_at is None}
+    waiting = {task.id for task in tasks.values() if task.status is Status.WAITING}
+    assert last == waiting, f"waits that last: {last}, in waiting: {waiting}"
+    for task, wait in every.items():
+        assert wait.terms or wait.woken_at is not None, wait
+        met = [term.met_at is not None for term in wait.terms]
+        assert task in last or all(met), f"{wait} is over"
+        claims = tasks[task].claimed_by
+        assert task not in last or claims is None, f"{task} waits for {claims}"
 
 
 def _is_concluded(tx: Tx, number: int) -> bool:

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from workgraph.store import agent_reads, agents, budgets, history, reads, views, writes
+from workgraph.store import (
+    agent_reads,
+    agents,
+    budgets,
+    history,
+    reads,
+    views,
+    waits,
+    writes,
+)
 from workgraph.store.database import SCHEMA_VERSION, migrate, migrations
 
 SCHEMA = (resources.files("workgraph.store") / "schema.sql").read_text("utf-8")
@@ -91,6 +100,14 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "set-aside": (budgets.SET_ASIDE, SHARES, {"agents_live"}),
     "spending": (budgets.SPENDING, (), {"agents_live"}),
     "wake": (budgets.WAKE, {"now": 0, "budget": "b", "most": 9}, {"tasks_budget"}),
+    "waits-to-judge": (
+        waits.TO_JUDGE,
+        {"now": 0},
+        {"wait_terms_due", "wait_terms_words", "messages_task"},
+    ),
+    "waits-mark": (waits.MARK, {"now": 0, "target": "t"}, {"wait_terms_target"}),
+    "waits-files": (waits.FILES, (), {"wait_terms_file"}),
+    "waits-by-themselves": (waits.WAKES_BY_ITSELF, (), {"wait_terms_due"}),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

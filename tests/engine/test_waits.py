@@ -454,7 +454,7 @@ async def test_waits_that_are_soon_over_are_slowed_down() -> None:
 
 @pytest.mark.parametrize("until", ["timer:1m", "message", "task:x=done"])
 async def test_a_wait_lasts_over_restarts_and_wakes_once(until: str) -> None:
-    """Whether the moment comes before or after; a daemon that was killed forgets none."""
+    """Whether the moment comes before or after: a killed daemon forgets none."""
     store, clock, launcher = await Store.open(":memory:"), FakeClock(), FakeLauncher()
     try:
         async with running_core(

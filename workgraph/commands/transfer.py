@@ -30,6 +30,7 @@ from workgraph.commands.transfer_lines import (
     encode,
     write_moment,
 )
+from workgraph.commands.transfer_waits import wait_line
 from workgraph.graph.budgets import date_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.model import (
@@ -42,7 +43,7 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
-from workgraph.store import transfer
+from workgraph.store import transfer, waits
 from workgraph.store.database import Tx
 from workgraph.store.transfer import EndedAgent, StoredArtifact, StoredIdentity
 
@@ -61,7 +62,7 @@ _ABOUT_ATTEMPTS: Final = frozenset(
 def export_lines(context: Context) -> list[bytes]:
     """The whole graph as JSON lines without their ends, in a stable order.
 
-    Identities come first, then tasks, attempts and the log, each as they came up.
+    Identities come first, then tasks, attempts, waits and the log, as they came up.
     """
     return list(_lines(context.tx))
 
@@ -106,6 +107,8 @@ def _lines(tx: Tx) -> Iterator[bytes]:
     for ended in transfer.ended_agents(tx):
         yield encode(_agent_line(ended))
     live = transfer.live_agents(tx)
+    for wait in waits.every(tx):
+        yield encode(wait_line(wait, live))
     for change in transfer.task_changes(tx):
         if change.kind in _ABOUT_ATTEMPTS and change.agent in live:
             continue

@@ -30,6 +30,8 @@ from workgraph.commands.transfer_rows import (
     task_row,
     waits_of,
 )
+from workgraph.commands.transfer_waits import WaitBatch
+from workgraph.commands.wait_line import WaitLine
 from workgraph.graph import topology
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.errors import ConflictError, NotFoundError, UserError
@@ -77,6 +79,7 @@ class Batch:
         self._links: list[tuple[int, EdgeLine]] = []
         self._agents: dict[int, tuple[int, NewAgentRow]] = {}
         self._spend: list[StoredSpend] = []
+        self._wait_lines = WaitBatch(tx)
         self._log: list[tuple[int, Change]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
         #: Ids and names of identities, with their lines.
@@ -109,6 +112,8 @@ class Batch:
                 self._edge_lines.append((number, line))
             case AgentLine():
                 self._take_agent(number, line)
+            case WaitLine():
+                self._wait_lines.take(number, line)
             case LogLine():
                 change = log_change(number, line, self._by, self._tx.now)
                 self._log.append((number, change))
@@ -136,6 +141,8 @@ class Batch:
         self._settle_identities()
         self._settle_history()
         self._place(known)
+        statuses = {row.id: row.status for row in self._rows.values()}
+        self._wait_lines.settle(statuses, known, self._agents)
 
     def write(self) -> None:
         """Writes all of it, and one row that says so to the change log."""
@@ -155,6 +162,7 @@ class Batch:
         transfer.insert_artifacts(tx, self._artifacts)
         transfer.insert_agents(tx, (row for _, row in self._agents.values()))
         transfer.insert_spend(tx, self._spend)
+        self._wait_lines.write()
         if self._highest_agent:
             transfer.pass_agent_number(tx, self._highest_agent)
         transfer.insert_changes(tx, (change for _, change in self._log))
@@ -229,6 +237,7 @@ class Batch:
             ids.update(waits)
         for _, line in self._edge_lines:
             ids.update((line.task, line.after))
+        ids.update(self._wait_lines.targets())
         return ids
 
     def _settle_edges(self, known: Mapping[str, tuple[Status, int]]) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from workgraph.commands.wait_line import WaitLine
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import (
     DEFAULT_PRIORITY,
@@ -32,7 +33,6 @@ from workgraph.graph.model import (
 from workgraph.graph.replies import AgentData, ChangeData, TaskData
 from workgraph.graph.status import Status
 from workgraph.graph.times import parse_moment, to_rfc3339
-from workgraph.graph.waits import TermKind
 
 #: Far more than anything counts to, and far less than a stored integer holds.
 _MOST: Final = 2**53
@@ -148,32 +148,6 @@ class EdgeLine(_Line, frozen=True, kw_only=True, tag="edge"):
     on: EdgeKind = "done"
 
 
-class TermRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that is waited for."""
-
-    branch: Count = 0
-    kind: TermKind
-    target: str = ""
-    status: str | None = None
-    due: str | None = None
-    met_at: str | None = None
-
-
-class WaitLine(_Line, frozen=True, kw_only=True, tag="wait"):
-    """What a task waits for, or has waited for last."""
-
-    task: str
-    agent: str | None = None
-    condition: str
-    #: The number of the question.
-    question: Count | None = None
-    since: str
-    woken_at: str | None = None
-    reason: str | None = None
-    quick: Count = 0
-    terms: tuple[TermRef, ...] = ()
-
-
 class AgentLine(_Line, frozen=True, kw_only=True, tag="agent"):
     """An attempt that is over."""
 
@@ -269,16 +243,7 @@ class TradeoffLine(
 
 
 IdentityLine = ActorLine | RoleLine | TradeoffLine
-Line = (
-    TaskLine
-    | EdgeLine
-    | AgentLine
-    | WaitLine
-    | LogLine
-    | ActorLine
-    | RoleLine
-    | TradeoffLine
-)
+Line = TaskLine | EdgeLine | AgentLine | WaitLine | LogLine | IdentityLine
 
 _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
     {

@@ -3,32 +3,25 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from workgraph.commands.transfer_lines import (
-    TermRef,
-    WaitLine,
-    bad_line,
-    read_moment,
-    write_moment,
-)
+from workgraph.commands.transfer_lines import bad_line, read_moment, write_moment
+from workgraph.commands.wait_line import TermRef, WaitLine
 from workgraph.graph.model import parse_agent_id
 from workgraph.graph.status import Status
 from workgraph.graph.waits import MET_BY, MOST_TERMS, Term, Wait
+from workgraph.store import waits
+from workgraph.store.database import Tx
 
+_TIMED: Final = frozenset({"timer", "file"})
 #: What a task in waiting waits for that does not say what for.
 _ANYTHING: Final = (Term(branch=0, kind="message"),)
 
 
-def wait_line(wait: Wait, agents: Collection[str]) -> WaitLine:
-    """A wait as it is written down.
-
-    Args:
-        wait: What a task waits for.
-        agents: The attempts that are written down, too; of others nothing is said.
-    """
+def wait_line(wait: Wait, live: Collection[str]) -> WaitLine:
+    """A wait as it is written down; of attempts that are `live` nothing is said."""
     agent = None if wait.agent is None else f"agent-{wait.agent}"
     return WaitLine(
         task=wait.task,
-        agent=agent if agent in agents else None,
+        agent=None if agent in live else agent,
         condition=wait.condition,
         question=wait.question,
         since=write_moment(wait.since),
@@ -41,7 +34,8 @@ def wait_line(wait: Wait, agents: Collection[str]) -> WaitLine:
                 kind=term.kind,
                 target=term.target,
                 status=term.status,
-                due=_moment(term.due),
+                # Of others it is a mark for the next tick.
+                due=_moment(term.due) if term.kind in _TIMED else None,
                 met_at=_moment(term.met_at),
             )
             for term in wait.terms
@@ -49,24 +43,30 @@ def wait_line(wait: Wait, agents: Collection[str]) -> WaitLine:
     )
 
 
-class WaitLines:
-    """The waits of an import, gathered, then judged when everything is there."""
+class WaitBatch:
+    """The waits that come in: `take` each line, `settle` once, then `write`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
         self._lines: dict[str, tuple[int, WaitLine]] = {}
+        self._waits: list[Wait] = []
+        #: How the tasks stand that come in, and which are there already.
+        self._statuses: Mapping[str, Status] = {}
+        self._known: Collection[str] = ()
 
     def take(self, number: int, line: WaitLine) -> None:
-        """Takes a line.
+        """Takes a line, as far as it can be judged alone.
 
         Raises:
             UserError: There is one for its task already, or it has too much of it.
         """
-        if line.task in self._lines:
-            first = self._lines[line.task][0]
-            raise bad_line(number, f"the wait of {line.task} is in line {first}")
+        first = self._lines.setdefault(line.task, (number, line))[0]
+        if first != number:
+            raise bad_line(
+                number, f"the wait of {line.task} is in line {first} already"
+            )
         if len(line.terms) > MOST_TERMS:
             raise bad_line(number, f"terms: at most {MOST_TERMS}")
-        self._lines[line.task] = (number, line)
 
     def targets(self) -> set[str]:
         """The tasks that are waited for."""
@@ -79,94 +79,77 @@ class WaitLines:
 
     def settle(
         self,
-        tasks: Mapping[str, Status],
+        statuses: Mapping[str, Status],
         known: Collection[str],
         agents: Collection[int],
-        now: int,
-    ) -> list[Wait]:
-        """The waits that come in; a task in waiting without one waits for a message.
+    ) -> None:
+        """Judges the waits; a task in waiting without one waits for a message.
 
         Args:
-            tasks: How the tasks stand that come in.
+            statuses: How the tasks stand that come in.
             known: The tasks that are there already.
             agents: The numbers of the attempts that come in.
-            now: The moment of the import.
 
         Raises:
             UserError: A line does not fit the others.
         """
-        found = [
-            self._wait(number, line, tasks, known, agents, now)
-            for number, line in self._lines.values()
-        ]
-        found.extend(
+        self._statuses, self._known = statuses, known
+        for number, line in self._lines.values():
+            if line.agent is not None and parse_agent_id(line.agent) not in agents:
+                what = f"the attempt {line.agent!r} is not in this file"
+                raise bad_line(number, what)
+            self._waits.append(self._wait(number, line))
+        now = self._tx.now
+        self._waits.extend(
             Wait(task=task, agent=None, condition="message", since=now, terms=_ANYTHING)
-            for task, status in tasks.items()
+            for task, status in statuses.items()
             if status is Status.WAITING and task not in self._lines
         )
-        return found
 
-    def _wait(
-        self,
-        number: int,
-        line: WaitLine,
-        tasks: Mapping[str, Status],
-        known: Collection[str],
-        agents: Collection[int],
-        now: int,
-    ) -> Wait:
-        status = tasks.get(line.task)
+    def write(self) -> None:
+        """Writes all of them; tasks, attempts and messages are there."""
+        waits.insert(self._tx, self._waits)
+
+    def _wait(self, number: int, line: WaitLine) -> Wait:
+        status = self._statuses.get(line.task)
         if status is None:
             raise bad_line(number, f"the task {line.task!r} is not in this file")
-        if (status is Status.WAITING) != (line.woken_at is None):
-            what = f"{line.task} is {status}: its wait "
-            what += "is over" if line.woken_at else "lasts"
-            raise bad_line(number, what)
-        agent = None if line.agent is None else parse_agent_id(line.agent)
-        if line.agent is not None and agent not in agents:
-            raise bad_line(number, f"the attempt {line.agent!r} is not in this file")
-        if status is Status.WAITING and not line.terms:
+        lasts = line.woken_at is None
+        if (status is Status.WAITING) != lasts:
+            how = "lasts" if lasts else "is over"
+            raise bad_line(number, f"{line.task} is {status}, and its wait {how}")
+        if lasts and not line.terms:
             raise bad_line(number, f"terms: {line.task} waits for nothing")
-        since = read_moment(number, "since", line.since, now)
+        since = read_moment(number, "since", line.since, self._tx.now)
         assert since is not None
         return Wait(
             task=line.task,
-            agent=agent,
+            agent=parse_agent_id(line.agent or ""),
             condition=line.condition,
             question=line.question,
             since=since,
-            woken_at=read_moment(number, "woken_at", line.woken_at, now),
+            woken_at=read_moment(number, "woken_at", line.woken_at, self._tx.now),
             reason=line.reason,
             quick=line.quick,
-            terms=tuple(
-                _term(number, ref, tasks, known, now)
-                for ref in sorted(line.terms, key=lambda ref: ref.branch)
-            ),
+            terms=tuple(self._term(number, ref) for ref in line.terms),
         )
 
-
-def _term(
-    number: int,
-    ref: TermRef,
-    tasks: Mapping[str, Status],
-    known: Collection[str],
-    now: int,
-) -> Term:
-    if ref.kind == "task":
-        if ref.status not in MET_BY:
-            raise bad_line(number, f"terms: {ref.status!r} is nothing to wait for")
-        if ref.target not in tasks and ref.target not in known:
-            raise bad_line(number, f"terms: there is no task {ref.target!r}")
-    if ref.kind == "timer" and ref.due is None:
-        raise bad_line(number, "terms: a timer has no moment")
-    return Term(
-        branch=ref.branch,
-        kind=ref.kind,
-        target=ref.target,
-        status=ref.status,
-        due=read_moment(number, "due", ref.due, now),
-        met_at=read_moment(number, "met_at", ref.met_at, now),
-    )
+    def _term(self, number: int, ref: TermRef) -> Term:
+        if ref.kind == "task":
+            if ref.status not in MET_BY:
+                raise bad_line(number, f"terms: {ref.status!r} is nothing to wait for")
+            if ref.target not in self._statuses and ref.target not in self._known:
+                raise bad_line(number, f"terms: there is no task {ref.target!r}")
+        if ref.kind == "timer" and ref.due is None:
+            raise bad_line(number, "terms: a timer has no moment")
+        return Term(
+            branch=ref.branch,
+            kind=ref.kind,
+            target=ref.target,
+            status=ref.status,
+            due=read_moment(number, "due", ref.due, self._tx.now),
+            met_at=read_moment(number, "met_at", ref.met_at, self._tx.now),
+        )
 
 
 def _moment(micros: int | None) -> str | None:

@@ -38,9 +38,8 @@ class ChangeKind(StrEnum):
     ACCOUNT_OK = "account_ok"
     BUDGET_WARNED = "budget_warned"
     BUDGET_OVERDRAWN = "budget_overdrawn"
+    MESSAGE_SENT = "message_sent"
     CLOCK_JUMPED = "clock_jumped"
-    QUESTION_ASKED = "question"
-    ANSWERED = "answer"
     GRAPH_IMPORTED = "graph_imported"
 
 

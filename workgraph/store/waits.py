@@ -8,6 +8,8 @@ words is found by these. So a tick looks at what may have changed, and at nothin
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.model import Agent
 from workgraph.graph.status import MEETS, SETTLED, Status
@@ -17,6 +19,8 @@ from workgraph.store.database import Row, Tx
 
 #: Waits that are judged in one tick; the others wait for the next one.
 _BATCH: Final = 500
+#: As much of a question as the change log tells.
+_EXCERPT: Final = 200
 
 UPSERT: Final = """
 insert into waits (
@@ -107,6 +111,7 @@ ANSWER_TO: Final = """
 select by from messages
 where task = ? and kind = 'answer' and reply_to = ? order by number limit 1
 """
+QUESTION_OF: Final = "select number from messages where number = ? and task = ?"
 TEXT_OF: Final = "select text from messages where number = ?"
 INSERT_WORDS: Final = """
 insert into messages (task, at, by, agent, kind, reply_to, text)
@@ -172,6 +177,19 @@ def put(tx: Tx, wait: Wait) -> None:
             for place, term in enumerate(wait.terms)
         ),
     )
+
+
+def insert(tx: Tx, new: Iterable[Wait]) -> None:
+    """Adds waits that come from elsewhere, and has them looked at.
+
+    A question that has not come with its task can't be answered any more.
+    """
+    for wait in new:
+        asked = tx.value(QUESTION_OF, (wait.question, wait.task))
+        put(tx, replace(wait, question=asked))
+        for term in wait.terms:
+            if term.kind == "task" and wait.woken_at is None:
+                mark(tx, term.target)
 
 
 def end(tx: Tx, task: str, reason: str) -> None:
@@ -283,15 +301,17 @@ def _say(  # noqa: PLR0913 - the columns of a message
     kind = "question" if reply_to is None else "answer"
     speaker = agent.id if agent is not None and not agent.human else None
     number = tx.insert(INSERT_WORDS, (task, tx.now, by, speaker, kind, reply_to, text))
-    told = ChangeKind.QUESTION_ASKED if reply_to is None else ChangeKind.ANSWERED
+    line = text.strip().partition("\n")[0]
     tx.emit(
-        told,
+        ChangeKind.MESSAGE_SENT,
         task=task,
         by=by,
         agent=agent.id if agent else None,
         attempt=agent.attempt if agent else None,
         actor=agent.actor if agent else None,
-        reason=text,
+        verb=kind,
+        to=str(number),
+        reason=line if len(line) <= _EXCERPT else f"{line[:_EXCERPT]}…",
     )
     return number
 
