@@ -10,7 +10,15 @@ from workgraph.agents.redact import redact, secrets_in
 from workgraph.graph import requests as r
 
 #: What of a request is words; the rest would not work with something left out.
-_PROSE: Final = ("title", "description", "prompt", "message", "reason", "summary")
+_PROSE: Final = (
+    "title",
+    "description",
+    "prompt",
+    "message",
+    "reason",
+    "summary",
+    "question",
+)
 
 
 def hide_secrets(grounds: Grounds) -> Callable[[str], str]:
