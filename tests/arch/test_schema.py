@@ -105,6 +105,7 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
         {"now": 0},
         {"wait_terms_due", "wait_terms_words", "messages_task"},
     ),
+    "waits-due": (waits.IS_DUE, (0,), {"wait_terms_due"}),
     "waits-mark": (waits.MARK, {"now": 0, "target": "t"}, {"wait_terms_target"}),
     "waits-files": (waits.FILES, (), {"wait_terms_file"}),
     "waits-by-themselves": (waits.WAKES_BY_ITSELF, (), {"wait_terms_due"}),

@@ -324,6 +324,22 @@ async def test_an_agent_can_wait_for_what_it_adds_if_that_is_independent() -> No
         assert (await core.task("t")).attempts == 1
 
 
+async def test_an_agent_that_ends_wakes_who_waits_for_its_task() -> None:
+    """In the tick after its end, without anything else having to happen."""
+    async with running_core("dispatcher.max_agents=2") as core:
+        await core.add("t", executor="claude")
+        agent = await core.agent_caller("t")
+        await core.add("x")
+        await core.do(r.WaitTask(task="t", until="task:x=done"), agent)
+        core.launcher.exit(1, code=0)
+        await core.settle()
+
+        core.launcher.exit(2, code=0)
+        with anyio.fail_after(5):
+            while await core.status("t") == "waiting":
+                await core.engine.ticked.wait()
+
+
 async def test_what_can_not_happen_is_refused() -> None:
     """A task that is not there, or has settled otherwise; words that mean nothing."""
     async with running_core(IDLE) as core:
@@ -497,7 +513,7 @@ async def test_idle_is_what_only_a_person_can_wake() -> None:
             await core.do(r.WaitTask(task=name, until=until), agent)
             core.launcher.exit(await number_of(core, name), code=0)
             await core.settle()
-        assert (await status(core)).idle
+        assert await is_idle(core)
 
         await core.add("v", executor="claude")
         agent = await core.agent_caller("v")
@@ -505,7 +521,7 @@ async def test_idle_is_what_only_a_person_can_wake() -> None:
         core.launcher.exit(await number_of(core, "v"), code=0)
         await core.settle()
 
-        assert not (await status(core)).idle
+        assert not await is_idle(core)
 
 
 async def number_of(core: Core, task: str) -> int:
@@ -513,6 +529,7 @@ async def number_of(core: Core, task: str) -> int:
     return (await core.agents(task))[-1].number
 
 
-async def status(core: Core):  # noqa: ANN201 - as the reply has it
-    """How the service stands."""
-    return (await core.do(r.GetServiceStatus(), OPERATOR)).data
+async def is_idle(core: Core) -> bool:
+    """Whether nothing runs, and nothing will by itself."""
+    idle: bool = (await core.do(r.GetServiceStatus(), OPERATOR)).data.idle
+    return idle

@@ -29,7 +29,7 @@ PATHS = st.text(
     st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20
 ).filter(lambda text: text == text.strip())
 IDS = st.from_regex(r"\.?[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True)
-KINDS = st.one_of(
+KINDS: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(
         dict, kind=st.just("task"), target=IDS, status=st.sampled_from(sorted(MET_BY))
     ),
@@ -55,10 +55,8 @@ def terms_of(branches: list[list[dict[str, Any]]]) -> tuple[Term, ...]:
 
 def a_wait(*terms: Term, **values: Any) -> Wait:
     """A wait that has just begun."""
-    return Wait(
-        **({"task": "t", "agent": 1, "condition": "", "since": NOW} | values),
-        terms=terms,
-    )
+    base: dict[str, Any] = {"task": "t", "agent": 1, "condition": "", "since": NOW}
+    return Wait(**(base | values), terms=terms)
 
 
 @given(CONDITIONS)

@@ -90,6 +90,9 @@ where t.kind in ('message', 'answer') and t.met_at is null
                 and m.agent is not coalesce('agent-' || w.agent, '')))
 limit {_BATCH}
 """  # noqa: S608 - constants
+IS_DUE: Final = """
+select 1 from wait_terms where met_at is null and due <= ? limit 1
+"""
 MESSAGE_SINCE: Final = """
 select by from messages
 where task = :task and kind <> 'question' and at >= :since
@@ -229,6 +232,11 @@ def to_judge(tx: Tx) -> tuple[WaitState, ...]:
     """The waits that may be over."""
     found = (find(tx, row[0]) for row in tx.all(TO_JUDGE, {"now": tx.now}))
     return tuple(state_of(tx, wait) for wait in found if wait is not None)
+
+
+def is_any_due(tx: Tx) -> bool:
+    """Whether there is something to look at, by moments and marks alone."""
+    return tx.one(IS_DUE, (tx.now,)) is not None
 
 
 def state_of(tx: Tx, wait: Wait) -> WaitState:
