@@ -69,12 +69,15 @@ class Core:
 
     async def do(self, request: r.AnyRequest, caller: Caller = OPERATOR) -> Reply:
         """Says a request and lets everything that follows from it happen."""
-        if isinstance(request, r.WaitTask):  # its files are looked at before
-            reply = await waiting.wait(self.engine, request, caller)
-        else:
-            reply = await self.engine.answer(request, caller)
+        reply = await self.say(request, caller)
         await self.settle()
         return reply
+
+    async def say(self, request: r.AnyRequest, caller: Caller = OPERATOR) -> Reply:
+        """Says a request."""
+        if isinstance(request, r.WaitTask):  # its files are looked at before
+            return await waiting.wait(self.engine, request, caller)
+        return await self.engine.answer(request, caller)
 
     async def add(self, title: str, **options: Any) -> str:
         """Adds a task; a shell task unless the options say otherwise."""
