@@ -618,6 +618,17 @@ async def _wait(story: Story, x: int, y: int) -> None:
     await story.ask(r.WaitTask(task=await story.pick(x), until=until))
 
 
+async def _agent_waits(story: Story, x: int, y: int) -> None:
+    """Agents that run do: for something, or for an answer."""
+    for agent in (await story.agents(alive=True))[: 1 + x % 2]:
+        caller = Caller(name=agent.id, agent=agent)
+        until = _until(y, await story.pick(x))
+        await story.ask(r.WaitTask(task=agent.task, until=until), caller)
+        if x % 4 == 0:
+            await story.ask(r.AskQuestion(task=agent.task, question="why?"), caller)
+    story.end(x, fate=Fate.EXITED, exit_code=0)
+
+
 async def _message(story: Story, x: int, y: int) -> None:
     """Somebody writes to a task."""
     task = await story.pick(x)
@@ -799,6 +810,8 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "agent-says": _agent_says,
     "agent-says-more": _agent_says,
     "wait": _wait,
+    "agent-waits": _agent_waits,
+    "agent-waits-more": _agent_waits,
     "ask": _say(lambda task, y: r.AskQuestion(task=task, question=f"why {y}?")),
     "message": _message,
     "reply": _reply,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from msgspec import structs
 
 from tests.core import OPERATOR, Core, plan_host, running_core
 from tests.fake_clock import FakeClock
@@ -14,6 +15,7 @@ from workgraph.commands.context import Caller
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
     ConflictError,
+    ForbiddenError,
     NotFoundError,
     UsageError,
     UserError,
@@ -363,6 +365,29 @@ async def test_what_can_not_happen_is_refused() -> None:
         assert "met already: gone is abandoned" in reply.notes[0]
         reply = await core.do(r.WaitTask(task="t", until="timer:2001-01-01T00:00:00Z"))
         assert reply.data.status == "in-progress"
+
+
+async def test_an_agent_in_a_sandbox_waits_for_files_in_its_workspace_alone(
+    tmp_path: Path,
+) -> None:
+    """Links in the path are followed."""
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/out").symlink_to("..")
+    host = plan_host(project_dir=str(tmp_path / "p"))
+    async with running_core("dispatcher.max_agents=1", host=host) as core:
+        await core.add("t", executor="claude")
+        outside = await core.agent_caller("t")
+        assert outside.agent is not None
+        inside = structs.replace(
+            outside, agent=structs.replace(outside.agent, sandbox="bwrap")
+        )
+
+        for path in ("/etc/passwd", "../x", "out/x"):
+            with pytest.raises(ForbiddenError, match="outside its workspace"):
+                await core.do(r.WaitTask(task="t", until=f"file:{path}"), inside)
+        await core.do(r.WaitTask(task="t", until="file:sub/x"), inside)
+
+        assert await core.status("t") == "waiting"
 
 
 async def test_to_say_it_twice_is_to_say_it_once() -> None:
