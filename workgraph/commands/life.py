@@ -32,6 +32,8 @@ from workgraph.store import agent_reads, agents, edges, reads, service, writes
 
 #: The executor of a person's claim.
 PERSON = "person"
+#: What leads on from where nobody works on a task.
+_WAYS_ON = {Status.PENDING_REVIEW: "approve", Status.WAITING: "resume"}
 
 
 def claim_task(context: Context, request: r.ClaimTask) -> Reply:
@@ -258,7 +260,7 @@ def _hand_in(
     ):
         return task_reply(context, task.id)
     if task.status not in {Status.IN_PROGRESS, Status.OPEN}:
-        verb = "approve" if task.status is Status.PENDING_REVIEW else "retry"
+        verb = _WAYS_ON.get(task.status, "retry")
         raise UserError(
             f"{task.id} is {task.status}: it can't be finished",
             hint=f"wg {verb} {task.id}",
