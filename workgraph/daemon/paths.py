@@ -17,6 +17,8 @@ import anyio.to_thread
 from asyncinotify import Inotify, Mask
 from msgspec import Struct
 
+from workgraph.graph.errors import may_pass
+
 #: Where the kernel gives no word of it, it is looked for.
 _LOOK_AGAIN_S: Final = 1.0
 _COMES_OR_GOES: Final = (
@@ -68,7 +70,7 @@ class PathWatch:
         try:
             while self.wanted:
                 self._changed = anyio.Event()
-                looked = await anyio.to_thread.run_sync(_look, self.wanted)
+                looked = await self._look()
                 try:
                     await self._wait(looked)
                 finally:
@@ -76,6 +78,15 @@ class PathWatch:
                         looked.inotify.close()
         finally:
             self._runs = False
+
+    async def _look(self) -> _Look:
+        """A look in a thread; what the machine refuses just now is tried again."""
+        try:
+            return await anyio.to_thread.run_sync(_look, self.wanted)
+        except RuntimeError as error:
+            if not may_pass(error):
+                raise
+            return _Look(there=frozenset(), inotify=None, names={})
 
     async def _wait(self, looked: _Look) -> None:
         """Tells what was found, and returns when something may have come."""
