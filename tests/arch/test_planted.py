@@ -281,6 +281,31 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
             ),
         ),
     ),
+    "a wait that ends in vain": (
+        " waits on, and ",
+        (
+            Plant(
+                "workgraph/daemon/tick.py",
+                "any(outcome.busy for outcome in outcomes) or _may_wake(tx, failed)",
+                "any(outcome.busy for outcome in outcomes)",
+            ),
+            Plant(
+                "workgraph/store/writes.py",
+                "        waits.mark(tx, task.id)\n",
+                "        pass\n",
+            ),
+        ),
+    ),
+    "a wait that lasts when its task does not": (
+        "waits that last: ",
+        (
+            Plant(
+                "workgraph/store/writes.py",
+                "if task.status is Status.WAITING:",
+                'if new == "open" and task.status is Status.WAITING:',
+            ),
+        ),
+    ),
     "a backoff that each start begins anew": (
         ": a gap of ",
         (

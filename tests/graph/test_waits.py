@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workgraph.graph.errors import UsageError
@@ -59,6 +59,7 @@ def a_wait(*terms: Term, **values: Any) -> Wait:
     return Wait(**(base | values), terms=terms)
 
 
+@settings(deadline=None)
 @given(CONDITIONS)
 def test_what_is_written_is_read_as_it_was(
     branches: list[list[dict[str, Any]]],
@@ -69,6 +70,7 @@ def test_what_is_written_is_read_as_it_was(
     assert parse_condition(write_condition(terms), NOW) == terms
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30) | st.text("task:imer=done|,mesgfl\\ 5", max_size=30))
 def test_any_text_is_a_condition_or_wrong_usage(text: str) -> None:
     """Never anything else; what is read has a term in each branch."""

@@ -24,7 +24,7 @@ from workgraph.agents.process import (
     SweepTarget,
 )
 from workgraph.daemon.clients import Clients
-from workgraph.daemon.fates import as_fact
+from workgraph.daemon.fates import fact_of
 from workgraph.daemon.gates import Verdict, run_gate
 from workgraph.daemon.orders import (
     AwaitHost,
@@ -225,7 +225,7 @@ class Effects:
             )
         )
         self._sweep_wanted.set()
-        fact = as_fact(ended)
+        fact = fact_of(ended)
         self._post(structs.replace(fact, output_bytes=output_bytes, report=report))
 
     async def _wait_listening(self, agent: int) -> Ended:

@@ -1,12 +1,12 @@
-"""The end of an agent as its launcher tells it, as a fact for the tick."""
+"""From what became of a process to the fact that the next tick is told."""
 
 from workgraph.agents.process import Ended, Fate
 from workgraph.graph.facts import AgentEnded
 from workgraph.graph.model import Outcome
 
 
-def as_fact(ended: Ended) -> AgentEnded:
-    """What is to be written down of an agent's end."""
+def fact_of(ended: Ended) -> AgentEnded:
+    """What is known of how an agent ended."""
     match ended.fate:
         case Fate.EXITED if ended.detail:
             # The program is there and can't be run: the wrapper's shell said so.

@@ -25,7 +25,7 @@ from workgraph.daemon.executors import check_executor, look_at_executors
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
 from workgraph.daemon.orders import Spawn
-from workgraph.daemon.starting import check_startable
+from workgraph.daemon.startable import check_startable
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
     NeedsDaemonError,
