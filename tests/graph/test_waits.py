@@ -104,6 +104,7 @@ def test_all_of_them_binds_stronger_than_any() -> None:
         "timer:",
         "timer:soon",
         "timer:-5m",
+        "timer:9999-12-31T23:59:59-23:00",
         "message:now",
         "file:",
         "file:a\0b",
@@ -120,6 +121,13 @@ def test_what_is_not_understood_is_wrong_usage(text: str) -> None:
         parse_condition(text, NOW)
 
     assert "task:ID=done" in refused.value.hint
+
+
+def test_a_moment_of_long_ago_is_over() -> None:
+    """And can be written down as every other one."""
+    (term,) = parse_condition("timer:1900-01-01T00:00:00Z", NOW)
+
+    assert term.due == 0
 
 
 def test_too_many_terms_are_refused() -> None:

@@ -35,6 +35,8 @@ GRAMMAR: Final = (
     "task:ID=done|failed|abandoned|settled, timer:5m (or a time), message, file:PATH;"
     " `,` is all of them, `|` any (write \\, and \\| in a path)"
 )
+#: The last moment that RFC 3339 can write.
+_LAST_MOMENT: Final = 253_402_300_799_999_000
 _ESCAPED: Final = "\\,|"
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 
@@ -255,9 +257,11 @@ def _parse_term(text: str, branch: int, now: int) -> Term:
             return Term(branch=branch, kind="message")
         case "timer" if rest.strip():
             try:
-                due = parse_moment(rest, now)
+                due = max(parse_moment(rest, now), 0)
             except (UsageError, OverflowError) as error:
                 raise _not_understood(said) from error
+            if due > _LAST_MOMENT:
+                raise _not_understood(said)
             return Term(branch=branch, kind="timer", due=due)
         case "task":
             target, _, status = rest.rpartition("=")
