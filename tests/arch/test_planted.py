@@ -358,7 +358,7 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_the_simulation_finds_a_planted_defect(name: str, tmp_path: Path) -> None:
     """In its first stories, that are the same each time."""
@@ -368,7 +368,7 @@ def test_the_simulation_finds_a_planted_defect(name: str, tmp_path: Path) -> Non
     plant_in(tmp_path, *plants)
 
     found = subprocess.run(
-        [sys.executable, "-m", "tests.engine.simulation", "80"],
+        [sys.executable, "-m", "tests.engine.simulation", "240"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,
