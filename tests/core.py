@@ -23,7 +23,7 @@ from workgraph.agents.executor import load_executors
 from workgraph.agents.plan import prepare_grounds
 from workgraph.commands import operate
 from workgraph.commands.context import Caller
-from workgraph.daemon import freezing
+from workgraph.daemon import freezing, waiting
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine, Mode
 from workgraph.daemon.launching import Host
@@ -69,9 +69,15 @@ class Core:
 
     async def do(self, request: r.AnyRequest, caller: Caller = OPERATOR) -> Reply:
         """Says a request and lets everything that follows from it happen."""
-        reply = await self.engine.answer(request, caller)
+        reply = await self.say(request, caller)
         await self.settle()
         return reply
+
+    async def say(self, request: r.AnyRequest, caller: Caller = OPERATOR) -> Reply:
+        """Says a request."""
+        if isinstance(request, r.WaitTask):  # its files are looked at before
+            return await waiting.wait(self.engine, request, caller)
+        return await self.engine.answer(request, caller)
 
     async def add(self, title: str, **options: Any) -> str:
         """Adds a task; a shell task unless the options say otherwise."""

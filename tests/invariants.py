@@ -14,6 +14,7 @@ from workgraph.store import (
     messages,
     reads,
     trajectory_rows,
+    waits,
 )
 from workgraph.store.database import Tx
 
@@ -30,6 +31,8 @@ _TABLES = (
     "messages",
     "message_receipts",
     "accounts",
+    "waits",
+    "wait_terms",
     "identities",
     "trajectories",
     "trajectory_steps",
@@ -82,6 +85,7 @@ def check_invariants(tx: Tx) -> None:
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)
     _check_messages(tx)
+    _check_waits(tx, tasks)
     _check_trajectories(tx, {task.id: task.status for task in tasks.values()})
 
 
@@ -172,6 +176,20 @@ def _check_trajectories(tx: Tx, statuses: dict[str, Status]) -> None:
         if is_done or change.kind == "trajectory_released":
             told.pop(change.task or "", None)
     assert told == held, f"the log tells {told}"
+
+
+def _check_waits(tx: Tx, tasks: dict[str, Task]) -> None:
+    """A task in waiting has one wait that lasts, and nobody else has."""
+    every = {wait.task: wait for wait in waits.every(tx)}
+    last = {task for task, wait in every.items() if wait.woken_at is None}
+    waiting = {task.id for task in tasks.values() if task.status is Status.WAITING}
+    assert last == waiting, f"waits that last: {last}, in waiting: {waiting}"
+    for task, wait in every.items():
+        assert wait.terms or wait.woken_at is not None, wait
+        met = [term.met_at is not None for term in wait.terms]
+        assert task in last or all(met), f"{wait} is over"
+        claims = tasks[task].claimed_by
+        assert task not in last or claims is None, f"{task} waits for {claims}"
 
 
 def _is_concluded(tx: Tx, number: int) -> bool:

@@ -209,7 +209,7 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
         ", was Ended(",
         (
             Plant(
-                "workgraph/daemon/effects.py",
+                "workgraph/daemon/fates.py",
                 "exit_code=ended.exit_code)",
                 "exit_code=0)",
             ),
@@ -278,6 +278,31 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
                 "workgraph/store/accounts.py",
                 "    if account.state is not before.state or ",
                 "    if ",
+            ),
+        ),
+    ),
+    "a wait that ends in vain": (
+        " waits on, and ",
+        (
+            Plant(
+                "workgraph/daemon/tick.py",
+                "any(outcome.busy for outcome in outcomes) or _may_wake(tx, failed)",
+                "any(outcome.busy for outcome in outcomes)",
+            ),
+            Plant(
+                "workgraph/store/writes.py",
+                "        waits.mark(tx, task.id)\n",
+                "        pass\n",
+            ),
+        ),
+    ),
+    "a wait that lasts when its task does not": (
+        "waits that last: ",
+        (
+            Plant(
+                "workgraph/store/writes.py",
+                "if task.status is Status.WAITING:",
+                'if new == "open" and task.status is Status.WAITING:',
             ),
         ),
     ),

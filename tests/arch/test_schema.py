@@ -21,6 +21,7 @@ from workgraph.store import (
     surroundings,
     trajectories,
     views,
+    waits,
     writes,
 )
 from workgraph.store.database import SCHEMA_VERSION, migrate, migrations
@@ -133,6 +134,15 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "below-one": (surroundings.BELOW, ("t", 9), {"edges_dep"}),
     "above-one": (surroundings.ABOVE, ("t", 9), set()),
     "steps": (surroundings.STEPS, {"ids": "[]", "actor": None, "most": 8}, set()),
+    "waits-to-judge": (
+        waits.TO_JUDGE,
+        {"now": 0},
+        {"wait_terms_due", "wait_terms_words", "messages_task"},
+    ),
+    "waits-due": (waits.IS_DUE, (0,), {"wait_terms_due"}),
+    "waits-mark": (waits.MARK, {"now": 0, "target": "t"}, {"wait_terms_target"}),
+    "waits-files": (waits.FILES, (), {"wait_terms_file"}),
+    "waits-by-themselves": (waits.WAKES_BY_ITSELF, (), {"wait_terms_due"}),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

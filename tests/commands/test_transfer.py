@@ -6,12 +6,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.commands.transfer_graph import (
     NOW,
     SPECS,
     TEXT,
     TITLE,
+    WAITS,
     a_context,
     a_graph,
     an_agent,
@@ -21,6 +23,7 @@ from tests.commands.transfer_graph import (
 from workgraph.commands import life, records, spending, tasks, transfer
 from workgraph.commands.context import Context
 from workgraph.graph import requests as r
+from workgraph.graph import waits as waits_of
 from workgraph.graph.budgets import DAY
 from workgraph.graph.ends import Report
 from workgraph.graph.errors import NotFoundError, UserError
@@ -41,6 +44,7 @@ from workgraph.store import (
     clients,
     history,
     reads,
+    waits,
     writes,
 )
 
@@ -236,6 +240,13 @@ def _every_status(context: Context) -> None:
             _end(context, number, Outcome.CRASHED)
             _launch(context, name)
     _move(context, "late", Verb.FINISH, agent="agent-4")
+    terms = waits_of.parse_condition("task:late=settled,timer:1h|message", NOW)
+    waits.put(
+        context.tx,
+        waits_of.Wait(
+            task="waiting", agent=8, condition="as said", since=NOW, terms=terms
+        ),
+    )
     _move(context, "waiting", Verb.WAIT)
     _move(context, "review", Verb.SUBMIT, gate="human")
     _move(context, "done", Verb.FINISH, summary="it is")
@@ -540,3 +551,70 @@ async def test_an_input_of_an_unknown_task_is_refused() -> None:
     async with a_graph() as graph:
         with pytest.raises(NotFoundError, match="line 1"):
             await graph.take(lines({"title": "b", "inputs": ["nobody:x"]}))
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(WAITS)
+async def test_every_wait_round_trips(new: list[waits_of.Wait]) -> None:
+    """Whether it lasts or is over, to the byte."""
+    async with a_graph() as graph:
+
+        def add(context: Context) -> None:
+            for number, wait in enumerate(new):
+                task = f"t{number}"
+                spec = TaskSpec(title=task, executor="claude")
+                writes.insert_task(
+                    context.tx, writes.NewTask(id=task, spec=spec, priority=2), "ada"
+                )
+                _launch(context, task)
+                agent = None if wait.agent is None else number + 1
+                waits.put(context.tx, replace(wait, task=task, agent=agent))
+                if wait.woken_at is None:
+                    _move(context, task, Verb.WAIT)
+                    _end(context, number + 1, Outcome.WAITING)
+
+        await graph.change(add)
+
+        await assert_round_trip(graph)
+
+
+async def test_a_waiting_task_without_a_wait_waits_for_a_message() -> None:
+    """So that somebody can wake it."""
+    async with a_graph() as graph:
+        await graph.take('{"kind":"task","title":"t","status":"waiting"}')
+
+        wait = await graph.change(lambda context: waits.find(context.tx, "t"))
+
+        assert [term.kind for term in wait.terms] == ["message"]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ({"task": "nobody"}, "not in this file"),
+        ({"task": "open"}, "its wait lasts"),
+        ({"task": "w", "woken_at": "2030-01-01T00:00:00Z"}, "its wait is over"),
+        ({"task": "w", "agent": "agent-7"}, "the attempt 'agent-7'"),
+        ({"task": "w", "terms": []}, "waits for nothing"),
+        ({"task": "w", "terms": [{"kind": "timer"}]}, "no moment"),
+        ({"task": "w", "terms": [{"kind": "task", "target": "x"}]}, "nothing to wait"),
+        (
+            {"task": "w", "terms": [{"kind": "task", "target": "x", "status": "done"}]},
+            "no task 'x'",
+        ),
+    ],
+)
+async def test_a_wait_that_does_not_fit_is_refused(
+    line: dict[str, Any], what: str
+) -> None:
+    """Named by its line; nothing comes in."""
+    base = {"kind": "wait", "condition": "message", "since": "2030-01-01T00:00:00Z"}
+    lines = [
+        {"kind": "task", "title": "open"},
+        {"kind": "task", "title": "w", "status": "waiting"},
+        base | {"terms": [{"kind": "message"}]} | line,
+    ]
+    async with a_graph() as graph:
+        with pytest.raises(UserError, match=what):
+            await graph.take("\n".join(msgspec.json.encode(x).decode() for x in lines))

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
+from msgspec import structs
 
 from workgraph.commands import transfer
 from workgraph.commands.context import Caller, Context
@@ -15,6 +16,7 @@ from workgraph.graph.model import (
 from workgraph.graph.readiness import ServiceFacts
 from workgraph.graph.replies import ImportedData
 from workgraph.graph.status import MEETS
+from workgraph.graph.waits import MET_BY, Term, Wait
 from workgraph.settings import load_settings
 from workgraph.store import reads
 from workgraph.store.database import Store, Tx
@@ -85,6 +87,49 @@ SPECS = st.builds(
     budget_usd=SECONDS,
     context_scope=st.sampled_from([None, "clean", "task", "graph", "full"]),
     metadata=st.dictionaries(TEXT, JSON, max_size=2),
+)
+
+MOMENT = st.integers(0, 10**12).map(lambda millis: millis * 1000)
+TERMS = st.one_of(
+    st.builds(
+        Term,
+        branch=st.integers(0, 3),
+        kind=st.just("task"),
+        target=st.just("t0"),
+        status=st.sampled_from(sorted(MET_BY)),
+        met_at=MOMENT,
+    ),
+    st.builds(
+        Term,
+        branch=st.integers(0, 3),
+        kind=st.sampled_from(["timer", "file"]),
+        target=PATH,
+        due=MOMENT,
+        met_at=MOMENT,
+    ),
+    st.builds(Term, branch=st.just(0), kind=st.just("message"), met_at=MOMENT),
+)
+LASTING = st.builds(
+    Wait,
+    task=st.just(""),
+    agent=st.none() | st.just(1),
+    condition=TEXT,
+    since=MOMENT,
+    quick=st.integers(0, 9),
+    terms=st.lists(TERMS, min_size=1, max_size=4).map(tuple),
+)
+WAITS = st.lists(
+    LASTING
+    | st.builds(
+        lambda wait, at, why: structs.replace(
+            wait, woken_at=at, reason=why, agent=None
+        ),
+        LASTING,
+        MOMENT,
+        TEXT,
+    ),
+    min_size=1,
+    max_size=3,
 )
 
 

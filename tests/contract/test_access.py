@@ -58,6 +58,9 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "abandon": {"task": "t"},
         "pause": {},
         "resume": {},
+        "wait": {"task": "t", "until": "message"},
+        "ask": {"task": "t", "question": "which?"},
+        "answer": {"task": "asking", "text": "that one"},
         "log": {"task": "t", "message": "half"},
         "heartbeat": {"task": "t"},
         "progress": {"task": "t", "percent": 50, "message": "half"},
@@ -172,6 +175,9 @@ async def a_setting(tmp_path: Path) -> AsyncGenerator[Setting]:
             r.AddTask(title="free", exec="true"),
             r.AddTask(title="review", exec="true", review="human"),
             r.FinishTask(task="review"),
+            r.AddTask(title="asking", exec="true", paused=True),
+            r.ClaimTask(task="asking", actor="ann", force=True),
+            r.AskQuestion(task="asking", question="which?"),
         ):
             await core.engine.answer(request, OPERATOR)
         core.launcher.exit(3, code=0)

@@ -51,6 +51,7 @@ from workgraph.graph.model import (
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.status import Status, Verb
 from workgraph.graph.times import SECOND
+from workgraph.graph.waits import met_branch
 from workgraph.store import (
     accounts,
     agent_reads,
@@ -58,6 +59,7 @@ from workgraph.store import (
     history,
     reads,
     service,
+    waits,
 )
 from workgraph.store.database import Store, Tx
 
@@ -400,6 +402,9 @@ class Story:
         else:
             around = self.core.engine.service_facts(tx)
             assert readiness.explain(facts, around, tx.now), f"{task.id}: no reason"
+        if facts.wait is not None:
+            met = met_branch(facts.wait, tx.now)
+            assert met is None, f"{task.id} waits on, and {met} is met"
         could = live < MAX_AGENTS and not service.is_service_paused(tx)
         if could and task.status is Status.OPEN and task.id not in lingering:
             reasons = readiness.explain_task(facts, tx.now)
@@ -422,7 +427,7 @@ class Story:
         async def say() -> None:
             with scope:
                 try:
-                    await core.engine.answer(request, caller)
+                    await core.say(request, caller)
                 except WorkgraphError as error:
                     refused.append(error)
 
@@ -640,8 +645,52 @@ def _words(task: str, y: int) -> r.AnyRequest:
         r.Heartbeat(task=task),
         SendMessage(task=task, text="to the next one"),
         SendMessage(task=task, ack_all=True),
+        r.AskQuestion(task=task, question=f"why {y}?"),
+        r.WaitTask(task=task, until=_until(y, "t0")),
+        r.WaitTask(task=task, until=_until(y // 2, "t1")),
     )
     return words[y % len(words)]
+
+
+def _until(y: int, task: str) -> str:
+    conditions = (
+        "message",
+        "timer:10s",
+        "timer:1m,message",
+        "timer:10s|message",
+        f"task:{task}=done",
+        f"task:{task}=settled|timer:10m",
+        f"task:{task}=failed,message",
+        "file:/dev/null,timer:1s",
+        "file:/nowhere/at/all|message",
+    )
+    return conditions[y % len(conditions)]
+
+
+async def _wait(story: Story, x: int, y: int) -> None:
+    """An operator has one wait for another, whether it works or not."""
+    until = _until(y, await story.pick(x + y))
+    await story.ask(r.WaitTask(task=await story.pick(x), until=until))
+
+
+async def _agent_waits(story: Story, x: int, y: int) -> None:
+    """Agents that run do: for something, or for an answer."""
+    for agent in (await story.agents(alive=True))[: 1 + x % 2]:
+        caller = Caller(name=agent.id, agent=agent)
+        until = _until(y, await story.pick(x))
+        await story.ask(r.WaitTask(task=agent.task, until=until), caller)
+        if x % 4 == 0:
+            await story.ask(r.AskQuestion(task=agent.task, question="why?"), caller)
+    story.end(x, fate=Fate.EXITED, exit_code=0)
+
+
+async def _reply(story: Story, x: int, y: int) -> None:
+    """An operator answers whoever has asked."""
+    asking = await story.core.store.read(
+        lambda tx: [wait.task for wait in waits.every(tx) if wait.question], 0
+    )
+    if asking:
+        await story.ask(r.AnswerQuestion(task=asking[x % len(asking)], text=f"{y}"))
 
 
 async def _agent_says(story: Story, x: int, y: int) -> None:
@@ -669,7 +718,7 @@ async def _late_word(story: Story, x: int, y: int) -> None:
     before = await story.core.store.read(dump, 0)
     try:
         caller = Caller(name=agent.id, agent=agent)
-        await story.core.engine.answer(_words(agent.task, y), caller)
+        await story.core.say(_words(agent.task, y), caller)
     except (ConflictError, ForbiddenError):
         after = await story.core.store.read(dump, 0)
         assert after == before, "an ended token has changed something"
@@ -811,6 +860,11 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "kill": _kill,
     "agent-says": _agent_says,
     "agent-says-more": _agent_says,
+    "wait": _wait,
+    "agent-waits": _agent_waits,
+    "agent-waits-more": _agent_waits,
+    "ask": _say(lambda task, y: r.AskQuestion(task=task, question=f"why {y}?")),
+    "reply": _reply,
     "late-word": _late_word,
     "message": _say(lambda task, _: SendMessage(task=task, text="hello")),
     "acknowledge": _say(lambda task, y: SendMessage(task=task, ack=(y % 4 + 1,))),

@@ -13,7 +13,8 @@ from tests.invariants import check_invariants, dump
 from workgraph.graph.errors import ConflictError, UserError, WorkgraphBug
 from workgraph.graph.model import TaskSpec
 from workgraph.graph.status import CAUSES, Cause, Status, Verb, next_status
-from workgraph.store import agents, edges, reads, writes
+from workgraph.graph.waits import Term, Wait
+from workgraph.store import agents, edges, reads, waits, writes
 from workgraph.store.database import Store, Tx
 
 T = TypeVar("T")
@@ -51,6 +52,10 @@ def move(tx: Tx, name: str, verb: Verb) -> Status:
         )
         number = agents.insert_agent(tx, new)
         marks = writes.Marks(by="me", agent=f"agent-{number}", attempt=attempt)
+    if verb is Verb.WAIT:
+        terms = (Term(branch=0, kind="message"),)
+        wait = Wait(task=name, agent=None, condition="message", since=1, terms=terms)
+        waits.put(tx, wait)
     return writes.change_status(tx, reads.task(tx, name), verb, cause, marks)
 
 

@@ -60,6 +60,8 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.FinishTask: Reach.OWN,
         r.SubmitTask: Reach.OWN,
         r.FailTask: Reach.OWN,
+        r.WaitTask: Reach.OWN,
+        r.AskQuestion: Reach.OWN,
         r.Log: Reach.OWN,
         r.Heartbeat: Reach.OWN,
         r.ReportProgress: Reach.OWN,
@@ -78,6 +80,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.AbandonTask: Reach.OPERATOR,
         r.Pause: Reach.OPERATOR,
         r.Resume: Reach.OPERATOR,
+        r.AnswerQuestion: Reach.OPERATOR,
         r.ImportGraph: Reach.OPERATOR,
         r.BackUp: Reach.OPERATOR,
         r.Shutdown: Reach.OPERATOR,
@@ -95,12 +98,23 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
 )
 
 #: What a late request of these says, in the order in which it is kept.
-_WORDS: Final = ("percent", "path", "name", "summary", "reason", "message", "text")
+_WORDS: Final = (
+    "percent",
+    "path",
+    "name",
+    "summary",
+    "reason",
+    "message",
+    "text",
+    "until",
+    "question",
+)
 #: What may still be said after the task has left the agent.
 _HARMLESS: Final = (r.Log, r.Heartbeat, SendMessage)
 #: What may be said twice: the second time changes nothing.
 _HANDING_IN: Final = (r.FinishTask, r.SubmitTask)
-_VERDICTS: Final = (r.FinishTask, r.SubmitTask, r.FailTask)
+_PARKING: Final = (r.WaitTask, r.AskQuestion)
+_VERDICTS: Final = (r.FinishTask, r.SubmitTask, r.FailTask, *_PARKING)
 
 
 class Origin(Record, frozen=True, kw_only=True):
@@ -214,6 +228,8 @@ def _check_own(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
     if task.claimed_by != agent.id and not isinstance(request, _HARMLESS):
         if isinstance(request, _HANDING_IN) and _is_handed_in(task, agent):
             return
+        if isinstance(request, _PARKING) and _is_waiting(task, agent):
+            return
         raise ConflictError(
             f"{agent.id} does not hold {agent.task} any more",
             hint=f"wg show {agent.task}",
@@ -234,6 +250,10 @@ def _as_json(request: r.AnyRequest) -> str:
         if field.name != "token" and getattr(request, field.name) != field.default
     }
     return msgspec.json.encode(said).decode()
+
+
+def _is_waiting(task: Task, agent: Agent) -> bool:
+    return task.last_agent == agent.id and task.status is Status.WAITING
 
 
 def _is_handed_in(task: Task, agent: Agent) -> bool:

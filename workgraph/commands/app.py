@@ -14,6 +14,7 @@ from workgraph.commands import (
     cli_messages,
     cli_service,
     cli_trajectories,
+    cli_waits,
 )
 from workgraph.commands.cli_call import HelpAsked, WgCommand, WgGroup, new_app
 from workgraph.graph.errors import UsageError
@@ -26,6 +27,7 @@ def build_app() -> typer.Typer:
     cli_graph.register(app)
     cli_life.register(app)
     cli_messages.register(app)
+    cli_waits.register(app)
     cli_agents.register(app)
     cli_executors.register(app)
     cli_service.register(app)

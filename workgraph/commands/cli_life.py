@@ -237,7 +237,7 @@ def _log(
         if words:
             raise UsageError("--list takes no message")
         return Log(task=task, list=True)
-    task, words = _task_and_words(ctx, words, other, most=1)
+    task, words = task_and_words(ctx, words, other, most=1)
     if not words:
         raise UsageError("a message is missing")
     return Log(task=task, message=words[0])
@@ -268,7 +268,7 @@ def _progress(
     if numbers == [False, True]:
         # A message may be left out, too: the number says which word is the percentage.
         most = 1
-    task, words = _task_and_words(ctx, words, other, most=most)
+    task, words = task_and_words(ctx, words, other, most=most)
     if not words:
         raise UsageError("the percentage is missing")
     percent = _percent(words[0])
@@ -292,14 +292,14 @@ def _artifact(
 ) -> RecordArtifact:
     """Record an output: path, size and hash as they are now."""
     words = [word for word in (first, second) if word is not None]
-    task, words = _task_and_words(ctx, words, other, most=1)
+    task, words = task_and_words(ctx, words, other, most=1)
     if not words:
         raise UsageError("the path of the file is missing")
     path = the_call(ctx).absolute(words[0])
     return RecordArtifact(task=task, path=path, name=name)
 
 
-def _task_and_words(
+def task_and_words(
     ctx: typer.Context, words: list[str], option: str | None, *, most: int
 ) -> tuple[str, list[str]]:
     """Tells the task's id, which may be left out, from the words that follow it.

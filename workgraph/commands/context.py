@@ -14,6 +14,7 @@ from workgraph.graph.replies import Reply, TaskData
 from workgraph.graph.reservations import Reserved
 from workgraph.graph.status import Cause, Status
 from workgraph.graph.views import RetryPolicy
+from workgraph.graph.waits import WaitState
 from workgraph.settings import Settings
 from workgraph.store import (
     accounts,
@@ -25,6 +26,7 @@ from workgraph.store import (
     leftovers,
     reads,
     trajectories,
+    waits,
 )
 from workgraph.store.database import Tx
 
@@ -130,7 +132,13 @@ def task_facts(
         trajectory=trajectories.of_task(tx, task.id)
         if reserved is None
         else reserved.get(task.id),
+        wait=_wait_of(tx, task),
     )
+
+
+def _wait_of(tx: Tx, task: Task) -> WaitState | None:
+    wait = waits.find(tx, task.id) if task.status is Status.WAITING else None
+    return None if wait is None else waits.state_of(tx, wait)
 
 
 def task_data(context: Context, task_id: str) -> TaskData:

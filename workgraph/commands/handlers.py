@@ -14,6 +14,7 @@ from workgraph.commands import (
     spending,
     tasks,
     trajectories,
+    waits,
 )
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
@@ -41,6 +42,8 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.AbandonTask: life.abandon_task,
         r.Pause: operate.pause,
         r.Resume: operate.resume,
+        r.AskQuestion: waits.ask_question,
+        r.AnswerQuestion: waits.answer_question,
         r.Log: records.log,
         r.Heartbeat: life.heartbeat,
         r.ReportProgress: records.report_progress,

@@ -40,6 +40,8 @@ from workgraph.store import (
 
 #: The executor of a person's claim.
 PERSON = "person"
+#: What leads on from where nobody works on a task.
+_WAYS_ON = {Status.PENDING_REVIEW: "approve", Status.WAITING: "resume"}
 
 
 def claim_task(context: Context, request: r.ClaimTask) -> Reply:
@@ -87,12 +89,12 @@ def unclaim_task(context: Context, request: r.UnclaimTask) -> Answer:
         raise UserError(
             f"{task.id} is {task.status}: nobody holds it", hint=f"wg show {task.id}"
         )
-    agent = _claimant(context, task)
+    agent = claimant(context, task)
     if not agent.human:
         stop = Stop(then=StopThen.UNCLAIM, by=context.caller.by, reason="unclaimed")
         return stop_agent(context, agent, stop)
     move = MoveTask(verb=Verb.RELEASE, by=context.caller.by, reason="unclaimed")
-    _end_claim(context, task, agent, Outcome.KILLED, move, counted=False)
+    end_claim(context, task, agent, Outcome.KILLED, move, counted=False)
     return task_reply(context, task.id)
 
 
@@ -141,12 +143,12 @@ def fail_task(context: Context, request: r.FailTask) -> Answer:
             f"{task.id} is {task.status}: only a task in progress can fail",
             hint=f"wg abandon {task.id} gives up one that nobody works on",
         )
-    agent = _claimant(context, task)
+    agent = claimant(context, task)
     if caller.agent is None and not agent.human:
         stop = Stop(then=StopThen.FAIL, by=caller.by, reason=request.reason)
         return stop_agent(context, agent, stop)
     move = patrol.judge(Outcome.FAILED, request.reason, task, context.policy, tx.now)
-    _end_claim(context, task, agent, Outcome.FAILED, _by(move, caller.by))
+    end_claim(context, task, agent, Outcome.FAILED, _by(move, caller.by))
     return task_reply(context, task.id)
 
 
@@ -226,8 +228,8 @@ def abandon_task(context: Context, request: r.AbandonTask) -> Answer:
         superseded_by=heir,
     )
     if task.status is Status.IN_PROGRESS:
-        holder = _claimant(context, task)
-        _end_claim(context, task, holder, Outcome.KILLED, move, counted=False)
+        holder = claimant(context, task)
+        end_claim(context, task, holder, Outcome.KILLED, move, counted=False)
     else:
         move_task(tx, task, move, cause=caller.cause)
     return task_reply(context, task.id, *notes)
@@ -241,8 +243,18 @@ def pause_task(context: Context, task_id: str) -> Reply:
 
 
 def resume_task(context: Context, task_id: str) -> Reply:
-    """Undoes `pause`."""
+    """Undoes `pause`; a task in waiting that is not paused waits no longer."""
     task = reads.task(context.tx, task_id)
+    if task.status is Status.WAITING and not task.paused:
+        by = context.caller.by
+        move = MoveTask(verb=Verb.WAKE, by=by, reason=f"resumed by {by}")
+        move_task(
+            context.tx,
+            task,
+            move,
+            cause=context.caller.cause,
+            reserved_for=task.reserved_for,
+        )
     writes.set_paused(context.tx, task, context.caller.by, paused=False)
     return task_reply(context, task.id)
 
@@ -265,7 +277,7 @@ def _hand_in(
     ):
         return task_reply(context, task.id)
     if task.status not in {Status.IN_PROGRESS, Status.OPEN}:
-        verb = "approve" if task.status is Status.PENDING_REVIEW else "retry"
+        verb = _WAYS_ON.get(task.status, "retry")
         raise UserError(
             f"{task.id} is {task.status}: it can't be finished",
             hint=f"wg {verb} {task.id}",
@@ -287,11 +299,11 @@ def _hand_in(
             )
         move_task(tx, task, move, cause=Cause.OPERATOR)
         return task_reply(context, task.id)
-    agent = _claimant(context, task)
+    agent = claimant(context, task)
     if caller.agent is None and not agent.human:
         stop = Stop(then=StopThen.FINISH, by=caller.by, summary=summary)
         return stop_agent(context, agent, stop)
-    _end_claim(context, task, agent, outcome, move)
+    end_claim(context, task, agent, outcome, move)
     return task_reply(context, task.id)
 
 
@@ -323,7 +335,7 @@ def _take(context: Context, task: Task, name: str, *, forced: bool) -> None:
     )
 
 
-def _end_claim(
+def end_claim(
     context: Context,
     task: Task,
     agent: Agent,
@@ -334,7 +346,8 @@ def _end_claim(
 ) -> None:
     """Moves a task on by the word of who holds it.
 
-    A person's attempt is over with that. A process is given the grace to leave.
+    A person's attempt is over with that; one who waits finds it reserved. A process is
+    given the grace to leave.
     """
     tx = context.tx
     cause = Cause.WORKER if context.caller.agent else Cause.OPERATOR
@@ -346,7 +359,16 @@ def _end_claim(
     else:
         leave_by = tx.now + context.settings.agents.kill_grace.micros
         agents.set_verdict(tx, agent, outcome, move.reason, leave_by)
-    move_task(tx, task, move, cause=cause, agent=agent, counted=counted)
+    stays = agent.human and move.verb is Verb.WAIT
+    move_task(
+        tx,
+        task,
+        move,
+        cause=cause,
+        agent=agent,
+        counted=counted,
+        reserved_for=agent.actor if stays else None,
+    )
 
 
 def _by(move: MoveTask, by: str, summary: str | None = None) -> MoveTask:
@@ -361,13 +383,14 @@ def _by(move: MoveTask, by: str, summary: str | None = None) -> MoveTask:
     )
 
 
-def _claimant(context: Context, task: Task) -> Agent:
+def claimant(context: Context, task: Task) -> Agent:
+    """Who holds a task in progress."""
     assert task.claimed_by is not None
     return agent_reads.by_id(context.tx, task.claimed_by)
 
 
 def _holder(context: Context, task: Task) -> str:
-    agent = _claimant(context, task)
+    agent = claimant(context, task)
     return f"{agent.actor} ({agent.id})" if agent.human and agent.actor else agent.id
 
 

@@ -46,6 +46,7 @@ _LONG_TEXTS: Final = (
     "reason",
     "summary",
     "message",
+    "question",
     "text",
 )
 #: Pydantic's and typer's words in errors, and ours.

@@ -33,6 +33,7 @@ from workgraph.commands.transfer_lines import (
 )
 from workgraph.commands.transfer_messages import message_lines
 from workgraph.commands.transfer_trajectories import trajectory_lines
+from workgraph.commands.transfer_waits import wait_line
 from workgraph.graph.budgets import date_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.model import (
@@ -45,7 +46,7 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
-from workgraph.store import transfer
+from workgraph.store import transfer, waits
 from workgraph.store.database import Tx
 from workgraph.store.transfer import EndedAgent, StoredIdentity
 from workgraph.store.transfer_artifacts import StoredArtifact, artifacts_by_task
@@ -67,9 +68,8 @@ _ABOUT_ATTEMPTS: Final = frozenset(
 def export_lines(context: Context) -> list[bytes]:
     """The whole graph as JSON lines without their ends, in a stable order.
 
-    Identities come first, then tasks, attempts, messages, trajectories and the log,
-    each as they
-    came up.
+    Identities come first, then tasks, attempts, messages, trajectories, waits and the
+    log, each as they came up.
     """
     return list(_lines(context.tx))
 
@@ -117,6 +117,8 @@ def _lines(tx: Tx) -> Iterator[bytes]:
     for message in message_lines(tx, live):
         yield encode(message)
     yield from map(encode, trajectory_lines(tx, live))
+    for wait in waits.every(tx):
+        yield encode(wait_line(wait, live))
     for change in transfer.task_changes(tx):
         if change.kind in _ABOUT_ATTEMPTS and change.agent in live:
             continue

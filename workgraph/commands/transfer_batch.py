@@ -37,6 +37,8 @@ from workgraph.commands.transfer_rows import (
     waits_of,
 )
 from workgraph.commands.transfer_trajectories import TrajectoryBatch
+from workgraph.commands.transfer_waits import WaitBatch
+from workgraph.commands.wait_line import WaitLine
 from workgraph.graph import topology
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.errors import ConflictError, NotFoundError, UserError
@@ -94,6 +96,7 @@ class Batch:
         #: The producers of inputs, of tasks that say themselves what they wait for.
         self._producers: dict[str, list[str]] = {}
         self._trajectories = TrajectoryBatch(tx, by)
+        self._wait_lines = WaitBatch(tx)
         self._log: list[tuple[int, Change]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
         #: Ids and names of identities, with their lines.
@@ -130,6 +133,8 @@ class Batch:
                 message = self._messages.take(number, line)
                 self._mention(number, message.agent)
                 self._mention(number, message.by)
+            case WaitLine():
+                self._wait_lines.take(number, line)
             case LogLine():
                 change = log_change(number, line, self._by, self._tx.now)
                 self._log.append((number, change))
@@ -166,6 +171,8 @@ class Batch:
             {row.id: row.status for row in self._rows.values()}, set(self._agents)
         )
         self._place(known)
+        statuses = {row.id: row.status for row in self._rows.values()}
+        self._wait_lines.settle(statuses, known, self._agents)
 
     def write(self) -> None:
         """Writes all of it, and one row that says so to the change log."""
@@ -188,6 +195,7 @@ class Batch:
         self._messages.write()
         insert_consumed(tx, (one for _, one in self._consumed))
         self._trajectories.write()
+        self._wait_lines.write()
         if self._highest_agent:
             transfer.pass_agent_number(tx, self._highest_agent)
         transfer.insert_changes(tx, (change for _, change in self._log))
@@ -268,6 +276,7 @@ class Batch:
         ids.update(one.task for _, one in self._consumed)
         for _, line in self._edge_lines:
             ids.update((line.task, line.after))
+        ids.update(self._wait_lines.targets())
         return ids
 
     def _settle_edges(self, known: Mapping[str, tuple[Status, int]]) -> None:

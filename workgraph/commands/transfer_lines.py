@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from workgraph.commands.message_line import MessageLine
+from workgraph.commands.wait_line import WaitLine
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import (
     DEFAULT_PRIORITY,
@@ -281,6 +282,7 @@ Line = (
     | AgentLine
     | MessageLine
     | TrajectoryLine
+    | WaitLine
     | LogLine
     | IdentityLine
 )
@@ -291,6 +293,7 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "edge": EdgeLine,
         "agent": AgentLine,
         "message": MessageLine,
+        "wait": WaitLine,
         "log": LogLine,
         "trajectory": TrajectoryLine,
         "actor": ActorLine,

@@ -27,6 +27,10 @@ report with these commands. The task's id can be left out of them.
 - `wg artifact PATH`: records a file that you produced, for the tasks that come after.
 - `wg add "TITLE" -d "what is to be done"`: more work that you found; it waits for your
   task. Don't do it yourself.
+- `wg wait --until COND`: you can't go on before something has happened, a COND such as
+  `task:ID=done`, `timer:5m`, `message` or `file:PATH`, joined by `,` (all) or `|`
+  (any). Then stop: you go on later. What you add to wait for, add with `--independent`.
+- `wg ask "QUESTION"`: only a person can decide; stop, and you go on with the answer.
 - End with exactly one of `wg done --summary "what was achieved"`,
   `wg submit` (a person has to look at it) or `wg fail --reason "why"`.
 

@@ -25,6 +25,7 @@ from workgraph.daemon.orders import (
     LookAtOutput,
     RunGate,
     StopProcess,
+    WatchPaths,
     target_of,
 )
 from workgraph.daemon.reporting import note_report
@@ -38,6 +39,7 @@ from workgraph.graph.facts import (
     GatesJudged,
     LeftoverFound,
     LifeSought,
+    PathFound,
 )
 from workgraph.graph.model import (
     Agent,
@@ -57,6 +59,7 @@ from workgraph.store import (
     messages,
     reads,
     views,
+    waits,
     writes,
 )
 from workgraph.store.database import Tx
@@ -79,6 +82,8 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
             | d.SetAccount()
             | d.HoldTask()
             | d.WarnAgent()
+            | d.WakeTask()
+            | d.NoteWait()
         ):
             _write_down(tx, decision)
             return []
@@ -96,6 +101,8 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
             return [
                 LookAtOutput(agent=decision.agent, folder=folder, known_bytes=known)
             ]
+        case d.WatchPaths():
+            return [WatchPaths(paths=decision.paths)]
         case d.JudgeGates():
             return [_gate_effect(tx, decision, host)]
         case d.LaunchAgent():
@@ -135,6 +142,8 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
             agents.note_look(tx, fact.agent, fact.output_bytes, written)
         case LeftoverFound():
             leftovers.note(tx, agent_reads.by_number(tx, fact.agent), fact.processes)
+        case PathFound():
+            waits.note_file(tx, fact.path)
         case GatesJudged():
             _judge_gates(tx, fact, host)
         case _:
@@ -167,9 +176,13 @@ def _write_down(
     | d.SetBreaker
     | d.SetAccount
     | d.HoldTask
-    | d.WarnAgent,
+    | d.WarnAgent
+    | d.WakeTask
+    | d.NoteWait,
 ) -> None:
     match decision:
+        case d.WakeTask() | d.NoteWait():
+            _judge_wait(tx, decision)
         case d.WarnAgent():
             agent = agent_reads.by_number(tx, decision.agent)
             budgets.warn(tx, agent, decision.warnings)
@@ -189,6 +202,19 @@ def _write_down(
             writes.park(tx, reads.task(tx, decision.task), decision.parked, None)
         case _:
             assert_never(decision)
+
+
+def _judge_wait(tx: Tx, decision: d.WakeTask | d.NoteWait) -> None:
+    wait = waits.find(tx, decision.task)
+    assert wait is not None
+    waits.note_terms(tx, wait, decision.met)
+    if isinstance(decision, d.NoteWait):
+        return
+    task = reads.task(tx, decision.task)
+    move = d.MoveTask(
+        verb=Verb.WAKE, reason=decision.reason, retry_at=decision.retry_at
+    )
+    move_task(tx, task, move, reserved_for=task.reserved_for)
 
 
 def _conclude(tx: Tx, decision: d.ConcludeAttempt, host: Host) -> None:

@@ -25,6 +25,7 @@ from workgraph.agents.process import (
 )
 from workgraph.daemon.artifacts import READERS
 from workgraph.daemon.clients import Clients
+from workgraph.daemon.fates import fact_of
 from workgraph.daemon.gates import judge_gate
 from workgraph.daemon.orders import (
     AwaitHost,
@@ -35,8 +36,10 @@ from workgraph.daemon.orders import (
     RunGate,
     Spawn,
     StopProcess,
+    WatchPaths,
     target_of,
 )
+from workgraph.daemon.paths import PathWatch
 from workgraph.graph.errors import may_pass
 from workgraph.graph.facts import (
     AgentEnded,
@@ -44,6 +47,7 @@ from workgraph.graph.facts import (
     Fact,
     LeftoverFound,
     LifeSought,
+    PathFound,
 )
 from workgraph.graph.model import Agent, Outcome, ProcessId
 from workgraph.logs import Logger
@@ -88,6 +92,8 @@ class Effects:
         self.judging: set[str] = set()
         #: Agents whose output is being looked at.
         self.looking: set[int] = set()
+        #: Paths that tasks wait for.
+        self.paths = PathWatch(lambda path: post(PathFound(path=path)))
         #: Ended agents whose last words are being read.
         self.reading: set[int] = set()
         #: What tasks wait for that this host lacks.
@@ -121,7 +127,9 @@ class Effects:
         """Whether the end of an agent is waited for."""
         return self._awaited > 0
 
-    def perform(self, effects: Sequence[Effect], group: anyio.abc.TaskGroup) -> None:
+    def perform(  # noqa: C901 - one arm for each effect
+        self, effects: Sequence[Effect], group: anyio.abc.TaskGroup
+    ) -> None:
         """Starts to carry out what a tick has decided."""
         spawns = [effect for effect in effects if isinstance(effect, Spawn)]
         if spawns:
@@ -140,6 +148,8 @@ class Effects:
                     group.start_soon(self._look, effect)
                 case AwaitHost():
                     self.awaited.update(effect.awaited)
+                case WatchPaths():
+                    self.paths.want(effect.paths, group)
                 case RunGate():
                     self.judging.add(effect.task)
                     group.start_soon(self._judge, effect)
@@ -217,7 +227,7 @@ class Effects:
             )
         )
         self._sweep_wanted.set()
-        fact = _fact_of(ended)
+        fact = fact_of(ended)
         self._post(structs.replace(fact, output_bytes=output_bytes, report=report))
 
     async def _wait_listening(self, agent: int) -> Ended:
@@ -402,41 +412,3 @@ class Effects:
                 never_started=never_started,
             )
         )
-
-
-def _fact_of(ended: Ended) -> AgentEnded:
-    match ended.fate:
-        case Fate.EXITED if ended.detail:
-            # The program is there and can't be run: the wrapper's shell said so.
-            return AgentEnded(
-                agent=ended.agent,
-                exit_code=ended.exit_code,
-                outcome=Outcome.SPAWN_FAILED,
-                reason=ended.detail,
-            )
-        case Fate.EXITED:
-            return AgentEnded(agent=ended.agent, exit_code=ended.exit_code)
-        case Fate.SIGNALED:
-            return AgentEnded(
-                agent=ended.agent,
-                signal=ended.signal,
-                outcome=Outcome.CRASHED,
-                reason=None if ended.signal else "killed by a signal",
-            )
-        case Fate.LOST:
-            return AgentEnded(
-                agent=ended.agent,
-                outcome=Outcome.LOST,
-                reason=ended.detail or "its process is gone, and nobody saw how",
-            )
-        case Fate.SHUT_OUT:
-            return AgentEnded(
-                agent=ended.agent, outcome=Outcome.SPAWN_FAILED, reason=ended.detail
-            )
-        case Fate.NEVER_STARTED:
-            return AgentEnded(
-                agent=ended.agent,
-                outcome=Outcome.SPAWN_FAILED,
-                reason=ended.detail or "nothing was started",
-                never_started=True,
-            )

@@ -140,6 +140,7 @@ class Engine:
             may_start=self.mode.may_start and not self.draining,
             judging=frozenset(self.effects.judging),
             looking=frozenset(self.effects.looking),
+            watching=self.effects.paths.wanted,
             anchor=None if anchor == self._followed else anchor,
         )
         try:
@@ -176,8 +177,14 @@ class Engine:
         Raises:
             WorkgraphError: It can't be done as asked for; nothing was changed.
         """
+        return await self.carry_out(lambda context: handle(context, request), caller)
+
+    async def carry_out(
+        self, job: Callable[[Context], Answer], caller: Caller
+    ) -> Reply:
+        """Runs a handler that may have to end agents first, until it has answered."""
         while True:
-            answer = await self.ask(lambda context: handle(context, request), caller)
+            answer = await self.ask(job, caller)
             if isinstance(answer, Reply):
                 return answer
             await self.end_agents(answer.agents)

@@ -18,6 +18,7 @@ _PROSE: Final = (
     "text",
     "reason",
     "summary",
+    "question",
 )
 
 

@@ -62,6 +62,12 @@ class AwaitHost(Record, frozen=True, kw_only=True):
     awaited: tuple[Awaited, ...]
 
 
+class WatchPaths(Record, frozen=True, kw_only=True):
+    """The paths that are waited for now, instead of those before."""
+
+    paths: frozenset[str]
+
+
 class RunGate(Record, frozen=True, kw_only=True):
     """A gate of a task that was handed in is to be run."""
 
@@ -81,7 +87,9 @@ class RunGate(Record, frozen=True, kw_only=True):
     timeout_s: float
 
 
-Effect = Spawn | StopProcess | EndLeftover | LookAtOutput | AwaitHost | RunGate
+Effect = (
+    Spawn | StopProcess | EndLeftover | LookAtOutput | AwaitHost | WatchPaths | RunGate
+)
 
 
 def target_of(agent: Agent, folder: str) -> SweepTarget:

@@ -42,6 +42,8 @@ class Surroundings(Record, frozen=True, kw_only=True):
     judging: frozenset[str]
     #: Agents whose output is being looked at.
     looking: frozenset[int]
+    #: Paths that are looked out for.
+    watching: frozenset[str] = frozenset()
     #: How the clock stands, where that is not known to the graph yet.
     anchor: Anchor | None = None
 
@@ -129,7 +131,10 @@ REACTORS: Final = (
     Reactor(
         name="patrol",
         load=lambda tx, around: views.patrol(
-            tx, retry_policy(around.host.grounds.layered.settings), around.looking
+            tx,
+            retry_policy(around.host.grounds.layered.settings),
+            around.looking,
+            around.watching if around.may_start else None,
         ),
         decide=patrol.decide,
     ),

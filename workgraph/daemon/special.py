@@ -15,8 +15,8 @@ from workgraph import __version__
 from workgraph.agents.plan import Flags, before_the_claim, plan_spawn, visible
 from workgraph.commands import operate, queries, shapes, transfer
 from workgraph.commands.access import check_access
-from workgraph.commands.context import Caller, Context, task_facts
-from workgraph.daemon import backup, freezing, launching, showing, trials
+from workgraph.commands.context import Caller, Context
+from workgraph.daemon import backup, freezing, launching, showing, trials, waiting
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Engine
@@ -25,17 +25,15 @@ from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
 from workgraph.daemon.orders import Spawn
 from workgraph.daemon.recording import Recorder
-from workgraph.graph import readiness
+from workgraph.daemon.startable import check_startable
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
-    ConflictError,
     NeedsDaemonError,
     NotFoundError,
     UserError,
 )
 from workgraph.graph.model import Actor, AgentStatus, Record, Stop, StopThen, Task
 from workgraph.graph.replies import DoneData, OutputData, Reply
-from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 from workgraph.logs import NoLog
 from workgraph.store import (
@@ -110,6 +108,7 @@ class Special:
             r.ListExecutors: self._executors,
             r.TryExecutor: self._try_executor,
             r.RecordArtifact: self._record,
+            r.WaitTask: self._wait,
             r.GetConfig: self._get_config,
             r.SetConfig: self._set_config,
             r.ListConfig: self._list_config,
@@ -259,11 +258,12 @@ class Special:
         host = self._engine.host
 
         def start(context: Context) -> tuple[int, Spawn]:
-            task = reads.task(context.tx, request.task or "")
-            freezing.check_not_frozen(context.tx, f"{task.id} can't be started")
-            _check_startable(context, task)
+            tx = context.tx
+            task = reads.task(tx, request.task or "")
+            freezing.check_not_frozen(tx, f"{task.id} can't be started")
+            check_startable(context, task)
             actor = _actor_for(context, task, request.actor)
-            return launching.launch(context.tx, task, actor, _flags(request), host)
+            return launching.launch(tx, task, actor, _flags(request), host)
 
         number, spawn = await self._engine.ask(start, caller)
         self._engine.perform([spawn])
@@ -375,6 +375,9 @@ class Special:
             engine.wake()
         return Reply(data=told)
 
+    async def _wait(self, request: r.WaitTask, caller: Caller) -> Reply:
+        return await waiting.wait(self._engine, request, caller)
+
     async def _get_config(self, request: r.GetConfig, caller: Caller) -> Reply:
         del caller
         return self._configuration.get(request.key)
@@ -413,24 +416,3 @@ def _actor_for(context: Context, task: Task, name: str | None) -> Actor | None:
     if name is not None and actor is None:
         raise NotFoundError(f"there is no actor {name!r}", hint="wg actor list")
     return actor
-
-
-def _check_startable(context: Context, task: Task) -> None:
-    if task.status is Status.IN_PROGRESS:
-        raise ConflictError(
-            f"{task.id} is in progress: {task.claimed_by}", hint=f"wg why {task.id}"
-        )
-    reasons = readiness.blocks_claim(task_facts(context.tx, task), context.tx.now)
-    if reasons:
-        raise UserError(
-            f"{task.id} can't be started: "
-            + "; ".join(reason.message for reason in reasons),
-            hint=f"wg why {task.id}",
-        )
-    trajectories.check_start(context.tx, task.id)
-    live = agent_reads.live_process_of(context.tx, task.id)
-    if live is not None:
-        raise ConflictError(
-            f"{live.id}, the last agent of {task.id}, is not gone yet",
-            hint="wait a moment, or wg kill it",
-        )

@@ -1,6 +1,6 @@
 """The transaction of a tick: facts written down, then the reactors in their order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from workgraph.daemon import apply
 from workgraph.daemon.launching import Host
@@ -8,7 +8,7 @@ from workgraph.daemon.orders import Effect
 from workgraph.daemon.reactors import REACTORS, Outcomes, Surroundings, run_to_end
 from workgraph.graph.facts import Fact
 from workgraph.graph.model import Record
-from workgraph.store import moments, views
+from workgraph.store import moments, views, waits
 from workgraph.store.database import Tx
 from workgraph.store.failures import is_of_the_machine
 
@@ -53,6 +53,11 @@ def _write_facts(
     return unwritten
 
 
+def _may_wake(tx: Tx, failed: Mapping[str, str]) -> bool:
+    """Whether a task has settled in this tick that others wait for."""
+    return "patrol" not in failed and waits.is_any_due(tx)
+
+
 def tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
     """The transaction of a tick. A reactor that raises contributes nothing to it.
 
@@ -74,7 +79,7 @@ def tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
         effects=tuple(effect for outcome in outcomes for effect in outcome.effects),
         concluded=tuple(n for outcome in outcomes for n in outcome.concluded),
         wake_at=views.next_moment(tx),
-        busy=any(outcome.busy for outcome in outcomes),
+        busy=any(outcome.busy for outcome in outcomes) or _may_wake(tx, failed),
         failed=failed,
         unwritten=tuple(unwritten),
     )

@@ -104,6 +104,31 @@ class TakeClaim(Record, frozen=True, kw_only=True):
     agent: int
 
 
+class WakeTask(Record, frozen=True, kw_only=True):
+    """What a task has waited for is there."""
+
+    task: str
+    #: The places of the terms that are met.
+    met: tuple[int, ...]
+    reason: str
+    #: When the next attempt may start; null is at once.
+    retry_at: int | None = None
+
+
+class NoteWait(Record, frozen=True, kw_only=True):
+    """A part of what a task waits for is there, or is not there any more."""
+
+    task: str
+    #: The places of the terms that are met.
+    met: tuple[int, ...]
+
+
+class WatchPaths(Record, frozen=True, kw_only=True):
+    """Which paths tasks wait for has changed."""
+
+    paths: frozenset[str]
+
+
 class JudgeGates(Record, frozen=True, kw_only=True):
     """The gates of a task that was handed in are to be run."""
 
@@ -134,5 +159,8 @@ Decision = (
     | SetBreaker
     | SetAccount
     | HoldTask
+    | WakeTask
+    | NoteWait
+    | WatchPaths
     | LaunchAgent
 )

@@ -60,6 +60,12 @@ class LeftoverFound(Record, frozen=True, kw_only=True):
     processes: tuple[ProcessId, ...]
 
 
+class PathFound(Record, frozen=True, kw_only=True):
+    """A path that tasks wait for is there."""
+
+    path: str
+
+
 class GatesJudged(Record, frozen=True, kw_only=True):
     """A task's gates were run. `failed` names the gate that said no."""
 
@@ -76,5 +82,11 @@ class GatesJudged(Record, frozen=True, kw_only=True):
 
 
 Fact = (
-    AgentStarted | AgentEnded | AgentReported | LifeSought | LeftoverFound | GatesJudged
+    AgentStarted
+    | AgentEnded
+    | AgentReported
+    | LifeSought
+    | LeftoverFound
+    | PathFound
+    | GatesJudged
 )

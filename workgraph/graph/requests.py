@@ -207,6 +207,27 @@ class Resume(Request, frozen=True, kw_only=True, tag="resume"):
     task: str | None = None
 
 
+class WaitTask(Request, frozen=True, kw_only=True, tag="wait"):
+    """Stops work on a task until a condition is met."""
+
+    until: str
+    task: str | None = None
+
+
+class AskQuestion(Request, frozen=True, kw_only=True, tag="ask"):
+    """Stops work on a task until an operator has answered."""
+
+    question: str
+    task: str | None = None
+
+
+class AnswerQuestion(Request, frozen=True, kw_only=True, tag="answer"):
+    """Answers the question that a task waits with."""
+
+    text: str
+    task: str | None = None
+
+
 class Log(Request, frozen=True, kw_only=True, tag="log"):
     """Adds an entry to a task's log, or lists it."""
 
@@ -380,6 +401,9 @@ TaskCommand = (
     | AbandonTask
     | Pause
     | Resume
+    | WaitTask
+    | AskQuestion
+    | AnswerQuestion
     | Log
     | Heartbeat
     | ReportProgress

@@ -7,6 +7,7 @@ from msgspec import field
 from workgraph.graph.holds import Account, Breaker
 from workgraph.graph.model import Agent, Record, RetryOn, Task
 from workgraph.graph.times import Duration
+from workgraph.graph.waits import WaitState
 
 
 class RetryPolicy(Record, frozen=True, kw_only=True):
@@ -63,6 +64,12 @@ class PatrolView(Record, frozen=True, kw_only=True):
     answers: Mapping[str, int] = field(default_factory=dict)
     #: The last agent that there is.
     newest_agent: int = 0
+    #: The waits that may be over.
+    waits: tuple[WaitState, ...] = ()
+    #: The paths that are waited for, and those that are looked out for already; null
+    #: where nothing is looked out for.
+    files: frozenset[str] | None = None
+    watched: frozenset[str] = frozenset()
 
 
 class GateView(Record, frozen=True, kw_only=True):

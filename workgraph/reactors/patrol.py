@@ -35,7 +35,7 @@ from workgraph.graph.model import (
 from workgraph.graph.status import Verb
 from workgraph.graph.times import SECOND, format_duration, jittered
 from workgraph.graph.views import EndedAttempt, PatrolView, RetryPolicy
-from workgraph.reactors import accounts, breakers, clients
+from workgraph.reactors import accounts, breakers, clients, waits
 
 #: Ends that have nothing to do with what the worker thinks of its work.
 CRASHES: Final = frozenset(
@@ -81,6 +81,7 @@ def decide(view: PatrolView, now: int) -> tuple[Decision, ...]:
         for agent in view.silent
         if agent.number not in late | view.looking
     )
+    decisions.extend(waits.decide(view, now))
     return tuple(decisions)
 
 
@@ -93,7 +94,8 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
             agent=agent.number,
             task=task.id,
             outcome=outcome,
-            counted=agent.counted,
+            # What has stopped to wait goes on later, and is one attempt with that.
+            counted=agent.counted and outcome is not Outcome.WAITING,
             move=None,
         )
     if agent.stop is not None and agent.stop.then is not StopThen.JUDGE:

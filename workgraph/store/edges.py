@@ -7,7 +7,7 @@ from workgraph.graph import topology
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import EdgeKind
-from workgraph.store import trajectories
+from workgraph.store import trajectories, waits
 from workgraph.store.database import Tx
 
 INSERT_EDGE: Final = "insert into edges (task, dep, kind) values (?, ?, ?)"
@@ -66,6 +66,7 @@ def insert_edge(  # noqa: PLR0913 - the edge, and whose it is
     chain = tx.value(SELECT_CHAIN, (task,))
     if not is_new:
         _refuse_cycle(tx, task, dep)
+        _refuse_circle(tx, task, dep)
     tx.run(INSERT_EDGE, (task, dep, kind))
     is_met = tx.value(SELECT_STATUS, (dep,)) in statuses.MEETS[kind]
     if not is_met:
@@ -108,6 +109,17 @@ def _refuse_cycle(tx: Tx, task: str, dep: str) -> None:
         )
 
 
+def _refuse_circle(tx: Tx, task: str, dep: str) -> None:
+    """A task in waiting may wait for this one in another way than by an edge."""
+    path = waits.circle_of_edge(tx, task, dep)
+    if path is not None:
+        raise UserError(
+            f"{task} can't wait for {dep}, which waits for it:"
+            f" {topology.show_cycle((task, *path))}",
+            hint=f"wg why {dep} says what it waits for",
+        )
+
+
 def _raise_chain(tx: Tx, start: str, length: int) -> None:
     work = [(start, length)]
     while work:
@@ -135,6 +147,7 @@ def _measure_chain(tx: Tx, start: str) -> None:
 def supersede(tx: Tx, task: str, successor: str, by: str) -> tuple[str, ...]:
     """Makes all that wait for `task` wait for `successor` instead; gives their ids."""
     moved = []
+    waits.supersede(tx, task, successor)
     for dependent, kind in tx.all(SELECT_DEPENDENTS, (task,)):
         delete_edge(tx, dependent, task, by)
         if dependent != successor:

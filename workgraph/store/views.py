@@ -29,6 +29,7 @@ from workgraph.store import (
     leftovers,
     service,
     trajectories,
+    waits,
 )
 from workgraph.store.database import Tx
 from workgraph.store.rows import (
@@ -148,6 +149,8 @@ select min(at) from (
     select min(until) from breakers where proven = 0 and until > :now
     union all
     select min(until) from accounts where until > :now
+    union all
+    select min(due) from wait_terms where met_at is null and due > :now
 )
 where at is not null
 """
@@ -170,6 +173,7 @@ def patrol(
     tx: Tx,
     policy: RetryPolicy,
     looking: frozenset[int],
+    watched: frozenset[str] | None = None,
 ) -> PatrolView:
     """What has ended and what has come due.
 
@@ -179,6 +183,7 @@ def patrol(
         tx: The transaction.
         policy: The retry rule's settings.
         looking: Agents whose output is being looked at.
+        watched: Paths that are looked out for; null where nothing is.
     """
     ended = tuple(
         EndedAttempt(
@@ -212,6 +217,9 @@ def patrol(
         accounts=accounts.find(tx, logins) | troubled,
         answers={key: accounts.answers(tx, one) for key, one in troubled.items()},
         newest_agent=agent_reads.newest(tx) if logins else 0,
+        waits=waits.to_judge(tx),
+        files=None if watched is None else waits.files(tx),
+        watched=watched or frozenset(),
     )
 
 
@@ -311,6 +319,7 @@ def is_idle(tx: Tx, max_agents: int) -> bool:
         return True
     return (
         next_start(tx) is None
+        and not waits.wakes_by_itself(tx)
         and tx.one(CANDIDATES, (1,)) is None
         and not any(holds.is_any_held(tx, key) for key in _passing(tx))
     )

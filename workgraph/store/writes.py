@@ -22,7 +22,7 @@ from workgraph.graph.model import (
     Usage,
 )
 from workgraph.graph.status import Cause, Status, Verb
-from workgraph.store import artifacts, trajectories
+from workgraph.store import artifacts, trajectories, waits
 from workgraph.store.database import Tx
 from workgraph.store.rows import to_json
 
@@ -164,6 +164,10 @@ def change_status(tx: Tx, task: Task, verb: Verb, cause: Cause, marks: Marks) ->
     _pass_on(tx, task, new)
     if task.superseded_by or marks.superseded_by:
         artifacts.wake_every_consumer(tx)
+    if task.status is Status.WAITING:
+        waits.end(tx, task.id, marks.reason or f"it was {new} by {marks.by}")
+    if new in statuses.SETTLED:
+        waits.mark(tx, task.id)
     tx.emit(
         ChangeKind.STATUS_CHANGED,
         task=task.id,

@@ -62,10 +62,13 @@ create table waits (
     since integer not null,
     woken_at integer,
     -- what has ended it
-    reason text
+    reason text,
+    -- how many in a row came right after waits that were soon over
+    quick integer not null default 0
 ) strict, without rowid;
 
--- a branch is met with all its terms, a wait with any branch
+-- a branch is met with all its terms, a wait with any branch; when it is over, those
+-- that were met stay
 create table wait_terms (
     task text not null references waits (task),
     term integer not null,
@@ -75,17 +78,24 @@ create table wait_terms (
     target text not null default '',
     -- the status that is waited for
     status text,
+    -- the moment of a timer; of others: when they are to be looked at
     due integer,
     met_at integer,
     primary key (task, term)
 ) strict, without rowid;
 
--- waits.of_target
+-- waits.mark: what waits for a task that has settled
 create index wait_terms_target on wait_terms (target)
     where kind = 'task' and met_at is null;
--- waits.due
+-- waits.to_judge, views.next_moment
 create index wait_terms_due on wait_terms (due)
     where due is not null and met_at is null;
+-- waits.to_judge: who waits for somebody's words
+create index wait_terms_words on wait_terms (task)
+    where kind in ('message', 'answer') and met_at is null;
+-- waits.files
+create index wait_terms_file on wait_terms (target)
+    where kind = 'file' and met_at is null;
 
 -- chains of tasks that one actor does one after another in one session
 create table trajectories (
