@@ -12,6 +12,7 @@ from workgraph.commands import (
     cli_graph,
     cli_life,
     cli_messages,
+    cli_loops,
     cli_service,
 )
 from workgraph.commands.cli_call import HelpAsked, WgCommand, WgGroup, new_app
@@ -25,6 +26,7 @@ def build_app() -> typer.Typer:
     cli_graph.register(app)
     cli_life.register(app)
     cli_messages.register(app)
+    cli_loops.register(app)
     cli_agents.register(app)
     cli_executors.register(app)
     cli_service.register(app)

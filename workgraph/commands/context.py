@@ -21,6 +21,7 @@ from workgraph.store import (
     breakers,
     history,
     leftovers,
+    loops,
     reads,
 )
 from workgraph.store.database import Tx
@@ -129,6 +130,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
     ids = [task.id for task in tasks]
     near = reads.Neighbours(tx, ids)
     late = history.late_results(tx, ids)
+    in_loops = loops.latest_of(tx, ids)
     left: dict[str, list[int]] = {}
     for agent in leftovers.all_of(tx):
         left.setdefault(agent.task, []).extend(p.pid for p in agent.leftover)
@@ -144,6 +146,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
             holder=_person_holding(tx, task),
             late=late.get(task.id, ()),
             leftover=tuple(left.get(task.id, ())),
+            loop=in_loops.get(task.id),
         )
         for task in tasks
     )

@@ -8,6 +8,8 @@ from workgraph.commands import (
     inbox,
     life,
     messages,
+    life,
+    loops,
     operate,
     queries,
     records,
@@ -18,6 +20,7 @@ from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
 from workgraph.graph.messages import GetInbox, SendMessage
+from workgraph.graph.loops import LoopTasks
 from workgraph.store import agents
 
 #: Requests that change the graph, each in one transaction.
@@ -27,6 +30,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.EditTask: tasks.edit_task,
         r.LinkTask: tasks.link_task,
         r.UnlinkTask: tasks.unlink_task,
+        LoopTasks: loops.loop_tasks,
         r.ClaimTask: life.claim_task,
         r.UnclaimTask: life.unclaim_task,
         r.NextTask: life.next_task,

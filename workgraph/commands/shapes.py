@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from workgraph.graph import loops
 from workgraph.graph.changes import Change
+from workgraph.graph.loops import Loop
 from workgraph.graph.model import (
     Agent,
     Artifact,
@@ -18,6 +20,7 @@ from workgraph.graph.replies import (
     AgentData,
     ChangeData,
     LogData,
+    LoopData,
     ProgressData,
     TaskData,
     UsageData,
@@ -40,6 +43,7 @@ def task_data(
     holder: str | None = None,
     late: Sequence[Change] = (),
     leftover: tuple[int, ...] = (),
+    loop: Loop | None = None,
 ) -> TaskData:
     """A task as the world sees it.
 
@@ -51,6 +55,7 @@ def task_data(
         holder: The name of the person whose claim it is, while a person holds it.
         late: What attempts have said after their end.
         leftover: What its attempts have left behind.
+        loop: The loop that it is in, or was in last.
     """
     spec = {name: getattr(task.spec, name) for name in _SPEC_FIELDS}
     if task.spec.max_attempts is None:
@@ -77,6 +82,7 @@ def task_data(
         usage=usage_data(task.usage),
         cached_tokens=task.usage.cached_tokens,
         gate=task.gate,
+        loop=loop_data(loop),
         summary=task.summary,
         superseded_by=task.superseded_by,
         reserved_for=task.reserved_for,
@@ -89,6 +95,26 @@ def task_data(
         completed_at=_moment(task.completed_at),
         updated_at=to_rfc3339(task.updated_at),
         leftover=leftover,
+    )
+
+
+def loop_data(loop: Loop | None) -> LoopData | None:
+    """A loop as the world sees it."""
+    if loop is None:
+        return None
+    return LoopData(
+        members=loop.ids,
+        iteration=loop.iteration,
+        max=loop.most,
+        until=loop.until,
+        until_converged=loop.until_converged,
+        converged=loop.converged,
+        evidence=loop.evidence,
+        by=loop.by,
+        created_at=to_rfc3339(loop.created_at),
+        ended_at=_moment(loop.ended_at),
+        reason=loop.reason,
+        stands=loops.describe(loop),
     )
 
 

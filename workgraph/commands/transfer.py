@@ -31,6 +31,7 @@ from workgraph.commands.transfer_lines import (
     write_moment,
 )
 from workgraph.commands.transfer_messages import message_lines
+from workgraph.commands.transfer_loops import loop_line
 from workgraph.graph.budgets import date_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.model import (
@@ -43,7 +44,7 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
-from workgraph.store import transfer
+from workgraph.store import loops, reads, transfer
 from workgraph.store.database import Tx
 from workgraph.store.transfer import EndedAgent, StoredArtifact, StoredIdentity
 
@@ -64,8 +65,8 @@ _ABOUT_ATTEMPTS: Final = frozenset(
 def export_lines(context: Context) -> list[bytes]:
     """The whole graph as JSON lines without their ends, in a stable order.
 
-    Identities come first, then tasks, attempts, messages and the log, each as they
-    came up.
+    Identities come first, then tasks, attempts, loops, messages and the log, each as
+    they came up.
     """
     return list(_lines(context.tx))
 
@@ -109,6 +110,8 @@ def _lines(tx: Tx) -> Iterator[bytes]:
         yield encode(line)
     for ended in transfer.ended_agents(tx):
         yield encode(_agent_line(ended))
+    for loop in loops.every(tx):
+        yield encode(loop_line(loop, lambda task: reads.task(tx, task).status))
     live = transfer.live_agents(tx)
     for message in message_lines(tx, live):
         yield encode(message)

@@ -16,12 +16,19 @@ from workgraph.commands.transfer_lines import (
     EdgeLine,
     Line,
     LogLine,
+    LoopLine,
     RoleLine,
     TaskLine,
     TradeoffLine,
     bad_line,
 )
 from workgraph.commands.transfer_messages import MessageBatch
+from workgraph.commands.transfer_loops import (
+    check_gates,
+    check_loops,
+    check_outsiders,
+    loop_of,
+)
 from workgraph.commands.transfer_rows import (
     agent_row,
     artifact_rows,
@@ -35,9 +42,10 @@ from workgraph.commands.transfer_rows import (
 from workgraph.graph import topology
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.errors import ConflictError, NotFoundError, UserError
+from workgraph.graph.loops import GATE, Loop
 from workgraph.graph.model import EdgeKind, parse_agent_id
 from workgraph.graph.status import MEETS, SETTLED, Status
-from workgraph.store import edges, reads, transfer
+from workgraph.store import edges, loops, reads, transfer
 from workgraph.store.database import Tx
 from workgraph.store.transfer import (
     NewAgentRow,
@@ -81,6 +89,7 @@ class Batch:
         self._spend: list[StoredSpend] = []
         self._messages = MessageBatch(tx, by)
         self._log: list[tuple[int, Change]] = []
+        self._loops: list[tuple[int, Loop]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
         #: Ids and names of identities, with their lines.
         self._marks: dict[str, int] = {}
@@ -121,6 +130,9 @@ class Batch:
                 self._log.append((number, change))
                 self._mention(number, change.agent)
                 self._mention(number, change.by)
+            case LoopLine():
+                loop = loop_of(number, line, self._by, self._tx.now)
+                self._loops.append((number, loop))
             case ActorLine() | RoleLine() | TradeoffLine():
                 self._take_identity(number, stored_identity(number, line))
             case _ as never:
@@ -143,6 +155,7 @@ class Batch:
         self._settle_identities()
         self._settle_history()
         self._place(known)
+        self._settle_loops()
 
     def write(self) -> None:
         """Writes all of it, and one row that says so to the change log."""
@@ -168,6 +181,8 @@ class Batch:
         transfer.insert_changes(tx, (change for _, change in self._log))
         transfer.insert_changes(tx, self._added())
         transfer.raise_chains(tx, self._least_chains)
+        for _, loop in self._loops:
+            loops.insert(tx, loop)
         for number, link in self._links:
             self._write_link(number, link)
         self.edge_count += sum(map(len, self._waits.values()))
@@ -337,6 +352,17 @@ class Batch:
             chain=chain,
             last_agent={task: f"agent-{row.number}" for task, row in last.items()},
         )
+
+    def _settle_loops(self) -> None:
+        """The members are in order, and nobody starts in the middle of a loop."""
+        rows, new = self._rows.items(), [loop for _, loop in self._loops]
+        if new:
+            states = {row.id: (row.status, row.gate) for _, row in rows}
+            check_loops(self._loops, self._waits, states.get)
+        check_gates(new, {row.id: n for n, row in rows if row.gate == GATE})
+        going_on = [loop.ids for loop in new if loop.ended_at is None]
+        going_on.extend(loops.live_members(self._tx))
+        check_outsiders(going_on, self._waits, self._line_of)
 
     def _added(self) -> Iterator[Change]:
         told = {change.task for _, change in self._log}

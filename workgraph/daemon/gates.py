@@ -1,4 +1,6 @@
-"""Running the gates: promised outputs are looked for, `--verify` commands are run.
+"""Running the gates: promised outputs are looked for, commands are run.
+
+The commands are a task's `--verify`, or the `--until` of a loop.
 
 A gate ends with the daemon that judges it, or, where that was killed, with the next
 one's start: it is run again from its beginning.
@@ -21,6 +23,7 @@ import anyio.to_thread
 
 from workgraph.agents.redact import redact, secrets_in
 from workgraph.graph.errors import may_pass
+from workgraph.graph.loops import GATE
 from workgraph.graph.model import Record
 from workgraph.graph.times import format_duration
 
@@ -49,10 +52,11 @@ async def run_gate(order: RunGate) -> Verdict:
     """
     if order.gate == "outputs":
         return await anyio.to_thread.run_sync(_find_outputs, order)
+    option = "--until" if order.gate == GATE else "--verify"
     for command in order.commands:
         evidence = await _run_command(command, order)
         if evidence is not None:
-            return Verdict(passed=False, evidence=evidence)
+            return Verdict(passed=False, evidence=f"{option} {evidence}")
     return Verdict(passed=True, evidence="")
 
 
@@ -145,7 +149,7 @@ async def _run_command(command: str, order: RunGate) -> str | None:
         except OSError as error:
             if may_pass(error):
                 raise
-            return f"--verify {command!r} can't be run: {error.strerror}"
+            return f"{command!r} can't be run: {error.strerror}"
         how = None
         try:
             with anyio.move_on_after(order.timeout_s) as limit:
@@ -164,7 +168,7 @@ async def _run_command(command: str, order: RunGate) -> str | None:
             return None
         tail = await anyio.to_thread.run_sync(_tail, output)
     said = redact(tail, secrets_in(order.env))
-    return f"--verify {command!r} {how}" + (f":\n{said}" if said else "")
+    return f"{command!r} {how}" + (f":\n{said}" if said else "")
 
 
 def _tail(output: BinaryIO) -> str:

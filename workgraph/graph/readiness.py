@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from workgraph.graph.holds import Account, AccountState, Breaker
+from workgraph.graph.loops import Loop
 from workgraph.graph.model import Edge, Record, Task
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.times import to_rfc3339
@@ -60,6 +61,8 @@ class TaskFacts(Record, frozen=True, kw_only=True):
     breaker: Breaker | None = None
     #: How the account stands that does.
     account: Account | None = None
+    #: The loop that it is in; only `why` looks it up.
+    loop: Loop | None = None
 
 
 def unmet(
@@ -76,7 +79,7 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
     """
     task = facts.task
     if task.status is not Status.OPEN:
-        return _closed(task)
+        return _closed(task, facts.loop)
     reasons = [_waits_for(edge, at) for edge, at in unmet(facts.dependencies)]
     if task.paused:
         reasons.append(
@@ -302,7 +305,7 @@ def _waits_for(edge: Edge, at: Status) -> Reason:
     )
 
 
-def _closed(task: Task) -> tuple[Reason, ...]:
+def _closed(task: Task, loop: Loop | None) -> tuple[Reason, ...]:
     match task.status:
         case Status.OPEN | Status.IN_PROGRESS:
             return ()
@@ -325,6 +328,14 @@ def _closed(task: Task) -> tuple[Reason, ...]:
                     remedy=f"wg retry {task.id}",
                 ),
             )
+        case Status.DONE if loop is not None:
+            return (
+                Reason(
+                    code="settled",
+                    message=f"it is done in {loop.progress} of its loop",
+                    remedy=f"wg why {loop.last}, which ends the iteration",
+                ),
+            )
         case Status.DONE:
             return (
                 Reason(code="settled", message="it is done", remedy="nothing to do"),
@@ -344,6 +355,7 @@ def _pending(task: Task) -> Reason:
         "outputs": "its promised outputs are being looked for",
         "verify": "its --verify commands are being run",
         "reward": "it waits for an evaluator's score",
+        "loop": "its loop is about to say whether it runs again",
     }
     message = gates.get(task.gate or "", "it waits for a person's review")
     return Reason(

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from workgraph.graph.messages import GetInbox, SendMessage
+from workgraph.graph.loops import LoopTasks
 from workgraph.graph.model import (
     EdgeKind,
 )
@@ -145,6 +146,8 @@ class FinishTask(Request, frozen=True, kw_only=True, tag="done"):
 
     task: str | None = None
     summary: str | None = None
+    #: Its loop has nothing left to do.
+    converged: bool = False
 
 
 class SubmitTask(Request, frozen=True, kw_only=True, tag="submit"):
@@ -367,6 +370,7 @@ TaskCommand = (
     | EditTask
     | LinkTask
     | UnlinkTask
+    | LoopTasks
     | ClaimTask
     | UnclaimTask
     | NextTask
