@@ -38,6 +38,7 @@ from workgraph.graph.errors import (
 )
 from workgraph.graph.facts import AgentReported
 from workgraph.graph.messages import SendMessage
+from workgraph.graph.loops import LoopTasks
 from workgraph.graph.model import (
     Agent,
     AgentStatus,
@@ -82,6 +83,8 @@ _NOT_OFFLINE = {
     "refuse",
 }
 _LOTS = 1 << 30
+#: What may undo that a task is done, and by whose word.
+_UNDONE = {(Verb.RETRY, ME.name), (Verb.ITERATE, "workgraph")}
 
 
 class WatchedStore(Store):
@@ -351,7 +354,7 @@ class Story:
             self._check_task(tx, task, len(live), lingering)
         for change in history.changes_since(tx, 0, None, 1_000_000):
             if change.from_ == Status.DONE and change.kind == "status_changed":
-                assert (change.verb, change.by) == (Verb.RETRY, ME.name), change
+                assert (change.verb, change.by) in _UNDONE, change
         return dump(tx)
 
     def _check_agent(self, agent: Agent, running: set[int]) -> None:
@@ -558,6 +561,18 @@ async def _unlink(story: Story, x: int, y: int) -> None:
         await story.ask(r.UnlinkTask(task=task, after=dep))
 
 
+async def _loop(story: Story, x: int, y: int) -> None:
+    """Tasks that may well be in no order; of some it is said when it is enough."""
+    ids = tuple(sorted({await story.pick(x + n) for n in range(1 + y % 3)}))
+    options: tuple[dict[str, Any], ...] = (
+        {},
+        {"until_converged": True},
+        {"until": "false"},
+        {"until": "true"},
+    )
+    await story.ask(LoopTasks(task=ids, max=1 + x % 4, **options[y % 4]))
+
+
 def _say(make: Callable[[str, int], r.AnyRequest]) -> Any:
     async def step(story: Story, x: int, y: int) -> None:
         await story.ask(make(await story.pick(x), y))
@@ -581,6 +596,7 @@ async def _kill(story: Story, x: int, y: int) -> None:
 def _words(task: str, y: int) -> r.AnyRequest:
     words: tuple[r.AnyRequest, ...] = (
         r.FinishTask(task=task),
+        r.FinishTask(task=task, converged=True),
         r.SubmitTask(task=task),
         r.FailTask(task=task, reason="no"),
         r.AddTask(title="more", exec="true"),
@@ -737,12 +753,15 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "edit": _edit,
     "link": _link,
     "unlink": _unlink,
+    "loop": _loop,
+    "loop-more": _loop,
+    "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
     "claim": _say(
         lambda task, y: r.ClaimTask(task=task, actor="alice", force=y % 3 == 0)
     ),
     "unclaim": _say(lambda task, _: r.UnclaimTask(task=task)),
     "next": _say(lambda _, y: r.NextTask(actor="alice", claim=True)),
-    "done": _say(lambda task, _: r.FinishTask(task=task)),
+    "done": _say(lambda task, y: r.FinishTask(task=task, converged=y % 2 == 0)),
     "submit": _say(lambda task, _: r.SubmitTask(task=task)),
     "approve": _say(lambda task, _: r.ApproveTask(task=task)),
     "reject": _say(lambda task, _: r.RejectTask(task=task, reason="no")),
