@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 from workgraph.graph.holds import AccountState, account_key
-from workgraph.graph.loops import Loop
 from workgraph.graph.model import AgentStatus, Task
 from workgraph.graph.status import MEETS, Status, Verb
 from workgraph.graph.topology import chains, sort_topologically
@@ -113,7 +112,8 @@ def _check_loops(tx: Tx, tasks: dict[str, Task], after: dict[str, list[str]]) ->
 
 def _check_iterations(tx: Tx) -> None:
     """What was done is opened by an operator, or with all others of a live loop."""
-    live: dict[str, Loop] = {}
+    live: dict[str, int] = {}
+    members: dict[int, tuple[str, ...]] = {}
     every = iter(loops.every(tx))
     due: set[str] = set()
     for change in history.changes_since(tx, 0, None, 1_000_000):
@@ -121,13 +121,14 @@ def _check_iterations(tx: Tx) -> None:
         if change.kind == "loop_started":
             loop = next(every)
             assert loop.last == task
-            live |= dict.fromkeys(loop.ids, loop)
+            live |= dict.fromkeys(loop.ids, loop.number)
+            members[loop.number] = loop.ids
         elif change.kind == "loop_ended":
-            live = {one: loop for one, loop in live.items() if loop is not live[task]}
+            live = {one: n for one, n in live.items() if n != live[task]}
         elif change.kind == "loop_iterated":
             assert not due
-            assert live[task].last == task
-            due = set(live[task].ids)
+            assert members[live[task]][-1] == task
+            due = set(members[live[task]])
         elif change.verb == Verb.ITERATE:
             assert change.by == "workgraph"
             assert change.from_ == ("pending-review" if len(due) == 1 else "done")

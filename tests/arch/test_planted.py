@@ -271,6 +271,16 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
             ),
         ),
     ),
+    "an iteration that leaves a member as it is": (
+        " are to run again",
+        (
+            Plant(
+                "workgraph/commands/iterations.py",
+                "    for member in loop.ids:\n",
+                "    for member in loop.ids[-1:]:\n",
+            ),
+        ),
+    ),
     "a limit that the log does not tell": (
         ", but {",
         (
@@ -343,7 +353,7 @@ def test_the_simulation_finds_a_planted_defect(name: str, tmp_path: Path) -> Non
     plant_in(tmp_path, *plants)
 
     found = subprocess.run(
-        [sys.executable, "-m", "tests.engine.simulation", "80"],
+        [sys.executable, "-m", "tests.engine.simulation", "200"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,

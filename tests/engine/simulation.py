@@ -72,6 +72,7 @@ OFFLINE = Mode(is_daemon=False, may_start=False)
 #: The least limit that a task of a story has.
 LIMIT_S = 60
 _NOT_OFFLINE = {
+    "loop-and-work",
     "crash",
     "forget",
     "disk-full",
@@ -562,8 +563,13 @@ async def _unlink(story: Story, x: int, y: int) -> None:
 
 
 async def _loop(story: Story, x: int, y: int) -> None:
-    """Tasks that may well be in no order; of some it is said when it is enough."""
-    ids = tuple(sorted({await story.pick(x + n) for n in range(1 + y % 3)}))
+    """New tasks, or some that may well be in no order."""
+    if x % 2:
+        ids: tuple[str, ...] = (f"l{x}-{y}", f"m{x}-{y}")[: 1 + x // 2 % 2]
+        for task in ids:
+            await story.ask(r.AddTask(title=task, id=task, exec="true", priority=0))
+    else:
+        ids = tuple(sorted({await story.pick(x + n) for n in range(1 + y % 3)}))
     options: tuple[dict[str, Any], ...] = (
         {},
         {"until_converged": True},
@@ -571,6 +577,14 @@ async def _loop(story: Story, x: int, y: int) -> None:
         {"until": "true"},
     )
     await story.ask(LoopTasks(task=ids, max=1 + x % 4, **options[y % 4]))
+
+
+async def _loop_and_work(story: Story, x: int, y: int) -> None:
+    """A loop of new tasks, and some of what runs then ends well."""
+    await _loop(story, x | 1, y)
+    for n in range(2 + y % 5):
+        story.end(x + n, fate=Fate.EXITED, exit_code=0)
+        await story.core.settle()
 
 
 def _say(make: Callable[[str, int], r.AnyRequest]) -> Any:
@@ -754,7 +768,7 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "link": _link,
     "unlink": _unlink,
     "loop": _loop,
-    "loop-more": _loop,
+    "loop-and-work": _loop_and_work,
     "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
     "claim": _say(
         lambda task, y: r.ClaimTask(task=task, actor="alice", force=y % 3 == 0)

@@ -120,9 +120,15 @@ def _check_usage(request: LoopTasks, ids: Sequence[str]) -> None:
             hint="wg loop ID... --max N",
         )
     if not 1 <= request.max <= MOST:
-        raise UsageError(f"--max {request.max} is not between 1 and {MOST}")
+        raise UsageError(
+            f"--max {request.max} is not between 1 and {MOST}",
+            hint="wg loop ID... --max N",
+        )
     if request.until is not None and request.until_converged:
-        raise UsageError("--until and --until-converged exclude each other")
+        raise UsageError(
+            "--until and --until-converged exclude each other",
+            hint="choose one of them",
+        )
     if request.until is not None and (
         not request.until.strip() or "\0" in request.until
     ):
