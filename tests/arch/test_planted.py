@@ -353,7 +353,7 @@ def test_the_simulation_finds_a_planted_defect(name: str, tmp_path: Path) -> Non
     plant_in(tmp_path, *plants)
 
     found = subprocess.run(
-        [sys.executable, "-m", "tests.engine.simulation", "200"],
+        [sys.executable, "-m", "tests.engine.simulation", "80"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,
