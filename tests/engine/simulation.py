@@ -73,6 +73,7 @@ OFFLINE = Mode(is_daemon=False, may_start=False)
 LIMIT_S = 60
 _NOT_OFFLINE = {
     "loop-and-work",
+    "loop-and-work-more",
     "crash",
     "forget",
     "disk-full",
@@ -562,7 +563,7 @@ async def _unlink(story: Story, x: int, y: int) -> None:
         await story.ask(r.UnlinkTask(task=task, after=dep))
 
 
-async def _loop(story: Story, x: int, y: int) -> None:
+async def _loop(story: Story, x: int, y: int) -> tuple[str, ...]:
     """New tasks, or some that may well be in no order."""
     if x % 2:
         ids: tuple[str, ...] = (f"l{x}-{y}", f"m{x}-{y}")[: 1 + x // 2 % 2]
@@ -577,14 +578,22 @@ async def _loop(story: Story, x: int, y: int) -> None:
         {"until": "true"},
     )
     await story.ask(LoopTasks(task=ids, max=1 + x % 4, **options[y % 4]))
+    return ids
+
+
+async def _make_loop(story: Story, x: int, y: int) -> None:
+    await _loop(story, x, y)
 
 
 async def _loop_and_work(story: Story, x: int, y: int) -> None:
-    """A loop of new tasks, and some of what runs then ends well."""
-    await _loop(story, x | 1, y)
-    for n in range(2 + y % 5):
-        story.end(x + n, fate=Fate.EXITED, exit_code=0)
+    """A loop of new tasks, which end well for a while."""
+    ids = await _loop(story, x | 1, y)
+    for _ in range(2 + y % 5):
         await story.core.settle()
+        for agent in story.world.running():
+            if story.world.tasks[agent] in ids:
+                story.world.unmoved.discard(agent)
+                story.world.end(Ended(agent=agent, fate=Fate.EXITED, exit_code=0))
 
 
 def _say(make: Callable[[str, int], r.AnyRequest]) -> Any:
@@ -609,8 +618,7 @@ async def _kill(story: Story, x: int, y: int) -> None:
 
 def _words(task: str, y: int) -> r.AnyRequest:
     words: tuple[r.AnyRequest, ...] = (
-        r.FinishTask(task=task),
-        r.FinishTask(task=task, converged=True),
+        r.FinishTask(task=task, converged=y % 2 == 0),
         r.SubmitTask(task=task),
         r.FailTask(task=task, reason="no"),
         r.AddTask(title="more", exec="true"),
@@ -767,9 +775,6 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "edit": _edit,
     "link": _link,
     "unlink": _unlink,
-    "loop": _loop,
-    "loop-and-work": _loop_and_work,
-    "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
     "claim": _say(
         lambda task, y: r.ClaimTask(task=task, actor="alice", force=y % 3 == 0)
     ),
@@ -823,17 +828,29 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "forget": _say(lambda task, _: r.Heartbeat(task=task)),
 }
 
+#: Steps that are woven into every other seeded story: the others stay what they were.
+WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
+    "loop": _make_loop,
+    "loop-and-work": _loop_and_work,
+    "loop-and-work-more": _loop_and_work,
+    "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
+}
+_BASE: tuple[str, ...] = (*STEPS, "crash")
+STEPS |= WOVEN
 #: Every step that a story may have.
-NAMES: tuple[str, ...] = (*STEPS, "crash")
+NAMES: tuple[str, ...] = (*_BASE, *WOVEN)
 
 
 def play_seeded(seed: int, length: int = 40) -> None:
     """A story that a seed has made up."""
     random = Random(seed)
     story = [
-        (random.choice(NAMES), random.randrange(64), random.randrange(64))
+        (random.choice(_BASE), random.randrange(64), random.randrange(64))
         for _ in range(length)
     ]
+    for _ in range(length // 4 if seed % 2 else 0):
+        step = (random.choice((*WOVEN,)), random.randrange(64), random.randrange(64))
+        story.insert(random.randrange(len(story) + 1), step)
 
     async def play_in_time() -> None:
         with anyio.fail_after(120):

@@ -263,6 +263,22 @@ def _gate(lives: Lives, task: str, point: Point) -> Iterator[None]:
     )
 
 
+def _loop(lives: Lives, task: str, point: Point) -> Iterator[None]:
+    del point
+    ran = lives.project.folder / f"{task}.ran"
+    command = f"echo x >>'{ran}'; {lives.evidence.agent('exit', 0)}"
+    lives.import_tasks({"id": task, "exec": command, "paused": True})
+    until = f"test $(wc -l <'{ran}') -ge 2"
+    lives.project.wg("loop", task, "--max", "3", "--until", until)
+    lives.arm()
+    lives.project.run("resume", task)
+    yield
+    loop = lives.wait_task(task, "done")["loop"]
+    assert (loop["iteration"], loop["reason"]) == (2, "condition met")
+    assert len(lives.evidence.of_task(task)) == 2
+    lives.wait_alone()
+
+
 def _boot(lives: Lives, task: str, point: Point) -> Iterator[None]:
     agent = lives.evidence.agent
     names = [lives.fifo(f"{task}-{n}") for n in range(1, 4)]
@@ -393,6 +409,7 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
         "kill": _kill,
         "kill-tree": _kill_tree,
         "gate": _gate,
+        "loop": _loop,
         "boot": _boot,
         "stop": _stop,
         "stop-agents": _stop_agents,
