@@ -131,7 +131,8 @@ def _check_iterations(tx: Tx) -> None:
             due = set(members[live[task]])
         elif change.verb == Verb.ITERATE:
             assert change.by == "workgraph"
-            assert change.from_ == ("pending-review" if len(due) == 1 else "done")
+            is_last = change.from_ == "pending-review"
+            assert is_last == (len(due) == 1), f"{due} are to run again: {change}"
             due.remove(task)
         else:
             assert not due, f"{due} are to run again"
