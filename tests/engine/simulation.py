@@ -37,8 +37,8 @@ from workgraph.graph.errors import (
     WorkgraphError,
 )
 from workgraph.graph.facts import AgentReported
-from workgraph.graph.messages import SendMessage
 from workgraph.graph.loops import LoopTasks
+from workgraph.graph.messages import SendMessage
 from workgraph.graph.model import (
     Agent,
     AgentStatus,

@@ -14,8 +14,8 @@ import msgspec
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
-from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.loops import LoopTasks
+from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
 from workgraph.graph.status import Status
 from workgraph.store import agent_reads, reads

@@ -11,8 +11,8 @@ from workgraph.commands import (
     cli_executors,
     cli_graph,
     cli_life,
-    cli_messages,
     cli_loops,
+    cli_messages,
     cli_service,
 )
 from workgraph.commands.cli_call import HelpAsked, WgCommand, WgGroup, new_app

@@ -7,9 +7,8 @@ from typing import Any, Final
 from workgraph.commands import (
     inbox,
     life,
-    messages,
-    life,
     loops,
+    messages,
     operate,
     queries,
     records,
@@ -19,8 +18,8 @@ from workgraph.commands import (
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
-from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.loops import LoopTasks
+from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.store import agents
 
 #: Requests that change the graph, each in one transaction.

@@ -30,8 +30,8 @@ from workgraph.commands.transfer_lines import (
     encode,
     write_moment,
 )
-from workgraph.commands.transfer_messages import message_lines
 from workgraph.commands.transfer_loops import loop_line
+from workgraph.commands.transfer_messages import message_lines
 from workgraph.graph.budgets import date_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.model import (

@@ -22,13 +22,13 @@ from workgraph.commands.transfer_lines import (
     TradeoffLine,
     bad_line,
 )
-from workgraph.commands.transfer_messages import MessageBatch
 from workgraph.commands.transfer_loops import (
     check_gates,
     check_loops,
     check_outsiders,
     loop_of,
 )
+from workgraph.commands.transfer_messages import MessageBatch
 from workgraph.commands.transfer_rows import (
     agent_row,
     artifact_rows,

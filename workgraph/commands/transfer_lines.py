@@ -266,15 +266,7 @@ class TradeoffLine(
 
 
 IdentityLine = ActorLine | RoleLine | TradeoffLine
-Line = (
-    TaskLine
-    | EdgeLine
-    | AgentLine
-    | LoopLine
-    | MessageLine
-    | LogLine
-    | IdentityLine
-)
+Line = TaskLine | EdgeLine | AgentLine | LoopLine | MessageLine | LogLine | IdentityLine
 
 _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
     {

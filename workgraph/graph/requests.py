@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.loops import LoopTasks
+from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import (
     EdgeKind,
 )
