@@ -1,8 +1,10 @@
 """What holds of the database after every step (DESIGN §10)."""
 
+from itertools import pairwise
+
 from workgraph.graph.holds import AccountState, account_key
 from workgraph.graph.model import AgentStatus, Task
-from workgraph.graph.status import MEETS, SETTLED, Status
+from workgraph.graph.status import MEETS, SETTLED, Status, Verb
 from workgraph.graph.topology import chains, sort_topologically
 from workgraph.store import (
     accounts,
@@ -10,6 +12,7 @@ from workgraph.store import (
     artifacts,
     history,
     holds,
+    loops,
     message_transfer,
     messages,
     reads,
@@ -36,6 +39,8 @@ _TABLES = (
     "identities",
     "trajectories",
     "trajectory_steps",
+    "loops",
+    "loop_members",
 )
 
 
@@ -82,6 +87,7 @@ def check_invariants(tx: Tx) -> None:
 
     for task in tasks.values():
         _check_inputs(tx, task)
+    _check_loops(tx, tasks, after)
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)
     _check_messages(tx)
@@ -96,6 +102,64 @@ def _check_inputs(tx: Tx, task: Task) -> None:
         assert task.unmet or task.parked.producer in missing, (
             f"{task.id} is parked for {task.parked.producer}, and lacks {missing}"
         )
+
+
+def _check_loops(tx: Tx, tasks: dict[str, Task], after: dict[str, list[str]]) -> None:
+    """Members are in order, in one loop each, and nobody starts in its middle."""
+    members: set[str] = set()
+    last: set[str] = set()
+    for loop in loops.every(tx):
+        assert 1 <= loop.iteration <= loop.most, loop
+        if loop.ended_at is not None:
+            continue
+        assert not members & set(loop.ids), f"{loop.ids} are in two loops"
+        members |= set(loop.ids)
+        last.add(loop.last)
+        for before, task in pairwise(loop.ids):
+            assert before in after[task], f"{task} does not come after {before}"
+        for task in set(tasks) - set(loop.ids):
+            inner = set(after[task]) & set(loop.ids[:-1])
+            assert not inner or loop.last in after[task], f"{task} waits for {inner}"
+        at = {task: tasks[task].status for task in loop.ids}
+        assert Status.ABANDONED not in at.values(), at
+        assert at[loop.last] is not Status.DONE, f"{loop.last} is done, {loop} is not"
+        for task in loop.converged:
+            said = {Status.IN_PROGRESS, Status.PENDING_REVIEW, Status.DONE}
+            assert at[task] in said, f"{task} is {at[task]} and has converged"
+    at_gate = {task.id for task in tasks.values() if task.gate == "loop"}
+    assert at_gate <= last, f"{at_gate - last} wait for no loop"
+    _check_iterations(tx)
+
+
+def _check_iterations(tx: Tx) -> None:
+    """What was done is opened by an operator, or with all others of a live loop."""
+    live: dict[str, int] = {}
+    members: dict[int, tuple[str, ...]] = {}
+    every = iter(loops.every(tx))
+    due: set[str] = set()
+    for change in history.changes_since(tx, 0, None, 1_000_000):
+        task = change.task or ""
+        if change.kind == "loop_started":
+            loop = next(every)
+            assert loop.last == task
+            live |= dict.fromkeys(loop.ids, loop.number)
+            members[loop.number] = loop.ids
+        elif change.kind == "loop_ended":
+            live = {one: n for one, n in live.items() if n != live[task]}
+        elif change.kind == "loop_iterated":
+            assert not due
+            assert members[live[task]][-1] == task
+            due = set(members[live[task]])
+        elif change.verb == Verb.ITERATE:
+            assert change.by == "workgraph"
+            is_last = change.from_ == "pending-review"
+            assert is_last == (len(due) == 1), f"{due} are to run again: {change}"
+            due.remove(task)
+        else:
+            assert not due, f"{due} are to run again"
+        if change.kind == "status_changed" and change.from_ == Status.DONE:
+            assert change.verb in {Verb.RETRY, Verb.ITERATE}, change
+    assert not due
 
 
 def _check_log(tx: Tx, statuses: dict[str, Status]) -> None:

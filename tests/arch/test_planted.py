@@ -271,6 +271,16 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
             ),
         ),
     ),
+    "an iteration that leaves a member as it is": (
+        " are to run again",
+        (
+            Plant(
+                "workgraph/commands/iterations.py",
+                "    for member in loop.ids:\n",
+                "    for member in loop.ids[-1:]:\n",
+            ),
+        ),
+    ),
     "a limit that the log does not tell": (
         ", but {",
         (

@@ -16,6 +16,7 @@ from workgraph.store import (
     budgets,
     history,
     inbox,
+    loops,
     messages,
     reads,
     surroundings,
@@ -50,6 +51,34 @@ def test_migrations_lead_to_the_schema(migrated: sqlite3.Connection) -> None:
         assert _objects(migrated) == _objects(reference)
 
 
+def test_a_gate_is_added_to_what_is_there() -> None:
+    """Rows, edges and indexes stay; the other gates are as they were."""
+    with empty() as old:
+        old.execute("pragma foreign_keys = on")
+        for number, script in migrations()[:5]:
+            old.executescript(f"{script}\npragma user_version = {number};")
+        for task, gate in (("a", "human"), ("b", "verify")):
+            old.execute(
+                "insert into tasks (id, spec, status, gate, created_at, updated_at)"
+                " values (?, '{}', 'pending-review', ?, 0, 0)",
+                (task, gate),
+            )
+        old.execute("insert into edges values ('b', 'a', 'done')")
+
+        migrate(old)
+
+        old.execute("update tasks set gate = 'loop' where id = 'b'")
+        with pytest.raises(sqlite3.IntegrityError):
+            old.execute("update tasks set gate = 'soup' where id = 'a'")
+        assert old.execute("select id, gate from tasks").fetchall() == [
+            ("a", "human"),
+            ("b", "loop"),
+        ]
+        assert old.execute("pragma integrity_check").fetchall() == [("ok",)]
+        with pytest.raises(sqlite3.OperationalError):
+            old.execute("update sqlite_schema set sql = ''")
+
+
 def test_migrations_are_numbered_without_gaps(migrated: sqlite3.Connection) -> None:
     """The last one is the version; migrating twice does nothing."""
     assert [number for number, _ in migrations()] == list(range(1, SCHEMA_VERSION + 1))
@@ -71,7 +100,7 @@ def test_every_index_says_which_query_it_is_for() -> None:
 
 TALK = {"task": "t", "agent": 1, "session": "s"}
 #: Tables that grow, by their names and as queries call them.
-LARGE = "tasks|agents|edges|changes|artifacts|consumed|t|a|e|c"
+LARGE = "tasks|agents|edges|changes|artifacts|consumed|t|a|e|l|m|n|o|x"
 SHARES = {"id": "t", "tokens": 1, "usd": 1}
 #: The query, its parameters, and the indexes that must do the work.
 HOT: dict[str, tuple[str, Any, set[str]]] = {
@@ -81,7 +110,16 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "overdue": (views.OVERDUE, (0,), {"agents_timeout"}),
     "expired": (views.EXPIRED, (0,), {"tasks_claim_ends"}),
     "ended": (views.ENDED, (), {"agents_ended"}),
-    "gates": (views.GATES, (), {"tasks_gate"}),
+    "gates": (views.GATES, (), {"tasks_gate", "loop_members_task"}),
+    "loop-of": (loops.LIVE_OF, ("t",), {"loop_members_task"}),
+    "loops-of": (loops.LATEST_OF, ('["t"]',), {"loop_members_all"}),
+    "loop-is-over": (loops.UNFINISHED, (1, "t"), set()),
+    "loop-word": (loops.TAKE_BACK, ("t",), {"loop_members_task"}),
+    "loop-outsiders": (
+        loops.OUTSIDERS,
+        {"inner": '["t"]', "members": '["t"]', "last": "t"},
+        {"edges_dep"},
+    ),
     "next-moment": (
         views.NEXT_MOMENT,
         {"now": 0},

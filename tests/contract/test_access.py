@@ -32,6 +32,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "edit": {"task": "t", "title": "x"},
         "link": {"task": "other", "after": "ended"},
         "unlink": {"task": "other", "after": "ended"},
+        "loop": {"task": "free", "max": 2},
         "show": {"task": "other"},
         "list": {},
         "ready": {},

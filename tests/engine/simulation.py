@@ -39,6 +39,7 @@ from workgraph.graph.errors import (
 )
 from workgraph.graph.facts import AgentReported
 from workgraph.graph.inputs import HashedFile
+from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import SendMessage
 from workgraph.graph.model import (
     Agent,
@@ -85,6 +86,8 @@ OFFLINE = Mode(is_daemon=False, may_start=False)
 #: The least limit that a task of a story has.
 LIMIT_S = 60
 _NOT_OFFLINE = {
+    "loop-and-work",
+    "loop-and-work-more",
     "crash",
     "forget",
     "disk-full",
@@ -96,6 +99,8 @@ _NOT_OFFLINE = {
     "refuse",
 }
 _LOTS = 1 << 30
+#: What may undo that a task is done, and by whose word.
+_UNDONE = {(Verb.RETRY, ME.name), (Verb.ITERATE, "workgraph")}
 
 
 class WatchedStore(Store):
@@ -368,7 +373,7 @@ class Story:
             self._check_task(tx, task, len(live), lingering)
         for change in history.changes_since(tx, 0, None, 1_000_000):
             if change.from_ == Status.DONE and change.kind == "status_changed":
-                assert (change.verb, change.by) == (Verb.RETRY, ME.name), change
+                assert (change.verb, change.by) in _UNDONE, change
         return dump(tx)
 
     def _check_agent(self, agent: Agent, running: set[int]) -> None:
@@ -601,6 +606,39 @@ async def _unlink(story: Story, x: int, y: int) -> None:
         await story.ask(r.UnlinkTask(task=task, after=dep))
 
 
+async def _loop(story: Story, x: int, y: int) -> tuple[str, ...]:
+    """New tasks, or some that may well be in no order."""
+    if x % 2:
+        ids: tuple[str, ...] = (f"l{x}-{y}", f"m{x}-{y}")[: 1 + x // 2 % 2]
+        for task in ids:
+            await story.ask(r.AddTask(title=task, id=task, exec="true", priority=0))
+    else:
+        ids = tuple(sorted({await story.pick(x + n) for n in range(1 + y % 3)}))
+    options: tuple[dict[str, Any], ...] = (
+        {},
+        {"until_converged": True},
+        {"until": "false"},
+        {"until": "true"},
+    )
+    await story.ask(LoopTasks(task=ids, max=1 + x % 4, **options[y % 4]))
+    return ids
+
+
+async def _make_loop(story: Story, x: int, y: int) -> None:
+    await _loop(story, x, y)
+
+
+async def _loop_and_work(story: Story, x: int, y: int) -> None:
+    """A loop of new tasks, which end well for a while."""
+    ids = await _loop(story, x | 1, y)
+    for _ in range(2 + y % 5):
+        await story.core.settle()
+        for agent in story.world.running():
+            if story.world.tasks[agent] in ids:
+                story.world.unmoved.discard(agent)
+                story.world.end(Ended(agent=agent, fate=Fate.EXITED, exit_code=0))
+
+
 def _say(make: Callable[[str, int], r.AnyRequest]) -> Any:
     async def step(story: Story, x: int, y: int) -> None:
         await story.ask(make(await story.pick(x), y))
@@ -636,7 +674,7 @@ async def _kill(story: Story, x: int, y: int) -> None:
 
 def _words(task: str, y: int) -> r.AnyRequest:
     words: tuple[r.AnyRequest, ...] = (
-        r.FinishTask(task=task),
+        r.FinishTask(task=task, converged=y % 2 == 0),
         r.SubmitTask(task=task),
         r.FailTask(task=task, reason="no"),
         r.AddTask(title="more", exec="true"),
@@ -842,7 +880,7 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "claim": _claim,
     "unclaim": _say(lambda task, _: r.UnclaimTask(task=task)),
     "next": _say(lambda _, y: r.NextTask(actor="alice", claim=True)),
-    "done": _say(lambda task, _: r.FinishTask(task=task)),
+    "done": _say(lambda task, y: r.FinishTask(task=task, converged=y % 2 == 0)),
     "submit": _say(lambda task, _: r.SubmitTask(task=task)),
     "approve": _say(lambda task, _: r.ApproveTask(task=task)),
     "reject": _say(lambda task, _: r.RejectTask(task=task, reason="no")),
@@ -895,17 +933,29 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "forget": _say(lambda task, _: r.Heartbeat(task=task)),
 }
 
+#: Steps that are woven into every other seeded story: the others stay what they were.
+WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
+    "loop": _make_loop,
+    "loop-and-work": _loop_and_work,
+    "loop-and-work-more": _loop_and_work,
+    "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
+}
+_BASE: tuple[str, ...] = (*STEPS, "crash")
+STEPS |= WOVEN
 #: Every step that a story may have.
-NAMES: tuple[str, ...] = (*STEPS, "crash")
+NAMES: tuple[str, ...] = (*_BASE, *WOVEN)
 
 
 def play_seeded(seed: int, length: int = 40) -> None:
     """A story that a seed has made up."""
     random = Random(seed)
     story = [
-        (random.choice(NAMES), random.randrange(64), random.randrange(64))
+        (random.choice(_BASE), random.randrange(64), random.randrange(64))
         for _ in range(length)
     ]
+    for _ in range(length // 4 if seed % 2 else 0):
+        step = (random.choice((*WOVEN,)), random.randrange(64), random.randrange(64))
+        story.insert(random.randrange(len(story) + 1), step)
 
     async def play_in_time() -> None:
         with anyio.fail_after(120):

@@ -18,6 +18,7 @@ from workgraph.graph.errors import (
     UserError,
     WorkgraphError,
 )
+from workgraph.graph.loops import LoopTasks
 from workgraph.graph.model import Agent, AgentStatus, Outcome, ProcessId
 
 ME = Caller(name="me")
@@ -374,6 +375,7 @@ FORBIDDEN = (
     r.EditTask(task="t", title="x"),
     r.LinkTask(task="t", after="other"),
     r.UnlinkTask(task="t", after="other"),
+    LoopTasks(task="other", max=2),
     r.ClaimTask(task="other"),
     r.UnclaimTask(task="t"),
     r.NextTask(claim=True),

@@ -119,6 +119,7 @@ _CLAIM: Final = _tick(verb=Verb.CLAIM)
 _STARTED: Final = _tick(kind=ChangeKind.AGENT_STARTED)
 _ENDED: Final = _tick(kind=ChangeKind.AGENT_ENDED)
 _JUDGED: Final = _tick(kind=ChangeKind.GATE_JUDGED)
+_ITERATED: Final = _tick(kind=ChangeKind.LOOP_ITERATED)
 _ADD: Final = _request(r.AddTask)
 _IMPORT: Final = _request(r.ImportGraph)
 _KILL: Final = _request(r.KillAgents)
@@ -177,6 +178,8 @@ POINTS: Final = tuple(
         ("gate-running", "a --verify command runs", "gate", _FORK, "after", _forks_gate),
         ("gate-before-commit", "what a gate said is not committed", "gate", _COMMIT, "before", _JUDGED),
         ("gate-after-commit", "what a gate said is committed with what follows", "gate", _COMMIT, "after", _JUDGED),
+        ("loop-before-commit", "a loop begins its next iteration, not committed", "loop", _COMMIT, "before", _ITERATED),
+        ("loop-after-commit", "the next iteration of a loop is committed", "loop", _COMMIT, "after", _ITERATED),
         # Starting up, with agents that live and agents that have ended meanwhile
         ("boot-locked", "the project is locked, nothing is read", "boot", "workgraph.daemon.lock:ProjectLock.acquire", "after"),
         ("boot-opened", "the database is open, no agent is settled", "boot", "workgraph.store.database:Store.open", "after"),

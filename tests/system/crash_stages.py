@@ -263,6 +263,28 @@ def _gate(lives: Lives, task: str, point: Point) -> Iterator[None]:
     )
 
 
+def _loop(lives: Lives, task: str, point: Point) -> Iterator[None]:
+    """A person's, because nothing that an agent has done is to be done again."""
+    del point
+    enough = lives.project.folder / f"{task}.enough"
+    lives.import_tasks({"id": task, "actor": "a person"})
+    lives.project.wg("loop", task, "--max", "3", "--until", f"test -e '{enough}'")
+    lives.arm()
+    lives.project.run("done", task)
+    yield
+
+    def stands() -> tuple[int, str | None]:
+        loop = lives.task(task)["loop"]
+        return loop["iteration"], loop["reason"]
+
+    wait_for(lambda: stands() == (2, None), "the second iteration")
+    assert lives.task(task)["status"] == "open"
+    enough.touch()
+    lives.project.wg("done", task)
+    lives.wait_task(task, "done")
+    assert stands() == (2, "condition met")
+
+
 def _boot(lives: Lives, task: str, point: Point) -> Iterator[None]:
     agent = lives.evidence.agent
     names = [lives.fifo(f"{task}-{n}") for n in range(1, 4)]
@@ -393,6 +415,7 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
         "kill": _kill,
         "kill-tree": _kill_tree,
         "gate": _gate,
+        "loop": _loop,
         "boot": _boot,
         "stop": _stop,
         "stop-agents": _stop_agents,

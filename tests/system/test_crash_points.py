@@ -21,7 +21,7 @@ CHAINS = (
     ("attack",),
     ("leave-behind",),
     ("kill", "kill-tree"),
-    ("boot", "gate"),
+    ("boot", "gate", "loop"),
     ("verdict", "spawn", "stop", "stop-agents", "offline-add", "offline-tick"),
     ("add", "add-line", "import", "export", "backup", "migrate"),
 )

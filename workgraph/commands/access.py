@@ -14,6 +14,7 @@ import msgspec
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
+from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
@@ -71,6 +72,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.EditTask: Reach.OPERATOR,
         r.LinkTask: Reach.OPERATOR,
         r.UnlinkTask: Reach.OPERATOR,
+        LoopTasks: Reach.OPERATOR,
         r.ClaimTask: Reach.OPERATOR,
         r.UnclaimTask: Reach.OPERATOR,
         r.NextTask: Reach.OPERATOR,

@@ -11,6 +11,7 @@ from workgraph.commands import (
     cli_executors,
     cli_graph,
     cli_life,
+    cli_loops,
     cli_messages,
     cli_service,
     cli_trajectories,
@@ -28,6 +29,7 @@ def build_app() -> typer.Typer:
     cli_life.register(app)
     cli_messages.register(app)
     cli_waits.register(app)
+    cli_loops.register(app)
     cli_agents.register(app)
     cli_executors.register(app)
     cli_service.register(app)

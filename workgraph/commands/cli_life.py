@@ -107,9 +107,14 @@ def _done(
     task: TaskArgument = None,
     other: TaskOption = None,
     summary: Summary = None,
+    converged: Annotated[
+        bool, typer.Option("--converged", help="Its loop has nothing left to do.")
+    ] = False,
 ) -> FinishTask:
     """Say that the work is done."""
-    return FinishTask(task=the_task(ctx, task, other), summary=summary)
+    return FinishTask(
+        task=the_task(ctx, task, other), summary=summary, converged=converged
+    )
 
 
 def _submit(

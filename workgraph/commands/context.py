@@ -24,6 +24,7 @@ from workgraph.store import (
     breakers,
     history,
     leftovers,
+    loops,
     reads,
     trajectories,
     waits,
@@ -154,6 +155,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
     ids = [task.id for task in tasks]
     near = reads.Neighbours(tx, ids)
     late = history.late_results(tx, ids)
+    in_loops = loops.latest_of(tx, ids)
     left: dict[str, list[int]] = {}
     for agent in leftovers.all_of(tx):
         left.setdefault(agent.task, []).extend(p.pid for p in agent.leftover)
@@ -172,6 +174,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
             leftover=tuple(left.get(task.id, ())),
             stale=tuple(stale.get(task.id, ())),
             trajectory=reserved.get(task.id),
+            loop=in_loops.get(task.id),
         )
         for task in tasks
     )

@@ -7,6 +7,7 @@ from typing import Any, Final
 from workgraph.commands import (
     inbox,
     life,
+    loops,
     messages,
     operate,
     queries,
@@ -19,6 +20,7 @@ from workgraph.commands import (
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
+from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.store import agents
@@ -30,6 +32,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.EditTask: tasks.edit_task,
         r.LinkTask: tasks.link_task,
         r.UnlinkTask: tasks.unlink_task,
+        LoopTasks: loops.loop_tasks,
         r.ClaimTask: life.claim_task,
         r.UnclaimTask: life.unclaim_task,
         r.NextTask: life.next_task,

@@ -1,5 +1,6 @@
 """Handlers of a task's life: claim, done, submit, fail, and what reviewers say."""
 
+from workgraph.commands import iterations, loops
 from workgraph.commands.context import (
     Answer,
     Context,
@@ -124,7 +125,9 @@ def next_task(context: Context, request: r.NextTask) -> Reply:
 
 def finish_task(context: Context, request: r.FinishTask) -> Answer:
     """The work is done: the task is, too, when it has no gate to pass."""
-    return _hand_in(context, request.task or "", Outcome.DONE, request.summary)
+    note = loops.keep_word(context, request)
+    answer = _hand_in(context, request.task or "", Outcome.DONE, request.summary)
+    return loops.with_note(answer, note)
 
 
 def submit_task(context: Context, request: r.SubmitTask) -> Answer:
@@ -204,6 +207,7 @@ def abandon_task(context: Context, request: r.AbandonTask) -> Answer:
         )
     if task.status is Status.ABANDONED and heir in {None, task.superseded_by}:
         return task_reply(context, task.id)
+    iterations.end_loop_of(tx, task.id, caller.by)
     released = reads.dependents(tx, task.id)
     word = f"now wait for {heir}" if heir else "released"
     notes = (f"{word}: {', '.join(released)}",) if released else ()

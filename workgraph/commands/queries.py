@@ -37,6 +37,7 @@ from workgraph.store import (
     artifacts,
     breakers,
     history,
+    loops,
     reads,
     service,
     trajectories,
@@ -111,9 +112,9 @@ def list_blocked(context: Context) -> Reply:
 def explain(context: Context, request: r.ExplainTask) -> Reply:
     """Every reason why a task is not running; if it runs, since when and by what."""
     task = reads.task(context.tx, request.task or "")
-    reasons = readiness.explain(
-        task_facts(context.tx, task), context.service, context.tx.now
-    )
+    loop = loops.live_of(context.tx, task.id)
+    facts = structs.replace(task_facts(context.tx, task), loop=loop)
+    reasons = readiness.explain(facts, context.service, context.tx.now)
     running = task.status is Status.IN_PROGRESS
     return Reply(
         data=WhyData(
@@ -125,6 +126,7 @@ def explain(context: Context, request: r.ExplainTask) -> Reply:
                 ReasonData(code=r.code, message=r.message, remedy=r.remedy)
                 for r in reasons
             ),
+            loop=shapes.loop_data(loop),
         )
     )
 

@@ -62,6 +62,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 _BARE: Final = (
     r.AddTask,
     SendMessage,
+    r.FinishTask,
     r.NextTask,
     r.GetTaskStatus,
     r.ExportGraph,

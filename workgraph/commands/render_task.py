@@ -139,6 +139,9 @@ def why_page(why: WhyData, style: Style) -> str:
     for reason in why.reasons:
         remedy = f" → {escape_line(reason.remedy)}" if reason.remedy else ""
         lines.append(f"{reason.code}: {escape_line(reason.message)}{remedy}")
+    if why.loop is not None:
+        lines.append(f"loop: {escape_line(why.loop.stands)}")
+        lines.extend(f"  {line}" for line in block(why.loop.evidence or ""))
     return as_lines(lines)
 
 
@@ -165,6 +168,7 @@ def _state(task: TaskData, style: Style) -> list[tuple[str, str | None]]:
         ("Reserved for", task.reserved_for),
         ("Trajectory", trajectory_words(task.trajectory)),
         ("Gate", task.gate),
+        ("Loop", task.loop.stands if task.loop else None),
         ("Attempts", f"{task.attempts} of {task.max_attempts}"),
         (
             "Progress",

@@ -6,6 +6,7 @@ from workgraph.commands.escape import escape_line
 from workgraph.commands.local import LocalCommand
 from workgraph.commands.render_style import Style, as_lines
 from workgraph.graph import requests as r
+from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import SendMessage
 from workgraph.graph.replies import AgentData, Reply, TaskData
 
@@ -31,7 +32,7 @@ def verb_lines(request: r.AnyRequest | LocalCommand, reply: Reply, style: Style)
     return as_lines(lines)
 
 
-def _said(  # noqa: C901 - one arm for each command
+def _said(  # noqa: C901, PLR0912 - one arm for each command
     request: r.AnyRequest | LocalCommand, task: TaskData, style: Style
 ) -> str:
     match request:
@@ -41,6 +42,8 @@ def _said(  # noqa: C901 - one arm for each command
             return f"waits for {escape_line(request.after)}"
         case r.UnlinkTask():
             return f"no longer waits for {escape_line(request.after)}"
+        case LoopTasks():
+            return f"loop: {escape_line(task.loop.stands)}" if task.loop else ""
         case r.Pause():
             return "paused"
         case r.Resume():

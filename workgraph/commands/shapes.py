@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
+from workgraph.graph import loops
 from workgraph.graph.changes import Change
 from workgraph.graph.inputs import StaleInput
+from workgraph.graph.loops import Loop
 from workgraph.graph.model import (
     Agent,
     Artifact,
@@ -19,6 +21,7 @@ from workgraph.graph.replies import (
     AgentData,
     ChangeData,
     LogData,
+    LoopData,
     ProgressData,
     TaskData,
     UsageData,
@@ -44,6 +47,7 @@ def task_data(
     leftover: tuple[int, ...] = (),
     stale: tuple[StaleInput, ...] = (),
     trajectory: Reserved | None = None,
+    loop: Loop | None = None,
 ) -> TaskData:
     """A task as the world sees it.
 
@@ -57,6 +61,7 @@ def task_data(
         leftover: What its attempts have left behind.
         stale: Inputs that were produced again since it worked from them.
         trajectory: How it is reserved.
+        loop: The loop that it is in, or was in last.
     """
     spec = {name: getattr(task.spec, name) for name in _SPEC_FIELDS}
     if task.spec.max_attempts is None:
@@ -83,6 +88,7 @@ def task_data(
         usage=usage_data(task.usage),
         cached_tokens=task.usage.cached_tokens,
         gate=task.gate,
+        loop=loop_data(loop),
         summary=task.summary,
         superseded_by=task.superseded_by,
         reserved_for=task.reserved_for,
@@ -97,6 +103,26 @@ def task_data(
         leftover=leftover,
         stale=stale,
         trajectory=_trajectory_data(trajectory),
+    )
+
+
+def loop_data(loop: Loop | None) -> LoopData | None:
+    """A loop as the world sees it."""
+    if loop is None:
+        return None
+    return LoopData(
+        members=loop.ids,
+        iteration=loop.iteration,
+        max=loop.most,
+        until=loop.until,
+        until_converged=loop.until_converged,
+        converged=loop.converged,
+        evidence=loop.evidence,
+        by=loop.by,
+        created_at=to_rfc3339(loop.created_at),
+        ended_at=_moment(loop.ended_at),
+        reason=loop.reason,
+        stands=loops.describe(loop),
     )
 
 

@@ -19,7 +19,7 @@ from workgraph.graph.errors import (
 from workgraph.graph.model import DEFAULT_PRIORITY, Agent, Task, TaskSpec
 from workgraph.graph.replies import Reply
 from workgraph.graph.status import SETTLED, Status
-from workgraph.store import budgets, edges, reads, writes
+from workgraph.store import budgets, edges, loops, reads, writes
 from workgraph.store.database import Tx
 
 #: What an edit says of itself that changes nothing but budgets.
@@ -51,7 +51,7 @@ def add_task(context: Context, request: r.AddTask) -> Reply:
     _check_producers(tx, producers)
     waits_for = [*request.after, *producers]
     if agent is not None and not request.independent:
-        waits_for.append(agent.task)
+        waits_for.append(loops.exit_of(tx, agent.task))
     for dep in waits_for:
         if not reads.is_taken(tx, dep):
             raise reads.no_such_task(tx, dep)
@@ -145,6 +145,7 @@ def unlink_task(context: Context, request: r.UnlinkTask) -> Reply:
     task = reads.task(tx, request.task or "")
     reads.task(tx, request.after)
     _refuse_unlink(task.id, request.after, options.producers(task.spec.inputs))
+    loops.refuse_unlink(tx, task.id, request.after)
     edges.delete_edge(tx, task.id, request.after, context.caller.by)
     return task_reply(context, task.id)
 
@@ -213,10 +214,12 @@ def _edit_edges(
         keep = {dep for dep in request.after if dep}
         for edge in reads.edges(tx, task_id):
             if edge.id not in keep:
+                loops.refuse_unlink(tx, task_id, edge.id)
                 edges.delete_edge(tx, task_id, edge.id, by)
     for dep in request.remove_after:
         reads.task(tx, dep)
         _refuse_unlink(task_id, dep, producers)
+        loops.refuse_unlink(tx, task_id, dep)
         edges.delete_edge(tx, task_id, dep, by)
     have = {edge.id for edge in reads.edges(tx, task_id)}
     for dep in wanted:

@@ -7,7 +7,7 @@ said stays. So what is exported, imported and exported again is the same to the 
 whatever state the graph is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import msgspec
@@ -31,6 +31,7 @@ from workgraph.commands.transfer_lines import (
     encode,
     write_moment,
 )
+from workgraph.commands.transfer_loops import loop_line
 from workgraph.commands.transfer_messages import message_lines
 from workgraph.commands.transfer_trajectories import trajectory_lines
 from workgraph.commands.transfer_waits import wait_line
@@ -46,7 +47,7 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
-from workgraph.store import transfer, waits
+from workgraph.store import loops, reads, transfer, waits
 from workgraph.store.database import Tx
 from workgraph.store.transfer import EndedAgent, StoredIdentity
 from workgraph.store.transfer_artifacts import StoredArtifact, artifacts_by_task
@@ -68,8 +69,8 @@ _ABOUT_ATTEMPTS: Final = frozenset(
 def export_lines(context: Context) -> list[bytes]:
     """The whole graph as JSON lines without their ends, in a stable order.
 
-    Identities come first, then tasks, attempts, messages, trajectories, waits and the
-    log, each as they came up.
+    Identities come first, then tasks, attempts, loops, messages, trajectories, waits
+    and the log, each as they came up.
     """
     return list(_lines(context.tx))
 
@@ -114,17 +115,23 @@ def _lines(tx: Tx) -> Iterator[bytes]:
     for ended in transfer.ended_agents(tx):
         yield encode(_agent_line(ended))
     live = transfer.live_agents(tx)
-    for message in message_lines(tx, live):
-        yield encode(message)
-    yield from map(encode, trajectory_lines(tx, live))
-    for wait in waits.every(tx):
-        yield encode(wait_line(wait, live))
+    yield from _lines_between(tx, live)
     for change in transfer.task_changes(tx):
         if change.kind in _ABOUT_ATTEMPTS and change.agent in live:
             continue
         if change.verb == Verb.CLAIM and change.agent in held:
             continue
         yield encode(_log_line(change))
+
+
+def _lines_between(tx: Tx, live: Collection[str]) -> Iterator[bytes]:
+    """What ties tasks to each other and to people, after the attempts."""
+    for loop in loops.every(tx):
+        yield encode(loop_line(loop, lambda task: reads.task(tx, task).status))
+    yield from map(encode, message_lines(tx, live))
+    yield from map(encode, trajectory_lines(tx, live))
+    for wait in waits.every(tx):
+        yield encode(wait_line(wait, live))
 
 
 def _identity_line(identity: StoredIdentity) -> bytes:

@@ -18,11 +18,18 @@ from workgraph.commands.transfer_lines import (
     EdgeLine,
     Line,
     LogLine,
+    LoopLine,
     RoleLine,
     TaskLine,
     TradeoffLine,
     TrajectoryLine,
     bad_line,
+)
+from workgraph.commands.transfer_loops import (
+    check_gates,
+    check_loops,
+    check_outsiders,
+    loop_of,
 )
 from workgraph.commands.transfer_messages import MessageBatch
 from workgraph.commands.transfer_rows import (
@@ -42,9 +49,10 @@ from workgraph.commands.wait_line import WaitLine
 from workgraph.graph import topology
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.errors import ConflictError, NotFoundError, UserError
+from workgraph.graph.loops import GATE, Loop
 from workgraph.graph.model import EdgeKind, parse_agent_id
 from workgraph.graph.status import MEETS, SETTLED, Status
-from workgraph.store import edges, reads, transfer
+from workgraph.store import edges, loops, reads, transfer
 from workgraph.store.database import Tx
 from workgraph.store.transfer import (
     NewAgentRow,
@@ -98,6 +106,7 @@ class Batch:
         self._trajectories = TrajectoryBatch(tx, by)
         self._wait_lines = WaitBatch(tx)
         self._log: list[tuple[int, Change]] = []
+        self._loops: list[tuple[int, Loop]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
         #: Ids and names of identities, with their lines.
         self._marks: dict[str, int] = {}
@@ -129,22 +138,34 @@ class Batch:
                 self._edge_lines.append((number, line))
             case AgentLine():
                 self._take_agent(number, line)
+            case LogLine():
+                change = log_change(number, line, self._by, self._tx.now)
+                self._log.append((number, change))
+                self._mention(number, change.agent)
+                self._mention(number, change.by)
+            case MessageLine() | WaitLine() | TrajectoryLine() | LoopLine():
+                self._take_between(number, line)
+            case ActorLine() | RoleLine() | TradeoffLine():
+                self._take_identity(number, stored_identity(number, line))
+            case _ as never:
+                assert_never(never)
+
+    def _take_between(
+        self, number: int, line: MessageLine | WaitLine | TrajectoryLine | LoopLine
+    ) -> None:
+        match line:
             case MessageLine():
                 message = self._messages.take(number, line)
                 self._mention(number, message.agent)
                 self._mention(number, message.by)
             case WaitLine():
                 self._wait_lines.take(number, line)
-            case LogLine():
-                change = log_change(number, line, self._by, self._tx.now)
-                self._log.append((number, change))
-                self._mention(number, change.agent)
-                self._mention(number, change.by)
             case TrajectoryLine():
                 self._trajectories.take(number, line)
                 self._mention(number, line.agent)
-            case ActorLine() | RoleLine() | TradeoffLine():
-                self._take_identity(number, stored_identity(number, line))
+            case LoopLine():
+                loop = loop_of(number, line, self._by, self._tx.now)
+                self._loops.append((number, loop))
             case _ as never:
                 assert_never(never)
 
@@ -173,6 +194,7 @@ class Batch:
         self._place(known)
         statuses = {row.id: row.status for row in self._rows.values()}
         self._wait_lines.settle(statuses, known, self._agents)
+        self._settle_loops()
 
     def write(self) -> None:
         """Writes all of it, and one row that says so to the change log."""
@@ -201,6 +223,8 @@ class Batch:
         transfer.insert_changes(tx, (change for _, change in self._log))
         transfer.insert_changes(tx, self._added())
         transfer.raise_chains(tx, self._least_chains)
+        for _, loop in self._loops:
+            loops.insert(tx, loop)
         for number, link in self._links:
             self._write_link(number, link)
         self.edge_count += sum(map(len, self._waits.values()))
@@ -387,6 +411,17 @@ class Batch:
             chain=chain,
             last_agent={task: f"agent-{row.number}" for task, row in last.items()},
         )
+
+    def _settle_loops(self) -> None:
+        """The members are in order, and nobody starts in the middle of a loop."""
+        rows, new = self._rows.items(), [loop for _, loop in self._loops]
+        if new:
+            states = {row.id: (row.status, row.gate) for _, row in rows}
+            check_loops(self._loops, self._waits, states.get)
+        check_gates(new, {row.id: n for n, row in rows if row.gate == GATE})
+        going_on = [loop.ids for loop in new if loop.ended_at is None]
+        going_on.extend(loops.live_members(self._tx))
+        check_outsiders(going_on, self._waits, self._line_of)
 
     def _added(self) -> Iterator[Change]:
         told = {change.task for _, change in self._log}

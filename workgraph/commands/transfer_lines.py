@@ -227,6 +227,29 @@ class LogLine(_Line, frozen=True, kw_only=True, tag="log"):
     percent: Percent | None = None
 
 
+class MemberRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A task of a loop in its line."""
+
+    task: str
+    converged: bool = False
+    concluded: str | None = None
+
+
+class LoopLine(_Line, frozen=True, kw_only=True, tag="loop"):
+    """Tasks that run again in order, or did."""
+
+    members: tuple[MemberRef, ...]
+    max: Count
+    until: str | None = None
+    until_converged: bool = False
+    iteration: Count = 1
+    evidence: str | None = None
+    by: str | None = None
+    created_at: str | None = None
+    ended_at: str | None = None
+    reason: str | None = None
+
+
 class ActorLine(
     Actor,
     frozen=True,
@@ -280,6 +303,7 @@ Line = (
     TaskLine
     | EdgeLine
     | AgentLine
+    | LoopLine
     | MessageLine
     | TrajectoryLine
     | WaitLine
@@ -296,6 +320,7 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "wait": WaitLine,
         "log": LogLine,
         "trajectory": TrajectoryLine,
+        "loop": LoopLine,
         "actor": ActorLine,
         "role": RoleLine,
         "tradeoff": TradeoffLine,

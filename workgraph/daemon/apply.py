@@ -13,6 +13,7 @@ from workgraph.agents.plan import (
 )
 from workgraph.agents.redact import redact, secrets_in
 from workgraph.agents.sandbox import PRIVATE
+from workgraph.commands import iterations
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
 from workgraph.commands.records import keep_outputs
@@ -41,6 +42,7 @@ from workgraph.graph.facts import (
     LifeSought,
     PathFound,
 )
+from workgraph.graph.loops import GATE
 from workgraph.graph.model import (
     Agent,
     Outcome,
@@ -56,6 +58,7 @@ from workgraph.store import (
     breakers,
     budgets,
     leftovers,
+    loops,
     messages,
     reads,
     views,
@@ -264,7 +267,12 @@ def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
     env |= {"WG_DIR": grounds.host.wg_dir, "WG_GATE": decision.gate}
     folder = choose_working_dir(grounds.host, task).value
     agent = _attempt_of(tx, task)
-    sandbox = plan_gate(grounds, task, folder) if decision.gate == "verify" else ()
+    commands = task.spec.verify
+    if decision.gate == GATE:
+        loop = loops.live_of(tx, task.id)
+        until = loop.until if loop is not None else None
+        commands = () if until is None else (until,)
+    sandbox = () if decision.gate == "outputs" else plan_gate(grounds, task, folder)
     if sandbox:
         env["TMPDIR"] = PRIVATE[0]
     limit = task.spec.timeout_s or float(grounds.layered.settings.agents.timeout)
@@ -277,7 +285,7 @@ def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
         outputs=task.spec.outputs,
         copies=copies_dir(grounds.host.wg_dir),
         within=agent.workspace if agent and agent.sandbox else None,
-        commands=task.spec.verify,
+        commands=commands,
         sandbox=sandbox,
         env=env,
         timeout_s=limit,
@@ -294,6 +302,10 @@ def _judge_gates(tx: Tx, fact: GatesJudged, host: Host) -> None:
     ):
         return
     agent = _attempt_of(tx, task)
+    if task.gate == GATE:
+        met = fact.failed is None
+        iterations.judge(tx, task, agent, met=met, evidence=fact.evidence)
+        return
     tx.emit(
         ChangeKind.GATE_JUDGED,
         task=task.id,

@@ -1,4 +1,6 @@
-"""Running the gates: promised outputs are looked for, `--verify` commands are run.
+"""Running the gates: promised outputs are looked for, commands are run.
+
+The commands are a task's `--verify`, or the `--until` of a loop.
 
 A gate ends with the daemon that judges it, or, where that was killed, with the next
 one's start: it is run again from its beginning.
@@ -158,10 +160,11 @@ def _find_outputs(order: RunGate) -> Verdict:
 
 
 async def _run_commands(order: RunGate) -> Verdict:
+    option = "--until" if order.gate == GATE else "--verify"
     for command in order.commands:
         evidence = await _run_command(command, order)
         if evidence is not None:
-            return Verdict(passed=False, evidence=evidence)
+            return Verdict(passed=False, evidence=f"{option} {evidence}")
     return Verdict(passed=True)
 
 
@@ -184,7 +187,7 @@ async def _run_command(command: str, order: RunGate) -> str | None:
         except OSError as error:
             if may_pass(error):
                 raise
-            return f"--verify {command!r} can't be run: {error.strerror}"
+            return f"{command!r} can't be run: {error.strerror}"
         how = None
         try:
             with anyio.move_on_after(order.timeout_s) as limit:
@@ -203,7 +206,7 @@ async def _run_command(command: str, order: RunGate) -> str | None:
             return None
         tail = await anyio.to_thread.run_sync(_tail, output)
     said = redact(tail, secrets_in(order.env))
-    return f"--verify {command!r} {how}" + (f":\n{said}" if said else "")
+    return f"{command!r} {how}" + (f":\n{said}" if said else "")
 
 
 def _tail(output: BinaryIO) -> str:

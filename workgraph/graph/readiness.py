@@ -11,6 +11,7 @@ from typing import Final
 
 from workgraph.graph.holds import Account, AccountState, Breaker
 from workgraph.graph.inputs import MISSING_INPUT, Input, missing_artifact, remedy_of
+from workgraph.graph.loops import Loop
 from workgraph.graph.model import Edge, Record, Task
 from workgraph.graph.reservations import Reserved
 from workgraph.graph.status import MEETS, Status
@@ -69,6 +70,8 @@ class TaskFacts(Record, frozen=True, kw_only=True):
     trajectory: Reserved | None = None
     #: What it waits for, while its status says so.
     wait: WaitState | None = None
+    #: The loop that it is in; only `why` looks it up.
+    loop: Loop | None = None
 
 
 def unmet(
@@ -88,7 +91,7 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
     if task.status is not Status.OPEN:
         if facts.wait is not None:
             return _waiting(facts.wait, now)
-        return _closed(task)
+        return _closed(task, facts.loop)
     reasons = [_waits_for(edge, at) for edge, at in unmet(facts.dependencies)]
     reasons += [_misses(task, one) for one in facts.missing]
     if task.paused:
@@ -405,7 +408,7 @@ def _waits_until(term: Term, state: WaitState, now: int, since: str) -> Reason:
     return Reason(code="waiting_for", message=message, remedy=remedy)
 
 
-def _closed(task: Task) -> tuple[Reason, ...]:
+def _closed(task: Task, loop: Loop | None) -> tuple[Reason, ...]:
     match task.status:
         case Status.OPEN | Status.IN_PROGRESS:
             return ()
@@ -428,6 +431,14 @@ def _closed(task: Task) -> tuple[Reason, ...]:
                     remedy=f"wg retry {task.id}",
                 ),
             )
+        case Status.DONE if loop is not None:
+            return (
+                Reason(
+                    code="settled",
+                    message=f"it is done in {loop.progress} of its loop",
+                    remedy=f"wg why {loop.last}, which ends the iteration",
+                ),
+            )
         case Status.DONE:
             return (
                 Reason(code="settled", message="it is done", remedy="nothing to do"),
@@ -447,6 +458,7 @@ def _pending(task: Task) -> Reason:
         "outputs": "its promised outputs are being looked for",
         "verify": "its --verify commands are being run",
         "reward": "it waits for an evaluator's score",
+        "loop": "its loop is about to say whether it runs again",
     }
     message = gates.get(task.gate or "", "it waits for a person's review")
     return Reason(

@@ -87,6 +87,26 @@ class AgentData(Record, frozen=True, kw_only=True):
     last_sign: str | None = None
 
 
+class LoopData(Record, frozen=True, kw_only=True):
+    """Tasks that run again in order, and where that stands."""
+
+    members: tuple[str, ...]
+    iteration: int
+    max: int
+    until: str | None
+    until_converged: bool
+    #: Those that have said so in this iteration.
+    converged: tuple[str, ...]
+    #: What `until` said after the iteration before.
+    evidence: str | None
+    by: str
+    created_at: str
+    ended_at: str | None
+    reason: str | None
+    #: All of that in one line.
+    stands: str
+
+
 class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     """A task as the world sees it: what was set, and what has come of it."""
 
@@ -110,6 +130,8 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     cached_tokens: int | None = None
     reward: None = None
     gate: str | None
+    #: The loop that it is in, or was in last.
+    loop: LoopData | None = None
     summary: str | None
     superseded_by: str | None
     reserved_for: str | None
@@ -240,6 +262,8 @@ class WhyData(Record, frozen=True, kw_only=True):
     running: bool
     run: RunningData | None
     reasons: tuple[ReasonData, ...]
+    #: Where the loop stands that it is in.
+    loop: LoopData | None = None
 
 
 class ChangeData(Record, frozen=True, kw_only=True):

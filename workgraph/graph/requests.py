@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import (
     EdgeKind,
@@ -146,6 +147,8 @@ class FinishTask(Request, frozen=True, kw_only=True, tag="done"):
 
     task: str | None = None
     summary: str | None = None
+    #: Its loop has nothing left to do.
+    converged: bool = False
 
 
 class SubmitTask(Request, frozen=True, kw_only=True, tag="submit"):
@@ -389,6 +392,7 @@ TaskCommand = (
     | EditTask
     | LinkTask
     | UnlinkTask
+    | LoopTasks
     | ClaimTask
     | UnclaimTask
     | NextTask

@@ -39,6 +39,8 @@ class Verb(StrEnum):
     #: An attempt ended badly, and the retry rule gives another one.
     REQUEUE = "requeue"
     RETRY = "retry"
+    #: The next iteration of a loop that an operator has ordered begins.
+    ITERATE = "iterate"
     ABANDON = "abandon"
     WAIT = "wait"
     WAKE = "wake"
@@ -67,6 +69,7 @@ CAUSES: Final[Mapping[Verb, frozenset[Cause]]] = MappingProxyType(
         Verb.FAIL: frozenset({_O, _W, _M}),
         Verb.REQUEUE: frozenset({_M, _W, _O}),
         Verb.RETRY: frozenset({_O}),
+        Verb.ITERATE: frozenset({_M}),
         Verb.ABANDON: frozenset({_O}),
         Verb.WAIT: frozenset({_W, _O}),
         Verb.WAKE: frozenset({_M, _O}),
@@ -107,11 +110,14 @@ TRANSITIONS: Final[Mapping[Status, Mapping[Verb, Status]]] = MappingProxyType(
             {
                 Verb.APPROVE: Status.DONE,
                 Verb.REJECT: Status.OPEN,
+                Verb.ITERATE: Status.OPEN,
                 Verb.FAIL: Status.FAILED,
                 Verb.ABANDON: Status.ABANDONED,
             }
         ),
-        Status.DONE: MappingProxyType({Verb.RETRY: Status.OPEN}),
+        Status.DONE: MappingProxyType(
+            {Verb.RETRY: Status.OPEN, Verb.ITERATE: Status.OPEN}
+        ),
         Status.FAILED: MappingProxyType(
             {Verb.RETRY: Status.OPEN, Verb.ABANDON: Status.ABANDONED}
         ),
@@ -127,7 +133,7 @@ MEETS: Final[Mapping[str, frozenset[Status]]] = MappingProxyType(
     }
 )
 
-#: Nothing happens to a task in one of these without an operator.
+#: Nothing happens to a task in one of these without an operator, or a loop of one.
 SETTLED: Final = frozenset({Status.DONE, Status.FAILED, Status.ABANDONED})
 
 

@@ -7,7 +7,7 @@ from workgraph.graph import topology
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import EdgeKind
-from workgraph.store import trajectories, waits
+from workgraph.store import loops, trajectories, waits
 from workgraph.store.database import Tx
 
 INSERT_EDGE: Final = "insert into edges (task, dep, kind) values (?, ?, ?)"
@@ -51,7 +51,8 @@ def insert_edge(  # noqa: PLR0913 - the edge, and whose it is
         False when the edge is there already.
 
     Raises:
-        UserError: It would close a cycle; the message shows it.
+        UserError: It would close a cycle, which the message shows; or `task` would
+            start in the middle of a loop.
     """
     if task == dep:
         raise UserError(
@@ -61,6 +62,7 @@ def insert_edge(  # noqa: PLR0913 - the edge, and whose it is
     known = tx.value(SELECT_EDGE, (task, dep))
     if known == kind:
         return False
+    loops.refuse_edge(tx, task, dep)
     if known is not None:
         delete_edge(tx, task, dep, by)
     chain = tx.value(SELECT_CHAIN, (task,))

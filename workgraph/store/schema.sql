@@ -35,7 +35,7 @@ create table tasks (
     start_after integer,
     parked text,
     parked_until integer,
-    gate text check (gate in ('outputs', 'verify', 'reward', 'human')),
+    gate text check (gate in ('outputs', 'verify', 'reward', 'human', 'loop')),
     failure text,
     progress text,
     usage text not null default '{}',
@@ -400,26 +400,36 @@ create unique index trajectory_steps_task on trajectory_steps (task)
 -- members that run again in order until a condition
 create table loops (
     number integer primary key autoincrement,
-    most integer not null check (most >= 1),
+    most integer not null check (most between 1 and 1000),
     until text,
     until_converged integer not null default 0 check (until_converged in (0, 1)),
+    -- the one that runs, or that was the last
     iteration integer not null default 1 check (iteration >= 1),
-    -- a member has said that nothing has changed any more
-    converged integer not null default 0 check (converged in (0, 1)),
+    -- what `until` said after the iteration before, for the next one's prompts
+    evidence text,
     by text not null,
     created_at integer not null,
     ended_at integer,
-    reason text
+    reason text,
+    check (iteration <= most),
+    check (until is null or until_converged = 0),
+    check ((ended_at is null) = (reason is null))
 ) strict;
 
 create table loop_members (
     loop integer not null references loops (number),
     position integer not null,
     task text not null references tasks (id),
-    -- the loop has ended, or was taken away from it
+    -- its attempt in this iteration has said `wg done --converged`
+    converged integer not null default 0 check (converged in (0, 1)),
+    -- its summary of the iteration before; that of this one is the task's
+    concluded text,
+    -- the moment at which the loop ended, for all of its members
     left_at integer,
     primary key (loop, position)
 ) strict, without rowid;
 
--- loops.of_task; a task is in one loop at a time
+-- loops.live_of; a task is in one loop at a time
 create unique index loop_members_task on loop_members (task) where left_at is null;
+-- loops.latest_of
+create index loop_members_all on loop_members (task, loop);

@@ -77,9 +77,17 @@ select {AGENT_COLUMNS} from agents a
 where a.status <> 'ended' and a.client_until <= ?
 order by a.client_until limit {_BATCH}
 """  # noqa: S608 - constants
+#: A loop decides when all of its other members are done.
 GATES: Final = f"""
 select {TASK_COLUMNS} from tasks t
-where t.gate is not null and t.gate in ('outputs', 'verify')
+where t.gate is not null and t.gate in ('outputs', 'verify', 'loop')
+  and (t.gate <> 'loop' or not exists (
+        select 1
+        from loop_members m
+        join loop_members o on o.loop = m.loop
+        join tasks x on x.id = o.task
+        where m.task = t.id and m.left_at is null
+          and o.task <> t.id and x.status <> 'done'))
 """  # noqa: S608 - constants
 # The planner has no statistics and takes the index over `status`, under which nearly
 # all tasks of a large graph lie: hence `indexed by`.

@@ -18,7 +18,6 @@ from workgraph.store.database import Row, Tx
 
 #: Waits that are judged in one tick; the others wait for the next one.
 _BATCH: Final = 500
-#: As much of a question as the change log tells.
 
 UPSERT: Final = """
 insert into waits (

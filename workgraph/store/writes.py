@@ -22,11 +22,13 @@ from workgraph.graph.model import (
     Usage,
 )
 from workgraph.graph.status import Cause, Status, Verb
-from workgraph.store import artifacts, trajectories, waits
+from workgraph.store import artifacts, loops, trajectories, waits
 from workgraph.store.database import Tx
 from workgraph.store.rows import to_json
 
 N = TypeVar("N", int, float)
+#: What begins anew: attempts and what was concluded.
+_NEW_COUNTS: Final = frozenset({Verb.RETRY, Verb.ITERATE})
 
 INSERT_TASK: Final = """
 insert into tasks (
@@ -168,6 +170,8 @@ def change_status(tx: Tx, task: Task, verb: Verb, cause: Cause, marks: Marks) ->
         waits.end(tx, task.id, marks.reason or f"it was {new} by {marks.by}")
     if new in statuses.SETTLED:
         waits.mark(tx, task.id)
+    if new is Status.OPEN:
+        loops.take_back(tx, task.id)
     tx.emit(
         ChangeKind.STATUS_CHANGED,
         task=task.id,
@@ -197,7 +201,7 @@ def _columns(
 ) -> dict[str, object]:
     """Every column that a verb sets, and what the others keep."""
     claim = verb is Verb.CLAIM
-    retry = verb is Verb.RETRY
+    retry = verb in _NEW_COUNTS
     ended = new in statuses.SETTLED
     # A machine's choice of actor ends with the attempt; a person's stays.
     drops_actor = new is Status.OPEN and task.actor_matched

@@ -132,26 +132,44 @@ create unique index trajectory_steps_task on trajectory_steps (task)
 -- members that run again in order until a condition
 create table loops (
     number integer primary key autoincrement,
-    most integer not null check (most >= 1),
+    most integer not null check (most between 1 and 1000),
     until text,
     until_converged integer not null default 0 check (until_converged in (0, 1)),
+    -- the one that runs, or that was the last
     iteration integer not null default 1 check (iteration >= 1),
-    -- a member has said that nothing has changed any more
-    converged integer not null default 0 check (converged in (0, 1)),
+    -- what `until` said after the iteration before, for the next one's prompts
+    evidence text,
     by text not null,
     created_at integer not null,
     ended_at integer,
-    reason text
+    reason text,
+    check (iteration <= most),
+    check (until is null or until_converged = 0),
+    check ((ended_at is null) = (reason is null))
 ) strict;
 
 create table loop_members (
     loop integer not null references loops (number),
     position integer not null,
     task text not null references tasks (id),
-    -- the loop has ended, or was taken away from it
+    -- its attempt in this iteration has said `wg done --converged`
+    converged integer not null default 0 check (converged in (0, 1)),
+    -- its summary of the iteration before; that of this one is the task's
+    concluded text,
+    -- the moment at which the loop ended, for all of its members
     left_at integer,
     primary key (loop, position)
 ) strict, without rowid;
 
--- loops.of_task; a task is in one loop at a time
+-- loops.live_of; a task is in one loop at a time
 create unique index loop_members_task on loop_members (task) where left_at is null;
+-- loops.latest_of
+create index loop_members_all on loop_members (task, loop);
+
+-- One more gate. What is stored does not change, so the CHECK is edited where it stands
+-- (sqlite.org/lang_altertable.html, section 7): a new table would be written whole.
+pragma writable_schema = on;
+update sqlite_schema
+set sql = replace(sql, '''reward'', ''human'')', '''reward'', ''human'', ''loop'')')
+where type = 'table' and name = 'tasks';
+pragma writable_schema = reset;
