@@ -15,6 +15,7 @@ from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
+from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.status import Status
 from workgraph.store import agent_reads, reads
 from workgraph.store.database import Tx
@@ -47,6 +48,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.ListAgents: Reach.READ,
         r.GetSpend: Reach.READ,
         r.GetPlan: Reach.READ,
+        GetContext: Reach.READ,
         r.GetOutput: Reach.READ,
         r.ListExecutors: Reach.READ,
         r.GetServiceStatus: Reach.READ,

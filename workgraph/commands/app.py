@@ -8,6 +8,7 @@ from typer._click.core import Context
 from workgraph import __version__
 from workgraph.commands import (
     cli_agents,
+    cli_context,
     cli_executors,
     cli_graph,
     cli_life,
@@ -24,6 +25,7 @@ def build_app() -> typer.Typer:
     cli_graph.register(app)
     cli_life.register(app)
     cli_agents.register(app)
+    cli_context.register(app)
     cli_executors.register(app)
     cli_service.register(app)
     app.command("help", cls=WgCommand)(_help)

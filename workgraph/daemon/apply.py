@@ -33,6 +33,7 @@ from workgraph.graph.facts import (
     AgentReported,
     AgentStarted,
     Fact,
+    FilesRead,
     GatesJudged,
     LeftoverFound,
     LifeSought,
@@ -133,6 +134,8 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
             leftovers.note(tx, agent_reads.by_number(tx, fact.agent), fact.processes)
         case GatesJudged():
             _judge_gates(tx, fact, host)
+        case FilesRead():
+            pass  # the tick hands it to those who start agents
         case _:
             assert_never(fact)
 

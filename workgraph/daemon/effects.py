@@ -24,6 +24,8 @@ from workgraph.agents.process import (
     SweepTarget,
 )
 from workgraph.daemon.clients import Clients
+from workgraph.daemon.fates import fact_of
+from workgraph.daemon.fetching import read_files
 from workgraph.daemon.gates import Verdict, run_gate
 from workgraph.daemon.orders import (
     AwaitHost,
@@ -31,6 +33,7 @@ from workgraph.daemon.orders import (
     EndLeftover,
     Listen,
     LookAtOutput,
+    ReadFiles,
     RunGate,
     Spawn,
     StopProcess,
@@ -41,6 +44,7 @@ from workgraph.graph.facts import (
     AgentEnded,
     AgentStarted,
     Fact,
+    FilesRead,
     GatesJudged,
     LeftoverFound,
     LifeSought,
@@ -90,6 +94,8 @@ class Effects:
         self.looking: set[int] = set()
         #: Ended agents whose last words are being read.
         self.reading: set[int] = set()
+        #: Tasks for whose prompts files are being read.
+        self.fetching: set[str] = set()
         #: What tasks wait for that this host lacks.
         self.awaited: set[Awaited] = set()
         #: Whatever starts now is to stand still at once.
@@ -112,14 +118,16 @@ class Effects:
     @property
     def is_starting(self) -> bool:
         """Whether an agent is on its way to be started."""
-        return self._starting > 0
+        return self._starting > 0 or bool(self.fetching)
 
     @property
     def is_awaiting(self) -> bool:
         """Whether the end of an agent is waited for."""
         return self._awaited > 0
 
-    def perform(self, effects: Sequence[Effect], group: anyio.abc.TaskGroup) -> None:
+    def perform(  # noqa: C901 - one arm for each kind
+        self, effects: Sequence[Effect], group: anyio.abc.TaskGroup
+    ) -> None:
         """Starts to carry out what a tick has decided."""
         spawns = [effect for effect in effects if isinstance(effect, Spawn)]
         if spawns:
@@ -141,6 +149,9 @@ class Effects:
                 case RunGate():
                     self.judging.add(effect.task)
                     group.start_soon(self._judge, effect)
+                case ReadFiles():
+                    self.fetching.add(effect.task)
+                    group.start_soon(self._fetch, effect)
                 case Spawn():
                     pass
 
@@ -215,7 +226,7 @@ class Effects:
             )
         )
         self._sweep_wanted.set()
-        fact = _fact_of(ended)
+        fact = fact_of(ended)
         self._post(structs.replace(fact, output_bytes=output_bytes, report=report))
 
     async def _wait_listening(self, agent: int) -> Ended:
@@ -336,6 +347,11 @@ class Effects:
             agent, started.process, may_be_too_fast=spawn.may_be_too_fast
         )
 
+    async def _fetch(self, effect: ReadFiles) -> None:
+        files = await read_files(effect.wishes)
+        self.fetching.discard(effect.task)
+        self._post(FilesRead(task=effect.task, files=files))
+
     async def _look(self, effect: LookAtOutput) -> None:
         output = await self._launcher.read_output(effect.agent, effect.folder)
         self.looking.discard(effect.agent)
@@ -409,41 +425,3 @@ class Effects:
                 never_started=never_started,
             )
         )
-
-
-def _fact_of(ended: Ended) -> AgentEnded:
-    match ended.fate:
-        case Fate.EXITED if ended.detail:
-            # The program is there and can't be run: the wrapper's shell said so.
-            return AgentEnded(
-                agent=ended.agent,
-                exit_code=ended.exit_code,
-                outcome=Outcome.SPAWN_FAILED,
-                reason=ended.detail,
-            )
-        case Fate.EXITED:
-            return AgentEnded(agent=ended.agent, exit_code=ended.exit_code)
-        case Fate.SIGNALED:
-            return AgentEnded(
-                agent=ended.agent,
-                signal=ended.signal,
-                outcome=Outcome.CRASHED,
-                reason=None if ended.signal else "killed by a signal",
-            )
-        case Fate.LOST:
-            return AgentEnded(
-                agent=ended.agent,
-                outcome=Outcome.LOST,
-                reason=ended.detail or "its process is gone, and nobody saw how",
-            )
-        case Fate.SHUT_OUT:
-            return AgentEnded(
-                agent=ended.agent, outcome=Outcome.SPAWN_FAILED, reason=ended.detail
-            )
-        case Fate.NEVER_STARTED:
-            return AgentEnded(
-                agent=ended.agent,
-                outcome=Outcome.SPAWN_FAILED,
-                reason=ended.detail or "nothing was started",
-                never_started=True,
-            )

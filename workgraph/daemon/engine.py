@@ -140,6 +140,7 @@ class Engine:
             may_start=self.mode.may_start and not self.draining,
             judging=frozenset(self.effects.judging),
             looking=frozenset(self.effects.looking),
+            fetching=frozenset(self.effects.fetching),
             anchor=None if anchor == self._followed else anchor,
         )
         try:

@@ -8,16 +8,18 @@ with no loop (docs/adr/0002). The deciding is a plain function in `reactors/`.
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
+from msgspec.structs import replace
+
 from workgraph.agents.choices import Grounds, account_of, executor_of
 from workgraph.commands.context import budget_limits, retry_policy
 from workgraph.daemon import apply
 from workgraph.daemon.launching import Host
-from workgraph.daemon.orders import Effect, Spawn
+from workgraph.daemon.orders import Effect, ReadFiles, Spawn
 from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent
 from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.holds import SHELL_BREAKER, breaker_key
 from workgraph.graph.model import Record, Task
-from workgraph.graph.views import Needs
+from workgraph.graph.views import DispatchView, Needs
 from workgraph.reactors import budgets, dispatch, gates, patrol
 from workgraph.store import budgets as store_budgets
 from workgraph.store import service, views
@@ -42,6 +44,8 @@ class Surroundings(Record, frozen=True, kw_only=True):
     judging: frozenset[str]
     #: Agents whose output is being looked at.
     looking: frozenset[int]
+    #: Tasks for whose prompts files are being read.
+    fetching: frozenset[str] = frozenset()
     #: How the clock stands, where that is not known to the graph yet.
     anchor: Anchor | None = None
 
@@ -80,7 +84,8 @@ class Reactor(Record, frozen=True, kw_only=True):
                 if isinstance(decision, ConcludeAttempt)
             ),
             busy=_is_more_likely(
-                decisions, sum(isinstance(effect, Spawn) for effect in effects)
+                decisions,
+                sum(isinstance(effect, Spawn | ReadFiles) for effect in effects),
             ),
         )
 
@@ -107,6 +112,24 @@ def _needs_of(tx: Tx, task: Task, grounds: Grounds) -> Needs:
     return Needs(
         executor=None if executor is None else breaker_key(executor),
         account=account_of(grounds, task, actor),
+    )
+
+
+def _load_dispatch(tx: Tx, around: Surroundings) -> DispatchView:
+    """What could be started; those whose files are being read have a slot already."""
+    view = views.dispatch(
+        tx,
+        around.max_agents,
+        retry_policy(around.host.grounds.layered.settings).max_starts,
+        lambda task: _needs_of(tx, task, around.host.grounds),
+        may_start=around.may_start,
+    )
+    if not around.fetching:
+        return view
+    return replace(
+        view,
+        free_slots=max(0, view.free_slots - len(around.fetching)),
+        candidates=tuple(t for t in view.candidates if t.id not in around.fetching),
     )
 
 
@@ -149,13 +172,7 @@ REACTORS: Final = (
     ),
     Reactor(
         name="dispatch",
-        load=lambda tx, around: views.dispatch(
-            tx,
-            around.max_agents,
-            retry_policy(around.host.grounds.layered.settings).max_starts,
-            lambda task: _needs_of(tx, task, around.host.grounds),
-            may_start=around.may_start,
-        ),
+        load=_load_dispatch,
         decide=dispatch.decide,
     ),
 )

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from workgraph.daemon import apply
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect
 from workgraph.daemon.reactors import REACTORS, Outcomes, Surroundings, run_to_end
-from workgraph.graph.facts import Fact
+from workgraph.graph.facts import Fact, FilesRead
 from workgraph.graph.model import Record
 from workgraph.store import moments, views
 from workgraph.store.database import Tx
@@ -53,6 +55,15 @@ def _write_facts(
     return unwritten
 
 
+def _with_files(around: Surroundings, facts: Sequence[Fact]) -> Surroundings:
+    """What was read for prompts is used in this tick or not at all."""
+    read = [fact.files for fact in facts if isinstance(fact, FilesRead)]
+    if not read:
+        return around
+    files = {wish: text for one in read for wish, text in one.items()}
+    return replace(around, host=replace(around.host, files=files))
+
+
 def tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
     """The transaction of a tick. A reactor that raises contributes nothing to it.
 
@@ -62,6 +73,7 @@ def tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
     if around.anchor is not None:
         moments.follow_clock(tx, around.anchor)
     unwritten = _write_facts(tx, facts, around.host, failed)
+    around = _with_files(around, facts)
     outcomes: list[Outcomes] = []
     for reactor in REACTORS:
         try:

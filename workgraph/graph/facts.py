@@ -4,6 +4,7 @@ They come in by the same door as requests, but from inside; none of them can be 
 a client.
 """
 
+from workgraph.graph.context_view import Files
 from workgraph.graph.ends import Report
 from workgraph.graph.model import Outcome, ProcessId, Record
 
@@ -72,6 +73,22 @@ class GatesJudged(Record, frozen=True, kw_only=True):
     evidence: str
 
 
+class FilesRead(Record, frozen=True, kw_only=True):
+    """What a task's prompt shows of files, as they were a moment ago.
+
+    It is for the tick that it comes into alone, and nothing of it is written down.
+    """
+
+    task: str
+    files: Files
+
+
 Fact = (
-    AgentStarted | AgentEnded | AgentReported | LifeSought | LeftoverFound | GatesJudged
+    AgentStarted
+    | AgentEnded
+    | AgentReported
+    | LifeSought
+    | LeftoverFound
+    | GatesJudged
+    | FilesRead
 )

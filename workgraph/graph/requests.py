@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from workgraph.graph.model import (
     EdgeKind,
 )
+from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.task_options import Request, TaskOptions, Texts
 
 SpendKey = Literal["task", "actor", "model", "day"]
@@ -395,6 +396,7 @@ GraphQuery = (
     | ListAgents
     | GetSpend
     | GetPlan
+    | GetContext
     | GetOutput
     | ListExecutors
 )

@@ -1,0 +1,199 @@
+"""What agents are told: conclusions, inputs, earlier attempts, deltas, files."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.core import Core, plan_host, running_core
+from workgraph.commands.context import Caller
+from workgraph.daemon.starting import Starting
+from workgraph.graph import requests as r
+from workgraph.graph.prompt_requests import ContextData, GetContext
+from workgraph.store.database import Tx
+
+TOOL = (
+    'dispatcher.executor="tool"',
+    'executors.tool.argv=["tool", "--as", "{new_session}"]',
+    'executors.tool.resume=["tool", "--resume", "{session}"]',
+)
+
+
+async def told(core: Core, task: str, **options: Any) -> ContextData:
+    """What the next agent of a task would be told."""
+    request = GetContext(task=task, **options)
+    reply = await Starting(core.engine).context(request, Caller(name="me"))
+    data: ContextData = reply.data
+    return data
+
+
+def prompt_of(core: Core, number: int) -> str:
+    """What an agent was given."""
+    [order] = [o for o in core.launcher.orders if o.agent == number]
+    return str(order.files["prompt.md"])
+
+
+async def finish(core: Core, task: str, summary: str | None = None) -> None:
+    """The agent of a task says that it is done, and leaves."""
+    caller = await core.agent_caller(task)
+    number = await core.holder(task)
+    await core.do(r.FinishTask(task=task, summary=summary), caller)
+    core.launcher.exit(number, code=0)
+    await core.settle()
+
+
+async def test_a_join_is_told_what_both_branches_found(tmp_path: Path) -> None:
+    """Conclusions, the artifact's path, hash and excerpt, and a context file."""
+    report = tmp_path / "report.md"
+    report.write_text("forty-two is the answer\n", encoding="utf-8")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("never forget the towel\n", encoding="utf-8")
+    digest = "ab" * 32
+    async with running_core(*TOOL, host=plan_host(project_dir=str(tmp_path))) as core:
+        top = await core.add("Top", executor="tool")
+        left = await core.add("Left", executor="tool", after=(top,))
+        right = await core.add("Right", executor="tool", after=(top,))
+        join = await core.add(
+            "Join",
+            executor="tool",
+            after=(right,),
+            input=(f"{left}:report.md",),
+            context_file=("notes.txt",),
+        )
+        await finish(core, top, "the top is done")
+        await core.store.transaction(
+            lambda tx: _record(tx, left, str(report), digest), 0
+        )
+        await finish(core, left, "the left has a report")
+        before = await told(core, join)
+        assert before == await told(core, join)
+        await finish(core, right, "the right is right")
+
+        number = await core.holder(join)
+        prompt = prompt_of(core, number)
+
+        for said in (
+            "the left has a report",
+            "the right is right",
+            f"path: {report}",
+            f"sha256: {digest}",
+            "forty-two is the answer",
+            "never forget the towel",
+        ):
+            assert said in prompt
+        assert "the top is done" not in prompt
+        kept = await told(core, join, agent=f"agent-{number}")
+        assert sum(block.tokens for block in kept.blocks) == kept.tokens
+        assert {"rules", "task", "inputs", "files", "dependencies"} <= {
+            block.name for block in kept.blocks
+        }
+
+
+def _record(tx: Tx, task: str, path: str, digest: str) -> None:
+    tx.run(
+        "insert into artifacts (task, name, path, sha256, size, at)"
+        " values (?, ?, ?, ?, 1, 0)",
+        (task, "report.md", path, digest),
+    )
+
+
+async def test_the_same_state_gives_the_same_prompt_as_was_announced() -> None:
+    """`wg context` before the start and the prompt of the start are the same bytes."""
+    async with running_core(*TOOL) as core:
+        await core.do(r.Pause())
+        task = await core.add("T", executor="tool", description="do it")
+        announced = await told(core, task)
+        await core.do(r.Resume())
+
+        assert prompt_of(core, await core.holder(task)) == announced.text
+
+
+async def test_a_rejected_attempt_tells_the_next_one_why() -> None:
+    """With what was logged, and what it had added."""
+    async with running_core(*TOOL) as core:
+        task = await core.add("T", executor="tool", review="human")
+        caller = await core.agent_caller(task)
+        await core.do(r.Log(task=task, message="half way there"), caller)
+        await core.do(r.AddTask(title="Follow up", paused=True), caller)
+        await finish(core, task, "all done")
+        await core.do(r.RejectTask(task=task, reason="the tests are missing"))
+
+        prompt = prompt_of(core, await core.holder(task))
+
+        assert "the tests are missing" in prompt
+        assert "follow-up" in prompt
+
+
+async def test_a_fresh_attempt_is_told_what_the_last_one_said() -> None:
+    """Its outcome, and its notes."""
+    async with running_core(*TOOL, 'retry.resume="fresh"') as core:
+        task = await core.add("T", executor="tool")
+        caller = await core.agent_caller(task)
+        await core.do(r.Log(task=task, message="half way there"), caller)
+        await core.crash(task)
+        await core.advance(600)
+
+        prompt = prompt_of(core, await core.holder(task))
+
+        assert "attempt 1, agent-1: crashed" in prompt
+        assert "half way there" in prompt
+
+
+async def test_messages_are_given_once_they_were_read() -> None:
+    """Unread ones are in the prompt, and are read by the attempt that is given them."""
+    async with running_core(*TOOL) as core:
+        await core.do(r.Pause())
+        task = await core.add("T", executor="tool")
+        await core.store.transaction(lambda tx: _write(tx, task, "mind the gap"), 0)
+        await core.do(r.Resume())
+
+        assert "mind the gap" in prompt_of(core, await core.holder(task))
+        rows = await core.store.read(
+            lambda tx: tx.all("select message, agent from message_receipts"), 0
+        )
+        assert rows == [(1, 1)]
+
+
+def _write(tx: Tx, task: str, text: str) -> None:
+    tx.run(
+        "insert into messages (task, at, by, text) values (?, 0, 'me', ?)", (task, text)
+    )
+
+
+async def test_files_are_read_before_the_start_and_not_in_it(tmp_path: Path) -> None:
+    """A pipe, a folder and a file that is not there keep nobody from starting."""
+    (tmp_path / "folder").mkdir()
+    async with running_core(*TOOL, host=plan_host(project_dir=str(tmp_path))) as core:
+        task = await core.add(
+            "T", executor="tool", context_file=("folder", "nothing", "/dev/zero")
+        )
+
+        prompt = prompt_of(core, await core.holder(task))
+
+        assert prompt.count("it can't be shown") == 3
+
+
+async def test_a_link_out_of_the_workspace_is_not_followed(tmp_path: Path) -> None:
+    """An agent could make one to what it can't read itself."""
+    outside = tmp_path / "secret"
+    outside.write_text("the crown jewels", encoding="utf-8")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "notes").symlink_to(outside)
+    async with running_core(*TOOL, host=plan_host(project_dir=str(project))) as core:
+        task = await core.add("T", executor="tool", context_file=("notes",))
+
+        prompt = prompt_of(core, await core.holder(task))
+
+        assert "the crown jewels" not in prompt
+        assert "leads out of" in prompt
+
+
+async def test_a_prompt_that_fits_nowhere_parks_its_task() -> None:
+    """With a remedy; and goes on when the limit is higher."""
+    async with running_core(*TOOL, "context.limit=1000") as core:
+        task = await core.add("T", executor="tool", description="x" * 10_000)
+        assert await core.status(task) == "in-progress"
+    limits = ("context.limit=1000", f'executors.tool.preamble="{"long " * 1000}"')
+    async with running_core(*TOOL, *limits) as core:
+        task = await core.add("T", executor="tool")
+
+        assert await core.why(task) == ["misconfigured"]

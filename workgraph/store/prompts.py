@@ -1,0 +1,71 @@
+"""What attempts were told: the blocks of their prompts, and what they have read."""
+
+from typing import Final
+
+import msgspec
+
+from workgraph.graph.context_view import Compiled, Given, Told
+from workgraph.graph.model import Record
+from workgraph.store.database import Tx
+from workgraph.store.rows import encode
+
+INSERT: Final = "insert into prompts (agent, blocks) values (?, ?)"
+OF_AGENT: Final = "select blocks from prompts where agent = ?"
+#: What agents of a session were told, and on which tasks.
+OF_SESSION: Final = """
+select g.number, g.task, p.blocks
+from agents g indexed by agents_session left join prompts p on p.agent = g.number
+where g.session = ? order by g.number
+"""
+READ: Final = """
+insert into message_receipts (message, agent, read_at) values (:message, :agent, :now)
+on conflict (message, agent) do update
+set read_at = coalesce(read_at, excluded.read_at)
+"""
+
+
+class KeptPrompt(Record, frozen=True, kw_only=True):
+    """A prompt as its row has it."""
+
+    limit: int
+    tokens: int
+    blocks: tuple[Told, ...] = ()
+
+
+_decode: Final = msgspec.json.Decoder(KeptPrompt).decode
+
+
+def keep(tx: Tx, agent: int, compiled: Compiled) -> None:
+    """Writes down what an attempt is told, and that it has read its messages."""
+    kept = KeptPrompt(
+        limit=compiled.limit, tokens=compiled.tokens, blocks=compiled.blocks
+    )
+    tx.run(INSERT, (agent, encode(kept).decode()))
+    for number in compiled.messages:
+        tx.run(READ, {"message": number, "agent": agent, "now": tx.now})
+
+
+def find(tx: Tx, agent: int) -> KeptPrompt | None:
+    """What an attempt was told; null where it was none's business, or is not known."""
+    blocks = tx.value(OF_AGENT, (agent,))
+    return None if blocks is None else _decode(blocks)
+
+
+def given(tx: Tx, session: str, task: str) -> Given | None:
+    """What a session was given so far; null for none."""
+    if not session:
+        return None
+    agents: list[int] = []
+    pieces: set[str] = set()
+    same_task = False
+    for number, of, blocks in tx.rows(OF_SESSION, (session,)):
+        agents.append(number)
+        same_task = same_task or of == task
+        if blocks is not None:
+            pieces.update(p for told in _decode(blocks).blocks for p in told.pieces)
+    return Given(
+        session=session,
+        same_task=same_task,
+        pieces=frozenset(pieces),
+        agents=frozenset(agents),
+    )
