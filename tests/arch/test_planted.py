@@ -209,7 +209,7 @@ SEQUENCES: dict[str, tuple[str, tuple[Plant, ...]]] = {
         ", was Ended(",
         (
             Plant(
-                "workgraph/daemon/effects.py",
+                "workgraph/daemon/fates.py",
                 "exit_code=ended.exit_code)",
                 "exit_code=0)",
             ),

@@ -197,3 +197,38 @@ async def test_a_prompt_that_fits_nowhere_parks_its_task() -> None:
         task = await core.add("T", executor="tool")
 
         assert await core.why(task) == ["misconfigured"]
+
+
+async def test_an_executor_on_probation_is_tried_with_what_needs_files(
+    tmp_path: Path,
+) -> None:
+    """The start that a breaker lets through comes a tick later, and comes."""
+    (tmp_path / "notes").write_text("notes", encoding="utf-8")
+    host = plan_host(project_dir=str(tmp_path))
+    async with running_core(*TOOL, "retry.max_attempts=9", host=host) as core:
+        for n in range(3):
+            core.launcher.fail_next("no")
+            await core.add(f"T{n}", executor="tool", context_file=("notes",))
+        assert not core.launcher.running()
+
+        await core.advance(90)
+
+        assert len(core.launcher.running()) == 1
+
+
+async def test_who_comes_later_does_not_take_the_budget_of_who_reads(
+    tmp_path: Path,
+) -> None:
+    """The first one waits for its files, and the second one for the first."""
+    (tmp_path / "notes").write_text("notes", encoding="utf-8")
+    host = plan_host(project_dir=str(tmp_path))
+    async with running_core(*TOOL, "budget.tokens_per_day=1000", host=host) as core:
+        await core.do(r.Pause())
+        one = await core.add("One", executor="tool", context_file=("notes",))
+        two = await core.add("Two", executor="tool")
+        await core.do(r.Resume())
+
+        first, second = await core.agents(one), await core.agents(two)
+
+        assert first
+        assert all(later.number > first[0].number for later in second)

@@ -24,6 +24,7 @@ from workgraph.commands.transfer_lines import (
     LogLine,
     ProcessRef,
     ProgressRef,
+    PromptLine,
     SpendRef,
     TaskLine,
     UsageRef,
@@ -42,7 +43,7 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
-from workgraph.store import transfer
+from workgraph.store import prompts, transfer
 from workgraph.store.database import Tx
 from workgraph.store.transfer import EndedAgent, StoredArtifact, StoredIdentity
 
@@ -105,6 +106,8 @@ def _lines(tx: Tx) -> Iterator[bytes]:
         yield encode(line)
     for ended in transfer.ended_agents(tx):
         yield encode(_agent_line(ended))
+    for number, prompt in prompts.of_ended(tx):
+        yield encode(PromptLine(agent=f"agent-{number}", **structs.asdict(prompt)))
     live = transfer.live_agents(tx)
     for change in transfer.task_changes(tx):
         if change.kind in _ABOUT_ATTEMPTS and change.agent in live:

@@ -15,6 +15,7 @@ from workgraph.commands.transfer_lines import (
     EdgeLine,
     Line,
     LogLine,
+    PromptLine,
     RoleLine,
     TaskLine,
     TradeoffLine,
@@ -32,10 +33,11 @@ from workgraph.commands.transfer_rows import (
 )
 from workgraph.graph import topology
 from workgraph.graph.changes import Change, ChangeKind
+from workgraph.graph.context_view import KeptPrompt
 from workgraph.graph.errors import ConflictError, NotFoundError, UserError
 from workgraph.graph.model import EdgeKind, parse_agent_id
 from workgraph.graph.status import MEETS, SETTLED, Status
-from workgraph.store import edges, reads, transfer
+from workgraph.store import edges, prompts, reads, transfer
 from workgraph.store.database import Tx
 from workgraph.store.transfer import (
     NewAgentRow,
@@ -77,6 +79,9 @@ class Batch:
         self._links: list[tuple[int, EdgeLine]] = []
         self._agents: dict[int, tuple[int, NewAgentRow]] = {}
         self._spend: list[StoredSpend] = []
+        self._prompts: list[tuple[int, PromptLine]] = []
+        #: What attempts were told, by their numbers.
+        self._told: dict[int, KeptPrompt] = {}
         self._log: list[tuple[int, Change]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
         #: Ids and names of identities, with their lines.
@@ -109,6 +114,8 @@ class Batch:
                 self._edge_lines.append((number, line))
             case AgentLine():
                 self._take_agent(number, line)
+            case PromptLine():
+                self._prompts.append((number, line))
             case LogLine():
                 change = log_change(number, line, self._by, self._tx.now)
                 self._log.append((number, change))
@@ -155,6 +162,7 @@ class Batch:
         transfer.insert_artifacts(tx, self._artifacts)
         transfer.insert_agents(tx, (row for _, row in self._agents.values()))
         transfer.insert_spend(tx, self._spend)
+        prompts.insert(tx, self._told.items())
         if self._highest_agent:
             transfer.pass_agent_number(tx, self._highest_agent)
         transfer.insert_changes(tx, (change for _, change in self._log))
@@ -283,6 +291,7 @@ class Batch:
             if first != number:
                 what = f"attempt {row.attempt} of {row.task} is in line {first} already"
                 raise bad_line(number, what)
+        self._settle_prompts()
         lines = {number: line for number, (line, _) in self._agents.items()}
         for agent, line in self._mentions.items():
             mentioned = parse_agent_id(agent)
@@ -294,6 +303,17 @@ class Batch:
             first = min(taken)
             raise _conflict(lines[first], f"there is another agent-{first}")
         self._highest_agent = max(lines, default=0)
+
+    def _settle_prompts(self) -> None:
+        for number, line in self._prompts:
+            agent = parse_agent_id(line.agent)
+            if agent is None or agent not in self._agents:
+                raise bad_line(number, f"{line.agent!r} is not an agent of this file")
+            if agent in self._told:
+                raise bad_line(number, f"{line.agent} has been told something already")
+            self._told[agent] = KeptPrompt(
+                limit=line.limit, tokens=line.tokens, blocks=line.blocks
+            )
 
     def _place(self, known: Mapping[str, tuple[Status, int]]) -> None:
         ids = [row.id for row in self._rows.values()]

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from workgraph.graph.context_view import KeptPrompt
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import (
     DEFAULT_PRIORITY,
@@ -241,14 +242,37 @@ class TradeoffLine(
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+class PromptLine(
+    KeptPrompt,
+    frozen=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="prompt",
+    forbid_unknown_fields=True,
+):
+    """What an attempt was told, without the text."""
+
+    agent: str
+
+
 IdentityLine = ActorLine | RoleLine | TradeoffLine
-Line = TaskLine | EdgeLine | AgentLine | LogLine | ActorLine | RoleLine | TradeoffLine
+Line = (
+    TaskLine
+    | EdgeLine
+    | AgentLine
+    | PromptLine
+    | LogLine
+    | ActorLine
+    | RoleLine
+    | TradeoffLine
+)
 
 _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
     {
         "task": TaskLine,
         "edge": EdgeLine,
         "agent": AgentLine,
+        "prompt": PromptLine,
         "log": LogLine,
         "actor": ActorLine,
         "role": RoleLine,

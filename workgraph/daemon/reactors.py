@@ -15,14 +15,14 @@ from workgraph.commands.context import budget_limits, retry_policy
 from workgraph.daemon import apply
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect, ReadFiles, Spawn
-from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent
+from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent, SetBreaker
 from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.holds import SHELL_BREAKER, breaker_key
 from workgraph.graph.model import Record, Task
 from workgraph.graph.views import DispatchView, Needs
 from workgraph.reactors import budgets, dispatch, gates, patrol
 from workgraph.store import budgets as store_budgets
-from workgraph.store import service, views
+from workgraph.store import reads, service, views
 from workgraph.store.database import Tx
 from workgraph.store.moments import Anchor
 
@@ -75,6 +75,8 @@ class Reactor(Record, frozen=True, kw_only=True):
         effects: list[Effect] = []
         with tx.savepoint():
             for decision in decisions:
+                if _goes_behind(tx, decision, effects, around.host):
+                    continue
                 effects.extend(apply.apply_decision(tx, decision, around.host))
         return Outcomes(
             effects=tuple(effects),
@@ -85,12 +87,40 @@ class Reactor(Record, frozen=True, kw_only=True):
             ),
             busy=_is_more_likely(
                 decisions,
-                sum(isinstance(effect, Spawn | ReadFiles) for effect in effects),
+                sum(isinstance(effect, Spawn) for effect in effects),
+                is_reading=any(isinstance(effect, ReadFiles) for effect in effects),
             ),
         )
 
 
-def _is_more_likely(decisions: Sequence[Decision], spawns: int) -> bool:
+def _goes_behind(
+    tx: Tx, decision: Decision, effects: Sequence[Effect], host: Host
+) -> bool:
+    """Whether a decision has to wait for a start whose files are read first.
+
+    Another start would take what is left of a budget that both are under; a breaker
+    would count a start that has not come yet, and not let it through when it does.
+    """
+    read = [effect.task for effect in effects if isinstance(effect, ReadFiles)]
+    match decision:
+        case LaunchAgent() if read:
+            return decision.task.spec.exec is None and _has_common_budget(host)
+        case SetBreaker() if read:
+            tasks = (reads.task(tx, task) for task in read)
+            keys = {_needs_of(tx, task, host.grounds).executor for task in tasks}
+            return decision.breaker.key in keys
+        case _:
+            return False
+
+
+def _has_common_budget(host: Host) -> bool:
+    budget = host.grounds.layered.settings.budget
+    return bool(budget.tokens_per_day or budget.usd_per_day)
+
+
+def _is_more_likely(
+    decisions: Sequence[Decision], spawns: int, *, is_reading: bool
+) -> bool:
     """Whether another tick may find more to decide.
 
     Not after ends and starts alone, which are most of all decisions: those reactors
@@ -98,6 +128,9 @@ def _is_more_likely(decisions: Sequence[Decision], spawns: int) -> bool:
     slot free, and many decisions may be a batch that was cut.
     """
     launches = sum(isinstance(decision, LaunchAgent) for decision in decisions)
+    if is_reading:
+        # What goes behind them is looked at again when the files are there.
+        spawns = launches
     ends = sum(isinstance(decision, ConcludeAttempt) for decision in decisions)
     return (
         launches + ends < len(decisions) or spawns < launches or len(decisions) >= _MANY
@@ -126,10 +159,15 @@ def _load_dispatch(tx: Tx, around: Surroundings) -> DispatchView:
     )
     if not around.fetching:
         return view
+    behind = _has_common_budget(around.host)
     return replace(
         view,
         free_slots=max(0, view.free_slots - len(around.fetching)),
-        candidates=tuple(t for t in view.candidates if t.id not in around.fetching),
+        candidates=tuple(
+            task
+            for task in view.candidates
+            if task.id not in around.fetching and (task.spec.exec or not behind)
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from workgraph.daemon.orders import Spawn
 from workgraph.daemon.prompting import FilesWantedError, compile_prompt, draft_prompt
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
-from workgraph.graph.context_view import Compiled, Files, FileText
+from workgraph.graph.context_view import Compiled, Files, FileText, KeptPrompt
 from workgraph.graph.errors import (
     ConflictError,
     NeedsDaemonError,
@@ -33,7 +33,6 @@ from workgraph.graph.prompt_requests import BlockData, ContextData, GetContext
 from workgraph.graph.replies import Reply
 from workgraph.graph.status import Status
 from workgraph.store import agent_reads, prompts, reads, service
-from workgraph.store.prompts import KeptPrompt
 
 T = TypeVar("T")
 

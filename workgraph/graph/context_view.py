@@ -201,3 +201,11 @@ class Compiled(Record, frozen=True, kw_only=True):
     blocks: tuple[Told, ...]
     #: The messages that it holds.
     messages: tuple[int, ...] = ()
+
+
+class KeptPrompt(Record, frozen=True, kw_only=True):
+    """A prompt as its row has it."""
+
+    limit: int
+    tokens: int
+    blocks: tuple[Told, ...] = ()

@@ -1,11 +1,11 @@
 """What attempts were told: the blocks of their prompts, and what they have read."""
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
 
-from workgraph.graph.context_view import Compiled, Given, Told
-from workgraph.graph.model import Record
+from workgraph.graph.context_view import Compiled, Given, KeptPrompt
 from workgraph.store.database import Tx
 from workgraph.store.rows import encode
 
@@ -17,19 +17,15 @@ select g.number, g.task, p.blocks
 from agents g indexed by agents_session left join prompts p on p.agent = g.number
 where g.session = ? order by g.number
 """
+OF_ENDED: Final = """
+select p.agent, p.blocks from prompts p join agents g on g.number = p.agent
+where g.status = 'ended' order by p.agent
+"""
 READ: Final = """
 insert into message_receipts (message, agent, read_at) values (:message, :agent, :now)
 on conflict (message, agent) do update
 set read_at = coalesce(read_at, excluded.read_at)
 """
-
-
-class KeptPrompt(Record, frozen=True, kw_only=True):
-    """A prompt as its row has it."""
-
-    limit: int
-    tokens: int
-    blocks: tuple[Told, ...] = ()
 
 
 _decode: Final = msgspec.json.Decoder(KeptPrompt).decode
@@ -69,3 +65,14 @@ def given(tx: Tx, session: str, task: str) -> Given | None:
         pieces=frozenset(pieces),
         agents=frozenset(agents),
     )
+
+
+def of_ended(tx: Tx) -> Iterator[tuple[int, KeptPrompt]]:
+    """What all attempts that are over were told, oldest first."""
+    for number, blocks in tx.rows(OF_ENDED):
+        yield number, _decode(blocks)
+
+
+def insert(tx: Tx, new: Iterable[tuple[int, KeptPrompt]]) -> None:
+    """Adds what attempts were told that are there."""
+    tx.many(INSERT, ((number, encode(kept).decode()) for number, kept in new))
