@@ -6,6 +6,7 @@ so is set off, and what moves a cursor or can't be seen is written out. Pure.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
@@ -134,7 +135,7 @@ class _Quoted:
         if len(text) > most + _MARGIN:
             text = text[-most - _MARGIN :] if part.tail else text[: most + _MARGIN]
         clipped = part.size is not None or len(text) < len(part.text)
-        text = hide(text)
+        text = hide(text) if text else text
         if clipped:
             text = text[_MARGIN:] if part.tail else text[:-_MARGIN]
         text = make_safe(text.strip("\n") if not clipped else text)
@@ -189,6 +190,23 @@ class Ready:
         self._begin = "" if block.bare else f"{MARK} {block.name}\n"
         self._end = "\n" if block.bare else f"{MARK} end of {block.name}\n\n"
         self.whole = self.show(None)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of all that it was made from, before anything was cut."""
+        items = self.block.items
+        return hash_of(
+            *(
+                text
+                for item in items
+                for text in (item.head, item.title, *(p.text for p in item.parts))
+            )
+        )
+
+    @cached_property
+    def pieces(self) -> tuple[str, ...]:
+        """By what its entries are known."""
+        return tuple(piece_of(self.block.name, item) for item in self.block.items)
 
     def show(self, room: int | None) -> Shown:
         """The block in so many bytes: whole, if it can be, or cut.
@@ -259,8 +277,10 @@ def share_out(sizes: Sequence[int], room: int | None) -> list[int]:
 
 def _head_of(item: Item, hide: Callable[[str], str]) -> str:
     head = f"{MARK} {item.head}\n" if item.head else ""
+    if not item.title:
+        return head
     title = one_line(hide(item.title[: 4 * _LONGEST_TITLE + _MARGIN]))
-    return f"{head}{title}\n" if title else head
+    return f"{head}{title}\n"
 
 
 def _cut_line(shown: int, whole: int) -> str:

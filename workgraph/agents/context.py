@@ -5,6 +5,7 @@ stands in marked blocks and nothing in it is expanded.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,12 +17,11 @@ from workgraph.agents.blocks import (
     Ready,
     bytes_of,
     estimate,
-    hash_of,
     piece_of,
 )
 from workgraph.agents.choices import PlanError
 from workgraph.agents.fitting import TooSmallError, fit
-from workgraph.agents.sections import blocks_of, line_of_task, preamble_of
+from workgraph.agents.sections import RULES_BLOCK, blocks_of, line_of_task, preamble_of
 from workgraph.graph.context_view import Compiled, ContextView, Given, Told
 
 GOES_ON: Final = """\
@@ -69,7 +69,10 @@ def compile_context(
     if given is not None:
         blocks = _what_is_new(blocks, view, given)
     most = bytes_of(limit)
-    ready = [Ready(block, most, hide) for block in blocks]
+    ready = [
+        _rules(most) if block is RULES_BLOCK else Ready(block, most, hide)
+        for block in blocks
+    ]
     try:
         shown = fit(ready, most)
     except TooSmallError as error:
@@ -92,9 +95,9 @@ def compile_context(
                 source=block.source,
                 tokens=estimate(end) - estimate(start),
                 cut=one.cut,
-                sha256=hash_of(*_texts(block)),
+                sha256=own.sha256,
                 whole=estimate(own.whole.size),
-                pieces=tuple(piece_of(block.name, item) for item in there),
+                pieces=own.pieces[: one.items],
             )
         )
     return Compiled(
@@ -104,6 +107,12 @@ def compile_context(
         blocks=tuple(told),
         messages=tuple(messages),
     )
+
+
+@lru_cache(maxsize=16)
+def _rules(most: int) -> Ready:
+    """The same for every prompt; limits are few."""
+    return Ready(RULES_BLOCK, most, str)
 
 
 def _what_is_new(blocks: list[Block], view: ContextView, given: Given) -> list[Block]:
@@ -127,12 +136,3 @@ def _what_is_new(blocks: list[Block], view: ContextView, given: Given) -> list[B
     if not any(block.name == "task" for block in found):
         found.append(line_of_task(view))
     return found
-
-
-def _texts(block: Block) -> list[str]:
-    """All of a block's source, as it was before anything was cut."""
-    return [
-        text
-        for item in block.items
-        for text in (item.head, item.title, *(part.text for part in item.parts))
-    ]

@@ -49,6 +49,7 @@ from workgraph.agents.executor import (
     fill_text,
 )
 from workgraph.agents.lacks import Draft, find_lacks, find_unused, tools_of, wanted
+from workgraph.agents.redact import secrets_in
 from workgraph.agents.sandbox import SOCKET_DIR, enclose, enclose_gate
 from workgraph.graph.model import Actor, Task
 from workgraph.settings import Layered, PromptMode, Stream
@@ -127,7 +128,14 @@ def prepare_grounds(layered: Layered, executors: Executors, host: Host) -> Groun
         name: executor_environment(base, executor, host.env)
         for name, executor in executors.by_name.items()
     }
-    return Grounds(layered=layered, executors=executors, host=host, env=env)
+    keys = {endpoint.api_key_env for endpoint in layered.settings.endpoints}
+    return Grounds(
+        layered=layered,
+        executors=executors,
+        host=host,
+        env=env,
+        secrets=secrets_in(host.env, named=keys),
+    )
 
 
 def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keyword
