@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from workgraph.store import agent_reads, agents, budgets, history, reads, views, writes
+from workgraph.store import (
+    agent_reads,
+    agents,
+    budgets,
+    contexts,
+    history,
+    prompts,
+    reads,
+    views,
+    writes,
+)
 from workgraph.store.database import SCHEMA_VERSION, migrate, migrations
 
 SCHEMA = (resources.files("workgraph.store") / "schema.sql").read_text("utf-8")
@@ -91,6 +101,23 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "set-aside": (budgets.SET_ASIDE, SHARES, {"agents_live"}),
     "spending": (budgets.SPENDING, (), {"agents_live"}),
     "wake": (budgets.WAKE, {"now": 0, "budget": "b", "most": 9}, {"tasks_budget"}),
+    "what-there-is": (
+        contexts.WHAT_THERE_IS,
+        {"task": "t"},
+        {"edges_dep", "messages_task", "loop_members_task", "trajectory_steps_task"},
+    ),
+    "conclusions": (contexts.DEPENDENCIES, ("t",), set()),
+    "notes": (contexts.NOTES_OF, ("t", 5), {"changes_task"}),
+    "attempts": (contexts.ATTEMPTS, ("t", 5), set()),
+    "log-of-attempts": (contexts.LOG_OF_ATTEMPTS, ("t", 9), {"changes_task"}),
+    "added": (contexts.ADDED, ("t", 9), {"tasks_added_by"}),
+    "unread": (
+        contexts.UNREAD,
+        {"task": "t", "agents": "[1]"},
+        {"messages_task"},
+    ),
+    "waiting-dependents": (contexts.DEPENDENTS, ("t", 9), {"edges_dep"}),
+    "of-session": (prompts.OF_SESSION, ("s",), {"agents_session"}),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

@@ -7,6 +7,8 @@ from tests.core import Core, plan_host, running_core
 from workgraph.commands.context import Caller
 from workgraph.daemon.starting import Starting
 from workgraph.graph import requests as r
+from workgraph.graph.ends import Report
+from workgraph.graph.facts import AgentReported
 from workgraph.graph.prompt_requests import ContextData, GetContext
 from workgraph.store.database import Tx
 
@@ -232,3 +234,56 @@ async def test_who_comes_later_does_not_take_the_budget_of_who_reads(
 
         assert first
         assert all(later.number > first[0].number for later in second)
+
+
+async def test_a_session_that_goes_on_is_told_what_is_new_alone() -> None:
+    """The rules and the description were said; a message and the reason are new."""
+    async with running_core(*TOOL, 'executors.tool.stream="claude"') as core:
+        task = await core.add("T", executor="tool", description="the long story")
+        first = await core.holder(task)
+        agent = await core.agent(first)
+        report = Report(session=agent.session, answered=True)
+        core.engine.post(AgentReported(agent=first, report=report))
+        await core.settle()
+        await core.do(r.KillAgents(agent=(agent.id,)))
+        await core.store.transaction(lambda tx: _write(tx, task, "mind the gap"), 0)
+        await core.do(r.Resume(task=task))
+
+        second = prompt_of(core, await core.holder(task))
+
+        assert (await core.agent(2)).resumed == agent.session
+        assert second.startswith("You have worked on this task in this conversation")
+        for said in (f"{task}: T", "mind the gap", "attempt 1, agent-1: killed"):
+            assert said in second
+        for known in ("the long story", "You are an agent of workgraph"):
+            assert known in prompt_of(core, first)
+            assert known not in second
+        await core.do(r.KillAgents(agent=("agent-2",)))
+        await core.do(r.Resume(task=task))
+        third = prompt_of(core, await core.holder(task))
+        assert "mind the gap" not in third
+        assert "attempt 1, agent-1: killed" not in third
+
+
+async def test_what_a_silent_agent_said_last_is_its_conclusion() -> None:
+    """Marked as such; a summary goes before it, and a failure says why."""
+    async with running_core(*TOOL, 'executors.tool.stream="claude"') as core:
+        silent = await core.add("Silent", executor="tool")
+        failed = await core.add("Failed", executor="tool")
+        await core.do(r.Pause())
+        join = await core.add("Join", executor="tool", after=(silent,))
+        await core.do(r.LinkTask(task=join, after=failed, on="settled"))
+        report = Report(answered=True, said="it was the butler")
+        number = await core.holder(silent)
+        core.engine.post(AgentReported(agent=number, report=report))
+        await core.settle()
+        await finish(core, silent)
+        caller = await core.agent_caller(failed)
+        await core.do(r.FailTask(task=failed, reason="no witness"), caller)
+
+        text = (await told(core, join)).text or ""
+
+        assert (
+            "it gave no summary; its client's last message\nit was the butler" in text
+        )
+        assert "no witness" in text

@@ -18,8 +18,11 @@ from agents g indexed by agents_session left join prompts p on p.agent = g.numbe
 where g.session = ? order by g.number
 """
 OF_ENDED: Final = """
-select p.agent, p.blocks from prompts p join agents g on g.number = p.agent
-where g.status = 'ended' order by p.agent
+select p.agent, p.blocks
+from prompts p join agents a on a.number = p.agent join tasks t on t.id = a.task
+where a.status = 'ended' and (
+        a.concluded = 1 or t.claimed_by is not 'agent-' || a.number)
+order by p.agent
 """
 READ: Final = """
 insert into message_receipts (message, agent, read_at) values (:message, :agent, :now)
