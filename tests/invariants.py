@@ -1,10 +1,10 @@
 """What holds of the database after every step (DESIGN §10)."""
 
 from workgraph.graph.holds import AccountState, account_key
-from workgraph.graph.model import AgentStatus
+from workgraph.graph.model import Agent, AgentStatus
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.topology import chains, sort_topologically
-from workgraph.store import accounts, agent_reads, history, holds, reads
+from workgraph.store import accounts, agent_reads, history, holds, prompts, reads
 from workgraph.store.database import Tx
 
 Rows = dict[str, list[tuple[object, ...]]]
@@ -18,6 +18,7 @@ _TABLES = (
     "changes",
     "accounts",
     "identities",
+    "prompts",
 )
 
 
@@ -64,6 +65,17 @@ def check_invariants(tx: Tx) -> None:
 
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)
+    _check_prompts(tx, agents)
+
+
+def _check_prompts(tx: Tx, agents: list[Agent]) -> None:
+    """What a process was told is known, is in its limit, and adds up."""
+    for agent in agents:
+        kept = prompts.find(tx, agent.number)
+        assert kept is None or not agent.human, f"{agent.id} was told something"
+        if kept is not None:
+            total = sum(block.tokens for block in kept.blocks)
+            assert total == kept.tokens <= kept.limit, f"{agent.id}: {kept}"
 
 
 def _check_log(tx: Tx, statuses: dict[str, Status]) -> None:

@@ -287,3 +287,16 @@ async def test_what_a_silent_agent_said_last_is_its_conclusion() -> None:
             "it gave no summary; its client's last message\nit was the butler" in text
         )
         assert "no witness" in text
+
+
+async def test_a_prompt_that_is_an_argument_is_no_longer_than_one_can_be() -> None:
+    """Linux refuses 128 KiB."""
+    argument = 'executors.tool.argv=["tool", "{prompt}"]'
+    async with running_core(
+        *TOOL[:1], argument, 'executors.tool.prompt="argument"', "context.limit=200000"
+    ) as core:
+        await core.add("T", executor="tool", description="x" * 500_000)
+
+        [order] = core.launcher.orders
+
+        assert 100_000 < len(order.argv[1]) < 128 * 1024

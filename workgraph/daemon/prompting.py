@@ -20,6 +20,8 @@ from workgraph.graph.model import Actor, Record, Task
 from workgraph.store import contexts, prompts
 from workgraph.store.database import Tx
 
+#: Linux takes no argument of 128 KiB or more.
+_MOST_IN_AN_ARGUMENT: Final = 34_000
 _NOBODY: Final[frozenset[int]] = frozenset()
 
 
@@ -74,9 +76,12 @@ def draft_prompt(  # noqa: PLR0913, PLR0917 - what a prompt depends on
     )
     view = contexts.fill(tx, start, actor, given.agents if given else _NOBODY)
     limit = actor.context_limit if actor and actor.context_limit else settings.limit
+    room = room_of(limit, settings.reserve)
+    if executor.prompt == "argument":
+        room = min(room, _MOST_IN_AN_ARGUMENT)
     return PromptDraft(
         view=view,
-        limit=room_of(limit, settings.reserve),
+        limit=room,
         given=given,
         wishes=files_wanted(view),
     )
