@@ -199,6 +199,8 @@ async def test_a_prompt_that_fits_nowhere_parks_its_task() -> None:
         task = await core.add("T", executor="tool")
 
         assert await core.why(task) == ["misconfigured"]
+        plan = await Starting(core.engine).plan(r.GetPlan(task=task), Caller(name="me"))
+        assert "its prompt takes" in plan.data["problems"][-1]
 
 
 async def test_an_executor_on_probation_is_tried_with_what_needs_files(
@@ -300,3 +302,76 @@ async def test_a_prompt_that_is_an_argument_is_no_longer_than_one_can_be() -> No
         [order] = core.launcher.orders
 
         assert 100_000 < len(order.argv[1]) < 128 * 1024
+
+
+async def test_wider_scopes_see_what_is_around() -> None:
+    """One hop further, then the whole graph; by ids, titles and how they stand."""
+    async with running_core(*TOOL) as core:
+        await core.do(r.Pause())
+        top = await core.add("The top")
+        near = await core.add("Near", after=(top,))
+        await core.add("A sibling", after=(near,))
+        await core.add("Far away")
+        task = await core.add("T", executor="tool", after=(near,))
+        texts = {}
+        for scope in ("task", "graph", "full"):
+            await core.do(r.EditTask(task=task, context_scope=scope))
+            texts[scope] = (await told(core, task)).text or ""
+
+        seen = {
+            scope: {
+                name for name in ("The top", "A sibling", "Far away") if name in text
+            }
+            for scope, text in texts.items()
+        }
+
+        assert seen == {
+            "task": set(),
+            "graph": {"The top", "A sibling"},
+            "full": {"The top", "A sibling", "Far away"},
+        }
+
+
+async def test_where_loops_chains_and_waits_stand_is_told() -> None:
+    """With their members and steps, in their order."""
+    async with running_core(*TOOL, 'retry.resume="fresh"') as core:
+        await core.do(r.Pause())
+        other = await core.add("Other")
+        task = await core.add("T", executor="tool")
+        await core.store.transaction(lambda tx: _surround(tx, task, other), 0)
+
+        data = await told(core, task)
+
+        text = data.text or ""
+        assert "iteration 2 of at most 5, until: make check" in text
+        assert "timer:5m\n===== and goes on because\nfive minutes are over" in text
+        loop, chain = (
+            text.partition(f"===== {name}\n")[2].partition("===== end of")[0]
+            for name in ("loop", "trajectory")
+        )
+        assert loop.index("T\n") < loop.index("Other")
+        assert chain.index("Other") < chain.index("T\n")
+
+
+def _surround(tx: Tx, task: str, other: str) -> None:
+    tx.run(
+        "insert into loops (number, most, until, iteration, by, created_at)"
+        " values (1, 5, 'make check', 2, 'me', 0)"
+    )
+    tx.run(
+        "insert into trajectories (number, by, created_at) values (1, 'me', 0)",
+    )
+    for place, (member, step) in enumerate([(task, other), (other, task)]):
+        tx.run(
+            "insert into loop_members (loop, position, task) values (1, ?, ?)",
+            (place, member),
+        )
+        tx.run(
+            "insert into trajectory_steps (trajectory, step, task) values (1, ?, ?)",
+            (place, step),
+        )
+    tx.run(
+        "insert into waits (task, condition, since, woken_at, reason)"
+        " values (?, 'timer:5m', 0, 1, 'five minutes are over')",
+        (task,),
+    )

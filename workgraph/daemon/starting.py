@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import anyio.to_thread
 from msgspec.structs import replace
 
-from workgraph.agents.choices import choose_executor
+from workgraph.agents.choices import PlanError, choose_executor
 from workgraph.agents.plan import Flags, before_the_claim, plan_spawn, visible
 from workgraph.commands import shapes
 from workgraph.commands.context import Caller, Context, task_facts
@@ -76,9 +76,9 @@ class Starting:
 
     async def plan(self, request: r.GetPlan, caller: Caller) -> Reply:
         """The plan that would be used; starts nothing."""
-        grounds = self._engine.host.grounds
 
-        def plan(context: Context) -> Reply:
+        def plan(host: Host, context: Context) -> Reply:
+            grounds = host.grounds
             task = reads.task(context.tx, request.task or "")
             actor = _actor_for(context, task, request.actor)
             flags = _flags(request)
@@ -93,9 +93,15 @@ class Starting:
                 agent=before_the_claim(grounds.host, session),
                 preview=True,
             )
+            _, executor = choose_executor(grounds, task, actor, flags)
+            draft = draft_prompt(context.tx, task, actor, executor, grounds, session)
+            try:
+                compile_prompt(draft, grounds, host.files)
+            except PlanError as error:
+                made = replace(made, problems=(*made.problems, error.message))
             return Reply(data=visible(made))
 
-        return await self._engine.read(plan, caller)
+        return await self._with_files(plan, caller, reads_only=True)
 
     async def context(self, request: GetContext, caller: Caller) -> Reply:
         """What the next attempt would be told, or what one was told."""
