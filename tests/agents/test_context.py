@@ -332,6 +332,9 @@ def test_a_session_is_told_what_is_new() -> None:
     assert "new" in compiled.text
     for known in ("old", "do it", "You are an agent of workgraph"):
         assert known not in compiled.text
+    brief = replace(again, preamble="Be brief.")
+    again_brief = compile_context(brief, 10_000, given=given)
+    assert again_brief.text == f"Be brief.\n\n{compiled.text}"
     other = compile_context(again, 10_000, given=Given(session="s", same_task=False))
     assert other.text.startswith("This conversation goes on with another task")
 

@@ -21,7 +21,7 @@ from workgraph.agents.blocks import (
 )
 from workgraph.agents.choices import PlanError
 from workgraph.agents.fitting import TooSmallError, fit
-from workgraph.agents.sections import RULES_BLOCK, blocks_of, line_of_task, preamble_of
+from workgraph.agents.sections import RULES_BLOCK, blocks_of, preamble_of
 from workgraph.graph.context_view import Compiled, ContextView, Given, Told
 
 GOES_ON: Final = """\
@@ -67,7 +67,7 @@ def compile_context(
     blocks = [block for block in (preamble_of(view),) if block is not None]
     blocks.extend(blocks_of(view))
     if given is not None:
-        blocks = _what_is_new(blocks, view, given)
+        blocks = _what_is_new(blocks, given)
     most = bytes_of(limit)
     ready = [
         _rules(most) if block is RULES_BLOCK else Ready(block, most, hide)
@@ -115,7 +115,7 @@ def _rules(most: int) -> Ready:
     return Ready(RULES_BLOCK, most, str)
 
 
-def _what_is_new(blocks: list[Block], view: ContextView, given: Given) -> list[Block]:
+def _what_is_new(blocks: list[Block], given: Given) -> list[Block]:
     """The blocks without what the session was shown, and why it goes on."""
     opening = GOES_ON if given.same_task else NEXT_TASK
     first = Block(
@@ -124,8 +124,10 @@ def _what_is_new(blocks: list[Block], view: ContextView, given: Given) -> list[B
         items=(Item(parts=(Part(text=opening),)),),
         bare=True,
     )
-    found = [first]
-    for block in blocks:
+    # The settings promise that a preamble stands before every prompt.
+    found = [block for block in blocks if block.name == "preamble"]
+    found.append(first)
+    for block in blocks[len(found) - 1 :]:
         items = tuple(
             item
             for item in block.items
@@ -133,6 +135,4 @@ def _what_is_new(blocks: list[Block], view: ContextView, given: Given) -> list[B
         )
         if items:
             found.append(replace(block, items=items))
-    if not any(block.name == "task" for block in found):
-        found.append(line_of_task(view))
     return found

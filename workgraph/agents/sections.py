@@ -76,18 +76,6 @@ def preamble_of(view: ContextView) -> Block | None:
     )
 
 
-def line_of_task(view: ContextView) -> Block:
-    """Which task it is, for those who know the rest."""
-    return Block(
-        name="task",
-        source=f"task {view.task.id}",
-        items=(_task_line(view),),
-        rank=90,
-        floor=100,
-        optional=False,
-    )
-
-
 def files_wanted(view: ContextView) -> tuple[FileWish, ...]:
     """The files that a prompt shows something of; none for a command."""
     spec = view.task.spec
