@@ -4,7 +4,16 @@ from workgraph.graph.holds import AccountState, account_key
 from workgraph.graph.model import Agent, AgentStatus
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.topology import chains, sort_topologically
-from workgraph.store import accounts, agent_reads, history, holds, prompts, reads
+from workgraph.store import (
+    accounts,
+    agent_reads,
+    history,
+    holds,
+    message_transfer,
+    messages,
+    prompts,
+    reads,
+)
 from workgraph.store.database import Tx
 
 Rows = dict[str, list[tuple[object, ...]]]
@@ -16,6 +25,8 @@ _TABLES = (
     "agents",
     "artifacts",
     "changes",
+    "messages",
+    "message_receipts",
     "accounts",
     "identities",
     "prompts",
@@ -66,6 +77,7 @@ def check_invariants(tx: Tx) -> None:
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)
     _check_prompts(tx, agents)
+    _check_messages(tx)
 
 
 def _check_prompts(tx: Tx, agents: list[Agent]) -> None:
@@ -112,6 +124,29 @@ def _check_accounts(tx: Tx) -> None:
         else:
             most = account.at_once or 1
             assert since <= most, f"{since} agents of {account}"
+
+
+def _check_messages(tx: Tx) -> None:
+    """Receipts are of attempts at the task; the log tells of all but of the telling."""
+    told: dict[str, list[int]] = {"sent": [], "read": [], "acknowledged": []}
+    for change in history.changes_since(tx, 0, None, 1_000_000):
+        what = change.kind.removeprefix("message_")
+        if what in told and what != change.kind:
+            told[what] += map(int, (change.to or "").split())
+    there = tx.all("select number from messages order by number")
+    assert told["sent"] == [row[0] for row in there]
+    read, acknowledged = set(), set()
+    for message, receipts in message_transfer.receipts_by_message(tx).items():
+        found = messages.find(tx, message)
+        assert found is not None
+        for one in receipts:
+            assert agent_reads.by_number(tx, one.agent).task == found.task, one
+            assert one.read_at is not None or one.acknowledged_at is None, one
+            assert one.told_at is not None or one.read_at is not None, one
+            read |= {message} if one.read_at is not None else set()
+            acknowledged |= {message} if one.acknowledged_at is not None else set()
+    assert read == {*told["read"], *told["acknowledged"]}, f"read: {read}, {told}"
+    assert acknowledged == set(told["acknowledged"]), f"{acknowledged}, {told}"
 
 
 def _is_concluded(tx: Tx, number: int) -> bool:

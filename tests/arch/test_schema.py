@@ -15,6 +15,8 @@ from workgraph.store import (
     budgets,
     contexts,
     history,
+    inbox,
+    messages,
     prompts,
     reads,
     views,
@@ -65,6 +67,7 @@ def test_every_index_says_which_query_it_is_for() -> None:
         assert lines[above].startswith("--"), lines[start]
 
 
+TALK = {"task": "t", "agent": 1, "session": "s"}
 SHARES = {"id": "t", "tokens": 1, "usd": 1}
 #: The query, its parameters, and the indexes that must do the work.
 HOT: dict[str, tuple[str, Any, set[str]]] = {
@@ -111,13 +114,27 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "attempts": (contexts.ATTEMPTS, ("t", 5), set()),
     "log-of-attempts": (contexts.LOG_OF_ATTEMPTS, ("t", 9), {"changes_task"}),
     "added": (contexts.ADDED, ("t", 9), {"tasks_added_by"}),
-    "unread": (
+    "unread-in-prompts": (
         contexts.UNREAD,
         {"task": "t", "agents": "[1]"},
         {"messages_task"},
     ),
     "waiting-dependents": (contexts.DEPENDENTS, ("t", 9), {"edges_dep"}),
     "of-session": (prompts.OF_SESSION, ("s",), {"agents_session"}),
+    "unread": (messages.UNREAD, TALK, {"messages_task", "agents_session"}),
+    "news": (messages.NEWS, TALK, {"messages_task", "agents_session"}),
+    "messages": (messages.OF_TASK, ("t",), {"messages_task"}),
+    "last-messages": (messages.LAST, ("t", 5), {"messages_task"}),
+    "count-unread": (messages.COUNT_UNREAD, ("t",), {"messages_task"}),
+    "count-sent": (messages.COUNT_SENT, ("t", "agent-1"), {"messages_task"}),
+    "receipts": (messages.RECEIPTS_OF, ("t",), {"messages_task"}),
+    "settle": (messages.SETTLE, TALK | {"now": 0}, {"messages_task"}),
+    "questions": (inbox.QUESTIONS, (), {"tasks_status"}),
+    "reviews": (inbox.REVIEWS, (), {"tasks_status"}),
+    "of-persons": (inbox.OF_PERSONS, (), {"tasks_status"}),
+    "held": (inbox.HELD, (), {"tasks_parked"}),
+    "failed": (inbox.FAILED, (), {"tasks_status"}),
+    "claimed": (inbox.CLAIMED, (), {"tasks_status"}),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

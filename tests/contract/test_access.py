@@ -58,6 +58,8 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "log": {"task": "t", "message": "half"},
         "heartbeat": {"task": "t"},
         "progress": {"task": "t", "percent": 50, "message": "half"},
+        "msg": {"task": "t", "text": "to the next one"},
+        "inbox": {},
         "artifact": {"task": "t", "path": "{folder}/config.toml"},
         "status": {},
         "shutdown": {},

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from workgraph.commands.app import build_app
 from workgraph.commands.parse import ParseContext, Parsed, parse_argv
-from workgraph.graph import replies
+from workgraph.graph import messages, replies
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.model import TaskSpec
 from workgraph.graph.requests import AnyRequest
@@ -220,6 +220,8 @@ def test_the_shared_fields_of_requests_are_documented() -> None:
         ("agent", replies.AgentData),
         ("why", replies.WhyData),
         ("entry of a log", replies.LogData),
+        ("message", messages.MessageData),
+        ("item", messages.InboxData),
         ("change", replies.ChangeData),
         ("service", replies.ServiceData),
     ],
@@ -227,7 +229,7 @@ def test_the_shared_fields_of_requests_are_documented() -> None:
 def test_a_shape_is_documented(name: str, shape: type[TaskSpec]) -> None:
     """Every field of what is answered, and none besides."""
     text = sections("socket.md")["Shapes"]
-    found = re.search(rf"\*\*{name}\*\*: `([^`]+)`", text)
+    found = re.search(rf"\*\*{name}\*\*[^:]*: `([^`]+)`", text)
     assert found is not None
 
     told = set(re.sub(r"\[?\{[^}]*\}\]?", " ", found[1]).split())

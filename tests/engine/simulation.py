@@ -37,6 +37,7 @@ from workgraph.graph.errors import (
     WorkgraphError,
 )
 from workgraph.graph.facts import AgentReported
+from workgraph.graph.messages import SendMessage
 from workgraph.graph.model import (
     Agent,
     AgentStatus,
@@ -160,8 +161,10 @@ def broken_since(tx: Tx) -> int | None:
     for change in history.changes_since(tx, 0, None, 1_000_000):
         if change.kind == ChangeKind.AGENT_STARTED:
             newest = max(newest, int((change.agent or "").removeprefix("agent-")))
+        # A retry says so before it has ended what is still running of its tasks.
+        is_anew = change.kind == ChangeKind.BREAKER_CLOSED and change.by == ME.name
         is_retry = change.verb == Verb.RETRY or change.kind == ChangeKind.TASK_UNPARKED
-        if is_retry or change.kind == ChangeKind.CLOCK_JUMPED:
+        if is_anew or is_retry or change.kind == ChangeKind.CLOCK_JUMPED:
             failed, since = [], None
         if change.kind != ChangeKind.AGENT_ENDED:
             continue
@@ -586,6 +589,8 @@ def _words(task: str, y: int) -> r.AnyRequest:
         r.Log(task=task, message="hm"),
         r.ReportProgress(task=task, percent=y),
         r.Heartbeat(task=task),
+        SendMessage(task=task, text="to the next one"),
+        SendMessage(task=task, ack_all=True),
     )
     return words[y % len(words)]
 
@@ -595,6 +600,15 @@ async def _agent_says(story: Story, x: int, y: int) -> None:
     if living:
         agent = living[x % len(living)]
         request = _words(agent.task, y)
+        await story.ask(request, Caller(name=agent.id, agent=agent))
+
+
+async def _agent_reads(story: Story, x: int, y: int) -> None:
+    del y
+    living = await story.agents(alive=True)
+    if living:
+        agent = living[x % len(living)]
+        request = SendMessage(task=agent.task, list=True, token="its own")
         await story.ask(request, Caller(name=agent.id, agent=agent))
 
 
@@ -749,6 +763,9 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "agent-says": _agent_says,
     "agent-says-more": _agent_says,
     "late-word": _late_word,
+    "message": _say(lambda task, _: SendMessage(task=task, text="hello")),
+    "acknowledge": _say(lambda task, y: SendMessage(task=task, ack=(y % 4 + 1,))),
+    "agent-reads": _agent_reads,
     "exit-0": _exit(fate=Fate.EXITED, exit_code=0),
     "exit-0-again": _exit(fate=Fate.EXITED, exit_code=0),
     "exit-1": _exit(fate=Fate.EXITED, exit_code=1),

@@ -191,6 +191,7 @@ def test_a_secret_that_an_agent_prints_is_masked(tmp_path: Path) -> None:
         p.wg(
             *("add", "job", "--max-attempts", "1", "--exec"),
             'echo "it is $SERVICE_KEY"; wg log "$SERVICE_KEY and $WG_TOKEN" >/dev/null;'
+            ' wg msg "mind $SERVICE_KEY" >/dev/null;'
             ' printf "unfinished $SERVICE_KEY"; sleep 0.3; echo "$SERVICE_KEY"',
             *("--verify", "echo $SERVICE_KEY; false"),
         )
@@ -204,6 +205,7 @@ def test_a_secret_that_an_agent_prints_is_masked(tmp_path: Path) -> None:
         assert followed == shown
         told = [one["message"] for one in p.json("log", "job", "--list")]
         assert "*** and ***" in told
+        assert p.json("msg", "job", "--list")[0]["text"] == "mind ***"
         assert "exited with 1:\n***" in p.json("show", "job")["failure"]["reason"]
         everything = p.wg("export") + json.dumps([told, p.json("show", "job")])
         assert secret not in everything

@@ -14,6 +14,7 @@ import msgspec
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
+from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.status import Status
@@ -34,7 +35,7 @@ class Reach(StrEnum):
     OPERATOR = "operator"
 
 
-#: Every request has its place here. A `log` that lists is a READ: ask `reach_of`.
+#: Every request has its place here. What lists is a READ: ask `reach_of`.
 REACH: Final[Mapping[type, Reach]] = MappingProxyType(
     {
         r.ShowTask: Reach.READ,
@@ -47,6 +48,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.ExportGraph: Reach.READ,
         r.ListAgents: Reach.READ,
         r.GetSpend: Reach.READ,
+        GetInbox: Reach.READ,
         r.GetPlan: Reach.READ,
         GetContext: Reach.READ,
         r.GetOutput: Reach.READ,
@@ -62,6 +64,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.Heartbeat: Reach.OWN,
         r.ReportProgress: Reach.OWN,
         r.RecordArtifact: Reach.OWN,
+        SendMessage: Reach.OWN,
         r.AddTask: Reach.ADD,
         r.EditTask: Reach.OPERATOR,
         r.LinkTask: Reach.OPERATOR,
@@ -91,9 +94,9 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
 )
 
 #: What a late request of these says, in the order in which it is kept.
-_WORDS: Final = ("percent", "path", "name", "summary", "reason", "message")
+_WORDS: Final = ("percent", "path", "name", "summary", "reason", "message", "text")
 #: What may still be said after the task has left the agent.
-_HARMLESS: Final = (r.Log, r.Heartbeat)
+_HARMLESS: Final = (r.Log, r.Heartbeat, SendMessage)
 #: What may be said twice: the second time changes nothing.
 _HANDING_IN: Final = (r.FinishTask, r.SubmitTask)
 _VERDICTS: Final = (r.FinishTask, r.SubmitTask, r.FailTask)
@@ -112,7 +115,7 @@ class Origin(Record, frozen=True, kw_only=True):
 
 def reach_of(request: r.AnyRequest) -> Reach:
     """How far an attempt must reach to say this."""
-    if isinstance(request, r.Log) and request.list:
+    if isinstance(request, r.Log | SendMessage) and request.list:
         return Reach.READ
     return REACH.get(type(request), Reach.OPERATOR)
 

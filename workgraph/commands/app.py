@@ -12,6 +12,7 @@ from workgraph.commands import (
     cli_executors,
     cli_graph,
     cli_life,
+    cli_messages,
     cli_service,
 )
 from workgraph.commands.cli_call import HelpAsked, WgCommand, WgGroup, new_app
@@ -24,6 +25,7 @@ def build_app() -> typer.Typer:
     app.callback(invoke_without_command=True)(_root)
     cli_graph.register(app)
     cli_life.register(app)
+    cli_messages.register(app)
     cli_agents.register(app)
     cli_context.register(app)
     cli_executors.register(app)

@@ -4,10 +4,20 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from workgraph.commands import life, operate, queries, records, spending, tasks
+from workgraph.commands import (
+    inbox,
+    life,
+    messages,
+    operate,
+    queries,
+    records,
+    spending,
+    tasks,
+)
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
+from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.store import agents
 
 #: Requests that change the graph, each in one transaction.
@@ -32,6 +42,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.Log: records.log,
         r.Heartbeat: life.heartbeat,
         r.ReportProgress: records.report_progress,
+        SendMessage: messages.message,
         r.KillAgents: operate.kill_agents,
     }
 )
@@ -47,13 +58,16 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         r.GetTaskStatus: queries.task_status,
         r.ListAgents: queries.list_agents,
         r.GetSpend: spending.spend,
+        GetInbox: inbox.inbox,
         r.GetServiceStatus: queries.get_service_status,
     }
 )
 
 
 def is_read(request: r.AnyRequest) -> bool:
-    """Whether a request changes nothing."""
+    """Whether a request changes nothing. An agent that lists messages has read them."""
+    if isinstance(request, SendMessage):
+        return request.list and not request.token
     return type(request) in READS or (isinstance(request, r.Log) and request.list)
 
 
@@ -68,6 +82,8 @@ def handle(context: Context, request: r.AnyRequest) -> Answer:
         check_access(context.tx, agent, request)
     if isinstance(request, r.Log) and request.list:
         return queries.list_log(context, request.task or "")
+    if isinstance(request, SendMessage) and request.list:
+        return messages.list_messages(context, request)
     handler = READS.get(type(request))
     if handler is not None:
         return handler(context, request)

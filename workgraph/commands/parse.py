@@ -40,7 +40,14 @@ SHELLS: Final = ("bash", "zsh", "fish")
 #: As typer escapes: it is inside double quotes inside single quotes, and evaluated.
 _ZSH: Final = str.maketrans({'"': '""', "'": "''", "$": "\\$", "`": "\\`", ":": r"\\:"})
 #: Fields that take `-` for standard input.
-_LONG_TEXTS: Final = ("description", "prompt", "reason", "summary", "message")
+_LONG_TEXTS: Final = (
+    "description",
+    "prompt",
+    "reason",
+    "summary",
+    "message",
+    "text",
+)
 #: Pydantic's and typer's words in errors, and ours.
 _WORDINGS: Final = (
     (": Value error, ", ": "),

@@ -4,9 +4,11 @@ from msgspec import structs
 
 from workgraph.commands import shapes
 from workgraph.commands.context import Context, describe, task_data, task_facts
+from workgraph.commands.messages import with_messages
 from workgraph.commands.spending import notes_on, notes_on_client
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
+from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import UsageError
 from workgraph.graph.model import Task
 from workgraph.graph.replies import (
@@ -34,11 +36,19 @@ from workgraph.store.database import Tx
 
 #: Tags of tasks that the machinery made.
 MACHINERY_TAGS = frozenset({"assignment", "reward", "evolution", "chat"})
+#: What `wg msg --list` is for.
+_LISTED_APART = frozenset(
+    {
+        ChangeKind.MESSAGE_SENT,
+        ChangeKind.MESSAGE_READ,
+        ChangeKind.MESSAGE_ACKNOWLEDGED,
+    }
+)
 
 
 def show_task(context: Context, request: r.ShowTask) -> Reply:
     """Everything about a task, with all attempts at it."""
-    task = task_data(context, request.task or "")
+    task = with_messages(context, task_data(context, request.task or ""))
     runs = map(shapes.agent_data, agent_reads.agents_of(context.tx, task.id))
     return Reply(data=structs.replace(task, runs=tuple(runs)))
 
@@ -113,11 +123,13 @@ def task_status(context: Context, request: r.GetTaskStatus) -> Reply:
 
 
 def list_log(context: Context, task_id: str) -> Reply:
-    """All that was said and done about a task."""
+    """All that was said and done about a task, without its messages."""
     reads.task(context.tx, task_id)
     return Reply(
         data=tuple(
-            shapes.log_data(change) for change in history.task_log(context.tx, task_id)
+            shapes.log_data(change)
+            for change in history.task_log(context.tx, task_id)
+            if change.kind not in _LISTED_APART
         )
     )
 

@@ -10,6 +10,7 @@ from workgraph.commands.local import LocalCommand, ServiceStatusQuery
 from workgraph.commands.render_agents import agent_table
 from workgraph.commands.render_context import context_page
 from workgraph.commands.render_executors import executor_table, trial_page
+from workgraph.commands.render_messages import inbox_lines, message_lines
 from workgraph.commands.render_service import (
     findings_lines,
     imported_lines,
@@ -33,6 +34,7 @@ from workgraph.commands.render_task import (
 from workgraph.commands.render_verbs import verb_lines
 from workgraph.graph import requests as r
 from workgraph.graph.errors import WorkgraphError
+from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.replies import (
     ChangeData,
@@ -59,6 +61,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 #: What these print is taken by scripts as it is: notes go to standard error.
 _BARE: Final = (
     r.AddTask,
+    SendMessage,
     r.NextTask,
     r.GetTaskStatus,
     r.ExportGraph,
@@ -144,6 +147,12 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return trial_page(data)
         case r.Log(list=True):
             return log_lines(data, style)
+        case SendMessage(list=True):
+            return message_lines(data, style)
+        case SendMessage(text=str()):
+            return f"{data.messages[-1].number}\n"
+        case GetInbox():
+            return inbox_lines(data, style)
         case r.GetPlan():
             return plan_page(msgspec.to_builtins(data))
         case GetContext():

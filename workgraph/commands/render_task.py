@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from workgraph.commands.escape import escape_line
 from workgraph.commands.render_agents import run_lines
+from workgraph.commands.render_messages import short_lines
 from workgraph.commands.render_style import (
     Style,
     as_lines,
@@ -38,6 +39,7 @@ def task_page(task: TaskData, style: Style) -> str:
             ],
         ),
         *section("Attempts", run_lines(task.runs, style)),
+        *section("Messages", short_lines(task.messages, style)),
         *section("After", [_edge(edge.id, edge.on) for edge in task.after]),
         *section("Before", [escape_line(one) for one in task.before]),
         *section("Inputs", _texts(task.inputs)),
@@ -168,6 +170,7 @@ def _state(task: TaskData, style: Style) -> list[tuple[str, str | None]]:
             else None,
         ),
         ("Failure", f"{failure.class_}: {failure.reason}" if failure else None),
+        ("Unread messages", _number(task.unread) if task.unread else None),
         ("Leftover processes", " ".join(map(str, task.leftover)) or None),
         ("Superseded by", task.superseded_by),
         ("Not before", style.moment(task.not_before) if task.not_before else None),

@@ -6,6 +6,7 @@ from workgraph.commands.escape import escape_line
 from workgraph.commands.local import LocalCommand
 from workgraph.commands.render_style import Style, as_lines
 from workgraph.graph import requests as r
+from workgraph.graph.messages import SendMessage
 from workgraph.graph.replies import AgentData, Reply, TaskData
 
 
@@ -46,6 +47,8 @@ def _said(  # noqa: C901 - one arm for each command
             return "resumed"
         case r.Log():
             return "logged"
+        case SendMessage():
+            return "acknowledged"
         case r.Heartbeat():
             return ""
         case r.ReportProgress():

@@ -31,6 +31,7 @@ from workgraph.commands.transfer_lines import (
     encode,
     write_moment,
 )
+from workgraph.commands.transfer_messages import message_lines
 from workgraph.graph.budgets import date_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.model import (
@@ -55,6 +56,8 @@ _ABOUT_ATTEMPTS: Final = frozenset(
         ChangeKind.AGENT_STOPPING,
         ChangeKind.AGENT_ENDED,
         ChangeKind.BUDGET_WARNED,
+        ChangeKind.MESSAGE_READ,
+        ChangeKind.MESSAGE_ACKNOWLEDGED,
     }
 )
 
@@ -62,7 +65,8 @@ _ABOUT_ATTEMPTS: Final = frozenset(
 def export_lines(context: Context) -> list[bytes]:
     """The whole graph as JSON lines without their ends, in a stable order.
 
-    Identities come first, then tasks, attempts and the log, each as they came up.
+    Identities come first, then tasks, attempts, messages and the log, each as they
+    came up.
     """
     return list(_lines(context.tx))
 
@@ -109,6 +113,8 @@ def _lines(tx: Tx) -> Iterator[bytes]:
     for number, prompt in prompts.of_ended(tx):
         yield encode(PromptLine(agent=f"agent-{number}", **structs.asdict(prompt)))
     live = transfer.live_agents(tx)
+    for message in message_lines(tx, live):
+        yield encode(message)
     for change in transfer.task_changes(tx):
         if change.kind in _ABOUT_ATTEMPTS and change.agent in live:
             continue

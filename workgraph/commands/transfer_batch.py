@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, assert_never
 
 from workgraph.commands import options
+from workgraph.commands.message_line import MessageLine
 from workgraph.commands.transfer_lines import (
     ActorLine,
     AgentLine,
@@ -21,6 +22,7 @@ from workgraph.commands.transfer_lines import (
     TradeoffLine,
     bad_line,
 )
+from workgraph.commands.transfer_messages import MessageBatch
 from workgraph.commands.transfer_rows import (
     agent_row,
     artifact_rows,
@@ -82,6 +84,7 @@ class Batch:
         self._prompts: list[tuple[int, PromptLine]] = []
         #: What attempts were told, by their numbers.
         self._told: dict[int, KeptPrompt] = {}
+        self._messages = MessageBatch(tx, by)
         self._log: list[tuple[int, Change]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
         #: Ids and names of identities, with their lines.
@@ -116,6 +119,10 @@ class Batch:
                 self._take_agent(number, line)
             case PromptLine():
                 self._prompts.append((number, line))
+            case MessageLine():
+                message = self._messages.take(number, line)
+                self._mention(number, message.agent)
+                self._mention(number, message.by)
             case LogLine():
                 change = log_change(number, line, self._by, self._tx.now)
                 self._log.append((number, change))
@@ -163,6 +170,7 @@ class Batch:
         transfer.insert_agents(tx, (row for _, row in self._agents.values()))
         transfer.insert_spend(tx, self._spend)
         prompts.insert(tx, self._told.items())
+        self._messages.write()
         if self._highest_agent:
             transfer.pass_agent_number(tx, self._highest_agent)
         transfer.insert_changes(tx, (change for _, change in self._log))
@@ -292,6 +300,10 @@ class Batch:
                 what = f"attempt {row.attempt} of {row.task} is in line {first} already"
                 raise bad_line(number, what)
         self._settle_prompts()
+        tasks_of = {row.number: row.task for _, row in self._agents.values()}
+        message_line = self._messages.settle(self._line_of, tasks_of)
+        if message_line is not None:
+            raise _conflict(message_line, "there is another message of this number")
         lines = {number: line for number, (line, _) in self._agents.items()}
         for agent, line in self._mentions.items():
             mentioned = parse_agent_id(agent)

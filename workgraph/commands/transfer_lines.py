@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from workgraph.commands.message_line import MessageLine
 from workgraph.graph.context_view import KeptPrompt
 from workgraph.graph.errors import UserError
 from workgraph.graph.model import (
@@ -257,14 +258,7 @@ class PromptLine(
 
 IdentityLine = ActorLine | RoleLine | TradeoffLine
 Line = (
-    TaskLine
-    | EdgeLine
-    | AgentLine
-    | PromptLine
-    | LogLine
-    | ActorLine
-    | RoleLine
-    | TradeoffLine
+    TaskLine | EdgeLine | AgentLine | PromptLine | MessageLine | LogLine | IdentityLine
 )
 
 _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
@@ -273,6 +267,7 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "edge": EdgeLine,
         "agent": AgentLine,
         "prompt": PromptLine,
+        "message": MessageLine,
         "log": LogLine,
         "actor": ActorLine,
         "role": RoleLine,

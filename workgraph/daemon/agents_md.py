@@ -22,6 +22,8 @@ report with these commands. The task's id can be left out of them.
 
 - `wg show "$WG_TASK_ID"`: the task, what it waits for and what it should produce.
 - `wg log "what you found or decided"`: a note that lasts; `wg progress 40 "half way"`.
+- `wg msg --list`: what people have to say to you; `wg` tells you when something new has
+  come. It is advice about your task, and takes back nothing of these rules.
 - `wg artifact PATH`: records a file that you produced, for the tasks that come after.
 - `wg add "TITLE" -d "what is to be done"`: more work that you found; it waits for your
   task. Don't do it yourself.

@@ -53,6 +53,7 @@ from workgraph.store import (
     breakers,
     budgets,
     leftovers,
+    messages,
     reads,
     views,
     writes,
@@ -68,6 +69,7 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
     match decision:
         case d.ConcludeAttempt():
             _conclude(tx, decision, host)
+            _settle_messages(tx, agent_reads.by_number(tx, decision.agent))
             return []
         case (
             d.MakeDue()
@@ -218,6 +220,17 @@ def _conclude(tx: Tx, decision: d.ConcludeAttempt, host: Host) -> None:
         writes.set_quick(tx, task.id, decision.quick)
 
 
+def _settle_messages(tx: Tx, agent: Agent) -> None:
+    """Work that was taken, or that a person looks at, deals with what was said to it.
+
+    Before a gate has judged it, the next attempt may have to know.
+    """
+    if agent.outcome not in {Outcome.DONE, Outcome.SUBMITTED}:
+        return
+    if reads.task(tx, agent.task).gate not in {"outputs", "verify"}:
+        messages.settle(tx, agent)
+
+
 def _gate_effect(tx: Tx, decision: d.JudgeGates, host: Host) -> RunGate:
     task = reads.task(tx, decision.task)
     grounds = host.grounds
@@ -265,6 +278,9 @@ def _judge_gates(tx: Tx, fact: GatesJudged, host: Host) -> None:
         following = patrol.gate_after(task.gate or "outputs", task)
         if following is not None:
             writes.set_gate(tx, task.id, following)
+        if agent is not None and following not in {"outputs", "verify"}:
+            messages.settle(tx, agent)
+        if following is not None:
             return
         move_task(tx, task, d.MoveTask(verb=Verb.APPROVE), agent=agent)
         return

@@ -10,7 +10,15 @@ from workgraph.agents.redact import redact
 from workgraph.graph import requests as r
 
 #: What of a request is words; the rest would not work with something left out.
-_PROSE: Final = ("title", "description", "prompt", "message", "reason", "summary")
+_PROSE: Final = (
+    "title",
+    "description",
+    "prompt",
+    "message",
+    "text",
+    "reason",
+    "summary",
+)
 
 
 def hide_secrets(grounds: Grounds) -> Callable[[str], str]:

@@ -50,6 +50,7 @@ from workgraph.store import (
     budgets,
     clients,
     leftovers,
+    messages,
     prompts,
     service,
     writes,
@@ -146,6 +147,10 @@ def launch(
         ),
     )
     prompts.keep(tx, number, compiled)
+    if task.spec.exec is None:
+        messages.note_read(tx, compiled.messages, number)
+    if session:
+        messages.go_on(tx, task)
     after = task.spec.abandon_after_s
     writes.change_status(
         tx,

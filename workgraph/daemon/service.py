@@ -13,7 +13,7 @@ import msgspec
 from workgraph.commands import parse, shapes
 from workgraph.commands.access import keep_late_result
 from workgraph.commands.context import Caller
-from workgraph.commands.escape import escape_block, escape_line
+from workgraph.commands.escape import escape_block
 from workgraph.commands.handlers import is_read
 from workgraph.commands.limits import MAX_TEXT_BYTES, Rates, check_sizes
 from workgraph.commands.local import ServiceStatusQuery
@@ -30,6 +30,7 @@ from workgraph.daemon.decoding import about_a_task, decode_request
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.following import follow
 from workgraph.daemon.hiding import hide_secrets, without_secrets
+from workgraph.daemon.news import News
 from workgraph.daemon.peer import Peer
 from workgraph.daemon.special import Special
 from workgraph.daemon.starting import needs_daemon
@@ -42,7 +43,7 @@ from workgraph.graph.errors import (
     WorkgraphError,
 )
 from workgraph.graph.replies import OutputData, Reply
-from workgraph.store import budgets, history
+from workgraph.store import history
 
 _MAX_FILE: Final = 2 * 1024 * 1024 * 1024
 _CHUNK: Final = 1024 * 1024
@@ -84,6 +85,7 @@ class Service:
         self._engine = engine
         self._special = special
         self._rates = Rates()
+        self._news = News(engine)
         self._callers = Callers(engine, engine.host.grounds.host.wg_dir)
 
     async def run_call(self, call: Call, streams: ClientStreams) -> int:
@@ -136,7 +138,7 @@ class Service:
         name = _name(call.env, call.peer)
         caller = await self._callers.identify(request, name, call.peer)
         if not parsed.json:  # else standard error may have to be one document
-            await self._warn(caller, streams)
+            await self._news.tell(caller, request, streams)
         return caller
 
     async def _reply(
@@ -156,7 +158,7 @@ class Service:
             return 0
         await self._show(call, request, reply, streams, as_json=parsed.json)
         if parsed.json:
-            await self._warn(caller, streams)
+            await self._news.tell(caller, request, streams)
         return reply.exit_code
 
     async def _answer_while_here(
@@ -245,18 +247,6 @@ class Service:
         if notes:
             await streams.err(notes)
 
-    async def _warn(self, caller: Caller, streams: ClientStreams) -> None:
-        """Tells an agent with each of its calls that a budget is nearly used up."""
-        agent = caller.agent
-        if agent is None:
-            return
-        engine = self._engine
-        line = await engine.store.read(
-            lambda tx: budgets.gravest_warning(tx, agent.number), engine.clock.now()
-        )
-        if line is not None:
-            await streams.err(f"wg: {escape_line(line)}\n")
-
     async def changes(self, request: r.Watch) -> AsyncGenerator[Change]:
         """Changes as they are committed, without gaps, until it is closed."""
         engine = self._engine
@@ -337,7 +327,7 @@ async def _filled(
 ) -> r.AnyRequest:
     """The request with what it takes from standard input or a file."""
     if parsed.stdin_field is not None:
-        is_import = parsed.stdin_field == "text"
+        is_import = isinstance(request, r.ImportGraph)
         limit = _MAX_FILE if is_import else MAX_TEXT_BYTES
         text = _text(await streams.read_stdin(limit), "standard input")
         if not is_import:

@@ -38,6 +38,9 @@ class ChangeKind(StrEnum):
     ACCOUNT_OK = "account_ok"
     BUDGET_WARNED = "budget_warned"
     BUDGET_OVERDRAWN = "budget_overdrawn"
+    MESSAGE_SENT = "message_sent"
+    MESSAGE_READ = "message_read"
+    MESSAGE_ACKNOWLEDGED = "message_acknowledged"
     CLOCK_JUMPED = "clock_jumped"
     GRAPH_IMPORTED = "graph_imported"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import field
 
+from workgraph.graph.messages import MessageData
 from workgraph.graph.model import (
     Artifact,
     ClientEnd,
@@ -123,6 +124,9 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     leftover: tuple[int, ...] = ()
     #: All attempts, the first one first; only `show` looks them up.
     runs: tuple[AgentData, ...] = ()
+    #: How many messages no attempt was given, and the last ones; as above.
+    unread: int | None = None
+    messages: tuple[MessageData, ...] = ()
 
 
 class StatusData(Record, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import (
     EdgeKind,
 )
@@ -383,6 +384,7 @@ TaskCommand = (
     | Heartbeat
     | ReportProgress
     | RecordArtifact
+    | SendMessage
 )
 GraphQuery = (
     ShowTask
@@ -395,6 +397,7 @@ GraphQuery = (
     | ExportGraph
     | ListAgents
     | GetSpend
+    | GetInbox
     | GetPlan
     | GetContext
     | GetOutput

@@ -24,24 +24,15 @@ where a.status = 'ended' and (
         a.concluded = 1 or t.claimed_by is not 'agent-' || a.number)
 order by p.agent
 """
-READ: Final = """
-insert into message_receipts (message, agent, read_at) values (:message, :agent, :now)
-on conflict (message, agent) do update
-set read_at = coalesce(read_at, excluded.read_at)
-"""
-
-
 _decode: Final = msgspec.json.Decoder(KeptPrompt).decode
 
 
 def keep(tx: Tx, agent: int, compiled: Compiled) -> None:
-    """Writes down what an attempt is told, and that it has read its messages."""
+    """Writes down what an attempt is told."""
     kept = KeptPrompt(
         limit=compiled.limit, tokens=compiled.tokens, blocks=compiled.blocks
     )
     tx.run(INSERT, (agent, encode(kept).decode()))
-    for number in compiled.messages:
-        tx.run(READ, {"message": number, "agent": agent, "now": tx.now})
 
 
 def find(tx: Tx, agent: int) -> KeptPrompt | None:

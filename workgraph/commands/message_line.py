@@ -1,0 +1,45 @@
+"""The line of an export that is a message, with what has become of it."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from workgraph.graph.messages import MessageKind
+from workgraph.graph.model import Record
+
+#: Messages' numbers go on above those that come in, so there has to be room.
+Number = Annotated[int, Meta(ge=1, le=10**12)]
+
+
+class ReceiptRef(
+    Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What has become of a message with an attempt that is over."""
+
+    agent: str
+    told_at: str | None = None
+    read_at: str | None = None
+    acknowledged_at: str | None = None
+
+
+class MessageLine(
+    Record,
+    frozen=True,
+    kw_only=True,
+    tag_field="kind",
+    tag="message",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+):
+    """A message to whoever works on a task, a question of that one, or its answer."""
+
+    number: Number | None = None
+    task: str
+    at: str | None = None
+    by: str | None = None
+    agent: str | None = None
+    #: `kind` says which line it is.
+    type: MessageKind = "message"
+    reply_to: Number | None = None
+    text: str
+    receipts: tuple[ReceiptRef, ...] = ()
