@@ -9,6 +9,7 @@ from workgraph.daemon.starting import Starting
 from workgraph.graph import requests as r
 from workgraph.graph.ends import Report
 from workgraph.graph.facts import AgentReported
+from workgraph.graph.messages import SendMessage
 from workgraph.graph.prompt_requests import ContextData, GetContext
 from workgraph.store.database import Tx
 
@@ -144,7 +145,7 @@ async def test_messages_are_given_once_they_were_read() -> None:
     async with running_core(*TOOL) as core:
         await core.do(r.Pause())
         task = await core.add("T", executor="tool")
-        await core.store.transaction(lambda tx: _write(tx, task, "mind the gap"), 0)
+        await core.do(SendMessage(task=task, text="mind the gap"))
         await core.do(r.Resume())
 
         assert "mind the gap" in prompt_of(core, await core.holder(task))
@@ -152,12 +153,6 @@ async def test_messages_are_given_once_they_were_read() -> None:
             lambda tx: tx.all("select message, agent from message_receipts"), 0
         )
         assert rows == [(1, 1)]
-
-
-def _write(tx: Tx, task: str, text: str) -> None:
-    tx.run(
-        "insert into messages (task, at, by, text) values (?, 0, 'me', ?)", (task, text)
-    )
 
 
 async def test_files_are_read_before_the_start_and_not_in_it(tmp_path: Path) -> None:
@@ -248,7 +243,7 @@ async def test_a_session_that_goes_on_is_told_what_is_new_alone() -> None:
         core.engine.post(AgentReported(agent=first, report=report))
         await core.settle()
         await core.do(r.KillAgents(agent=(agent.id,)))
-        await core.store.transaction(lambda tx: _write(tx, task, "mind the gap"), 0)
+        await core.do(SendMessage(task=task, text="mind the gap"))
         await core.do(r.Resume(task=task))
 
         second = prompt_of(core, await core.holder(task))
