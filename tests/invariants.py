@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from workgraph.graph.holds import AccountState, account_key
-from workgraph.graph.model import AgentStatus, Task
+from workgraph.graph.model import Agent, AgentStatus, Task
 from workgraph.graph.status import MEETS, SETTLED, Status, Verb
 from workgraph.graph.topology import chains, sort_topologically
 from workgraph.store import (
@@ -15,6 +15,7 @@ from workgraph.store import (
     loops,
     message_transfer,
     messages,
+    prompts,
     reads,
     trajectory_rows,
     waits,
@@ -41,6 +42,7 @@ _TABLES = (
     "trajectory_steps",
     "loops",
     "loop_members",
+    "prompts",
 )
 
 
@@ -90,6 +92,7 @@ def check_invariants(tx: Tx) -> None:
     _check_loops(tx, tasks, after)
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)
+    _check_prompts(tx, agents)
     _check_messages(tx)
     _check_waits(tx, tasks)
     _check_trajectories(tx, {task.id: task.status for task in tasks.values()})
@@ -160,6 +163,16 @@ def _check_iterations(tx: Tx) -> None:
         if change.kind == "status_changed" and change.from_ == Status.DONE:
             assert change.verb in {Verb.RETRY, Verb.ITERATE}, change
     assert not due
+
+
+def _check_prompts(tx: Tx, agents: list[Agent]) -> None:
+    """What a process was told is known, is in its limit, and adds up."""
+    for agent in agents:
+        kept = prompts.find(tx, agent.number)
+        assert kept is None or not agent.human, f"{agent.id} was told something"
+        if kept is not None:
+            total = sum(block.tokens for block in kept.blocks)
+            assert total == kept.tokens <= kept.limit, f"{agent.id}: {kept}"
 
 
 def _check_log(tx: Tx, statuses: dict[str, Status]) -> None:

@@ -26,7 +26,7 @@ def test_the_tree_keeps_to_it(check: Callable[[Path], list[str]]) -> None:
 def test_every_request_has_a_handler() -> None:
     """In the engine, in the daemon, or as a stream of its connection."""
     special = (ROOT / "workgraph/daemon/special.py").read_text("utf-8")
-    daemons = set(re.findall(r"\br\.(\w+): self\._", special))
+    daemons = set(re.findall(r"\b(?:r\.)?(\w+): self\._", special))
     answered = {kind.__name__ for kind in (*READS, *WRITES)} | daemons
     kinds = {kind.__name__ for kind in typing.get_args(r.AnyRequest)}
 

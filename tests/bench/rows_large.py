@@ -4,14 +4,14 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir
 from pathlib import Path
 from typing import Final
 
 from anyio.from_thread import start_blocking_portal
 
 from tests.bench.graphs import large, write_jsonl
-from tests.bench.projects import Bench, Project
+from tests.bench.projects import PYTHON, Bench, Project, program
 from tests.bench.report import Line, Row
 from tests.core import Core, running_core
 from workgraph.store.database import Store
@@ -19,6 +19,8 @@ from workgraph.store.database import Store
 _SMALL: Final = 1000
 _IMPORT_BAR_S: Final = 10.0
 _TICK_BAR: Final = 1.5
+_CONTEXT_BAR: Final = 20.0
+_DEPENDENCIES: Final = 50
 _MEMORY_BAR_MB: Final = 100.0
 #: Tasks that are worked off before memory is looked at.
 _WORK: Final = 50
@@ -32,8 +34,9 @@ def take(bench: Bench) -> tuple[Sequence[Line], Sequence[float]]:
     line, others, graphs = _take_import(bench, count)
     big, small = graphs[count], graphs[_SMALL]
     tick, more = _take_tick(bench, count, big[0].database, small[0].database)
+    context, yet_more = _take_context(bench, count, big[2])
     memory = _take_memory(bench, count, big[1])
-    return [tick, memory, line], [*others, *more]
+    return [tick, context, memory, line], [*others, *more, *yet_more]
 
 
 def _take_import(
@@ -114,6 +117,35 @@ async def _finish_some(core: Core) -> float:
             await engine.ticked.wait()
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
+
+
+def _take_context(
+    bench: Bench, count: int, project: Project
+) -> tuple[Line, Sequence[float]]:
+    """`wg context` of a task with fifty dependencies that have all said something."""
+    after = [word for n in range(_DEPENDENCIES) for word in ("--after", f"t{n}")]
+    project.wg("add", "Join", "--id", "join", "--executor", "claude", *after)
+    for number in range(_DEPENDENCIES):
+        project.wg("log", f"t{number}", "found something " * 50)
+    with project.start(max_agents=0), chdir(project.folder):
+        taken = bench.take(
+            {
+                "python": lambda: bench.start_seconds([PYTHON, "-c", "pass"]),
+                "context": lambda: bench.start_seconds(
+                    [program("wg"), "context", "join"]
+                ),
+            },
+            rounds=11,
+        )
+    row = Row(
+        name=f"`wg context` with {_DEPENDENCIES} dependencies among {count:,} tasks,"
+        " in bare Python starts",
+        values=taken.ratios("context", "python"),
+        bar=_CONTEXT_BAR,
+        note=f"{taken.median('context') * 1000:.1f} ms, the client's own start among"
+        f" them; bare Python {taken.median('python') * 1000:.1f} ms",
+    )
+    return row, taken.others
 
 
 def _take_memory(bench: Bench, count: int, project: Project) -> Line:

@@ -25,6 +25,7 @@ from workgraph.commands.context import Context
 from workgraph.graph import requests as r
 from workgraph.graph import waits as waits_of
 from workgraph.graph.budgets import DAY
+from workgraph.graph.context_view import Compiled, Told
 from workgraph.graph.ends import Report
 from workgraph.graph.errors import NotFoundError, UserError
 from workgraph.graph.inputs import HashedFile, Input
@@ -43,6 +44,7 @@ from workgraph.store import (
     artifacts,
     clients,
     history,
+    prompts,
     reads,
     waits,
     writes,
@@ -182,6 +184,35 @@ async def test_days_that_are_none_are_refused(spend: list[dict[str, object]]) ->
             await graph.take(f"{A_TASK}\n{agent}")
 
 
+async def test_what_attempts_were_told_comes_along() -> None:
+    """Of those that are over; a prompt of nobody, or a second one, is refused."""
+    async with a_graph() as graph:
+        await graph.change(_every_status)
+
+        rows = await assert_round_trip(graph)
+
+        told = [row for row in rows if row["kind"] == "prompt"]
+        over = [row["id"] for row in rows if row["kind"] == "agent"]
+        assert [row["agent"] for row in told] == [a for a in over if a != "agent-4"]
+        assert told[0]["blocks"][0]["name"] == "task"
+    agent = an_agent(task="a", usage=None)
+    prompt = lines({"kind": "prompt", "agent": "agent-1", "limit": 1, "tokens": 1})
+    for text in (f"{A_TASK}\n{prompt}", f"{A_TASK}\n{agent}\n{prompt}\n{prompt}"):
+        async with a_graph() as graph:
+            with pytest.raises(UserError, match="agent-1"):
+                await graph.take(text)
+
+
+_COMPILED = Compiled(
+    text="do it",
+    tokens=2,
+    limit=9,
+    blocks=(
+        Told(name="task", source="task t", tokens=2, cut=False, sha256="ab", whole=2),
+    ),
+)
+
+
 def _launch(context: Context, task: str) -> int:
     """What dispatch does: a process's claim, matched to an actor."""
     tx = context.tx
@@ -200,6 +231,7 @@ def _launch(context: Context, task: str) -> int:
             token_sha256=b"SECRET",
         ),
     )
+    prompts.keep(tx, number, _COMPILED)
     writes.change_status(
         tx,
         reads.task(tx, task),

@@ -79,6 +79,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "spend": {},
         "spawn": {"task": "free"},
         "plan": {"task": "other"},
+        "context": {"task": "other"},
         "kill": {"agent": "agent-1"},
         "output": {"agent": "agent-1"},
         "watch": {},

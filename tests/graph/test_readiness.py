@@ -10,7 +10,8 @@ from tests.graph.builders import a_task
 from workgraph.graph import readiness
 from workgraph.graph.holds import Account, AccountState
 from workgraph.graph.model import Edge, Failure, Parked, Task
-from workgraph.graph.readiness import ServiceFacts, TaskFacts, Weight
+from workgraph.graph.readiness import ServiceFacts, TaskFacts
+from workgraph.graph.reasons import Weight
 from workgraph.graph.status import Status
 
 MOMENTS = st.sampled_from([None, START - 1000, START, START + 1000])

@@ -124,6 +124,8 @@ class Grounds(Struct, frozen=True, kw_only=True):
     host: Host
     #: The environment before task and attempt, by executor.
     env: Mapping[str, Mapping[str, Chosen[str]]]
+    #: Values in the environment that nobody is to see.
+    secrets: tuple[str, ...] = ()
 
 
 def from_settings(layered: Layered, key: str) -> Chosen[Any]:

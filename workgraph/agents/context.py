@@ -1,55 +1,138 @@
-"""The prompt of an attempt: what the agent is told about its task.
+"""The prompt of an attempt: what the agent is told about its task, within its limit.
 
-Text that comes from tasks is data: it stands in marked blocks and nothing in it is
-expanded.
+Pure, and the same to the byte for the same view. Text that comes from tasks is data: it
+stands in marked blocks and nothing in it is expanded.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
-from workgraph.graph.model import Task
+from msgspec.structs import replace
 
-RULES: Final = """\
-You are an agent of workgraph and work on one task. When it is done, say
-`wg done --summary "what you found and made"`; when it can't be done, say
-`wg fail --reason "why"`. `wg log "..."` leaves a note, `wg progress PERCENT` says how
-far you are, `wg artifact PATH` records a file that others need.
-"""
+from workgraph.agents.blocks import (
+    Block,
+    Item,
+    Part,
+    Ready,
+    bytes_of,
+    estimate,
+    piece_of,
+)
+from workgraph.agents.choices import PlanError
+from workgraph.agents.fitting import TooSmallError, fit
+from workgraph.agents.sections import RULES_BLOCK, blocks_of, preamble_of
+from workgraph.graph.context_view import Compiled, ContextView, Given, Told
+
 GOES_ON: Final = """\
 You have worked on this task in this conversation already, and were interrupted. Go on
-from where you are: what is done need not be done again. What is said of the task below
-may have changed since.
+from where you are: what is done need not be done again. What has changed since then is
+below.
 """
+NEXT_TASK: Final = """\
+This conversation goes on with another task, which is yours now. What you were told
+before still holds, and is not repeated; what this task adds is below.
+"""
+#: No more of the limit than this is kept back, however large the reserve is.
+_MOST_RESERVED: Final = 4
 
 
-def compose_prompt(task: Task, preamble: str = "", *, goes_on: bool = False) -> str:
-    """The prompt for a task. Pure, and the same to the byte for the same task.
+def room_of(limit: int, reserve: int) -> int:
+    """What of an actor's limit a prompt may take: all but the reserve.
+
+    That is a quarter at the most, so that a small limit leaves room for a prompt.
+    """
+    return limit - min(reserve, limit // _MOST_RESERVED)
+
+
+def compile_context(
+    view: ContextView,
+    limit: int,
+    *,
+    given: Given | None = None,
+    hide: Callable[[str], str] = str,
+) -> Compiled:
+    """The prompt for a task in so many tokens.
 
     Args:
-        preamble: The executor's own, put before everything else.
-        goes_on: It is said in a conversation that an earlier attempt has begun.
+        view: All that is known.
+        limit: The most tokens.
+        given: What the session knows that it goes on with; what was shown there is
+            not repeated. Null for a new one.
+        hide: Takes secrets out of a text.
+
+    Raises:
+        PlanError: What can't be left out is more than that.
     """
-    spec = task.spec
-    parts = [f"{preamble.rstrip()}\n"] if preamble.strip() else []
-    if goes_on:
-        parts.append(GOES_ON)
-    parts += [RULES, _block("task", f"{task.id}: {spec.title}")]
-    if spec.description:
-        parts.append(_block("description", spec.description))
-    if spec.prompt:
-        parts.append(_block("prompt", spec.prompt))
-    if spec.inputs:
-        parts.append(_block("inputs", "\n".join(spec.inputs)))
-    if spec.outputs:
-        parts.append(_block("promised outputs", "\n".join(spec.outputs)))
-    if task.failure is not None:
-        told = f"attempt {task.attempts} ({task.failure.class_}): {task.failure.reason}"
-        parts.append(_block("what became of the last attempt", told))
-    return "\n".join(parts)
-
-
-def _block(name: str, text: str) -> str:
-    """A marked block; a line in it that looks like a mark is set off."""
-    lines = "\n".join(
-        f" {line}" if line.startswith("=====") else line for line in text.split("\n")
+    blocks = [block for block in (preamble_of(view),) if block is not None]
+    blocks.extend(blocks_of(view))
+    if given is not None:
+        blocks = _what_is_new(blocks, given)
+    most = bytes_of(limit)
+    ready = [
+        _rules(most) if block is RULES_BLOCK else Ready(block, most, hide)
+        for block in blocks
+    ]
+    try:
+        shown = fit(ready, most)
+    except TooSmallError as error:
+        needed = estimate(error.needed)
+        raise PlanError(
+            f"{view.task.id}: its prompt takes {needed} tokens at the least, and the"
+            f" limit is {limit}",
+            hint="raise [context].limit, or the actor's context limit",
+        ) from error
+    told: list[Told] = []
+    messages: list[int] = []
+    end = 0
+    for block, one, own in zip(blocks, shown, ready, strict=True):
+        start, end = end, end + one.size
+        there = block.items[: one.items]
+        messages.extend(i.message for i in there if i.message is not None)
+        told.append(
+            Told(
+                name=block.name,
+                source=block.source,
+                tokens=estimate(end) - estimate(start),
+                cut=one.cut,
+                sha256=own.sha256,
+                whole=estimate(own.whole.size),
+                pieces=own.pieces[: one.items],
+            )
+        )
+    return Compiled(
+        text="".join(one.text for one in shown),
+        tokens=estimate(end),
+        limit=limit,
+        blocks=tuple(told),
+        messages=tuple(messages),
     )
-    return f"===== {name}\n{lines}\n===== end of {name}\n"
+
+
+@lru_cache(maxsize=16)
+def _rules(most: int) -> Ready:
+    """The same for every prompt; limits are few."""
+    return Ready(RULES_BLOCK, most, str)
+
+
+def _what_is_new(blocks: list[Block], given: Given) -> list[Block]:
+    """The blocks without what the session was shown, and why it goes on."""
+    opening = GOES_ON if given.same_task else NEXT_TASK
+    first = Block(
+        name="goes on",
+        source=f"session {given.session}",
+        items=(Item(parts=(Part(text=opening),)),),
+        bare=True,
+    )
+    # The settings promise that a preamble stands before every prompt.
+    found = [block for block in blocks if block.name == "preamble"]
+    found.append(first)
+    for block in blocks[len(found) - 1 :]:
+        items = tuple(
+            item
+            for item in block.items
+            if item.always or piece_of(block.name, item) not in given.pieces
+        )
+        if items:
+            found.append(replace(block, items=items))
+    return found

@@ -1,8 +1,7 @@
 """The plan: the only place where it is decided what runs, and where each value is from.
 
 `plan_spawn` is pure. What is the same for all tasks until the settings or the host
-change is put together once, as `Grounds`; looking for files and programs are functions
-that the caller hands in. The plan is frozen, and what is launched is exactly it.
+change is put together once, as `Grounds`. What is launched is exactly the plan.
 """
 
 import posixpath
@@ -56,6 +55,7 @@ from workgraph.agents.lacks import (
     tools_of,
     wanted,
 )
+from workgraph.agents.redact import secrets_in
 from workgraph.agents.sandbox import SOCKET_DIR, enclose, enclose_gate
 from workgraph.graph.inputs import Input
 from workgraph.graph.model import Actor, Task
@@ -135,7 +135,14 @@ def prepare_grounds(layered: Layered, executors: Executors, host: Host) -> Groun
         name: executor_environment(base, executor, host.env)
         for name, executor in executors.by_name.items()
     }
-    return Grounds(layered=layered, executors=executors, host=host, env=env)
+    keys = {endpoint.api_key_env for endpoint in layered.settings.endpoints}
+    return Grounds(
+        layered=layered,
+        executors=executors,
+        host=host,
+        env=env,
+        secrets=secrets_in(host.env, named=keys),
+    )
 
 
 def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keyword

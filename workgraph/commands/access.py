@@ -17,6 +17,7 @@ from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
+from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.status import Status
 from workgraph.store import agent_reads, reads
@@ -52,6 +53,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         GetInbox: Reach.READ,
         r.GetPlan: Reach.READ,
         GetTrajectory: Reach.READ,
+        GetContext: Reach.READ,
         r.GetOutput: Reach.READ,
         r.ListExecutors: Reach.READ,
         r.GetServiceStatus: Reach.READ,

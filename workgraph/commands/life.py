@@ -24,6 +24,7 @@ from workgraph.graph.model import (
     StopThen,
     Task,
 )
+from workgraph.graph.reasons import Weight
 from workgraph.graph.replies import DoneData, Reply
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.graph.times import Duration
@@ -415,7 +416,7 @@ def _person_of(context: Context, task: Task) -> str | None:
 def _is_open_to(facts: readiness.TaskFacts, now: int) -> bool:
     """Whether somebody whom a task is reserved for, or is for anybody, can begin."""
     return facts.task.status is Status.OPEN and all(
-        reason.code == "reserved" or reason.weight is readiness.Weight.SERVICE
+        reason.code == "reserved" or reason.weight is Weight.SERVICE
         for reason in readiness.explain_task(facts, now)
     )
 

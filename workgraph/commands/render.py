@@ -8,6 +8,7 @@ import msgspec
 from workgraph.commands.escape import escape_line
 from workgraph.commands.local import LocalCommand, ServiceStatusQuery
 from workgraph.commands.render_agents import agent_table
+from workgraph.commands.render_context import context_page
 from workgraph.commands.render_executors import executor_table, trial_page
 from workgraph.commands.render_messages import inbox_lines, message_lines
 from workgraph.commands.render_service import (
@@ -35,6 +36,7 @@ from workgraph.commands.render_verbs import verb_lines
 from workgraph.graph import requests as r
 from workgraph.graph.errors import WorkgraphError
 from workgraph.graph.messages import GetInbox, SendMessage
+from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.replies import (
     ChangeData,
     DoneData,
@@ -69,6 +71,7 @@ _BARE: Final = (
     r.ImportGraph,
     r.GetConfig,
     r.GetOutput,
+    GetContext,
     r.Watch,
     r.ListTasks,
     r.ListReady,
@@ -157,6 +160,8 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return inbox_lines(data, style)
         case r.GetPlan():
             return plan_page(msgspec.to_builtins(data))
+        case GetContext():
+            return context_page(request, data, style)
         case r.ExportGraph():
             return _export_text(data)
         case r.ImportGraph():

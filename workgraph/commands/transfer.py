@@ -7,13 +7,14 @@ said stays. So what is exported, imported and exported again is the same to the 
 whatever state the graph is.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 from msgspec import UNSET, UnsetType, structs
 
 from workgraph.commands.context import Context
+from workgraph.commands.tie_lines import PromptLine
 from workgraph.commands.transfer_batch import Batch
 from workgraph.commands.transfer_lines import (
     AgentLine,
@@ -47,7 +48,7 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
-from workgraph.store import loops, reads, transfer, waits
+from workgraph.store import loops, prompts, reads, transfer, waits
 from workgraph.store.database import Tx
 from workgraph.store.transfer import EndedAgent, StoredIdentity
 from workgraph.store.transfer_artifacts import StoredArtifact, artifacts_by_task
@@ -114,6 +115,8 @@ def _lines(tx: Tx) -> Iterator[bytes]:
         yield encode(line)
     for ended in transfer.ended_agents(tx):
         yield encode(_agent_line(ended))
+    for number, prompt in prompts.of_ended(tx):
+        yield encode(PromptLine(agent=f"agent-{number}", **structs.asdict(prompt)))
     live = transfer.live_agents(tx)
     yield from _lines_between(tx, live)
     for change in transfer.task_changes(tx):
@@ -124,7 +127,7 @@ def _lines(tx: Tx) -> Iterator[bytes]:
         yield encode(_log_line(change))
 
 
-def _lines_between(tx: Tx, live: Collection[str]) -> Iterator[bytes]:
+def _lines_between(tx: Tx, live: set[str]) -> Iterator[bytes]:
     """What ties tasks to each other and to people, after the attempts."""
     for loop in loops.every(tx):
         yield encode(loop_line(loop, lambda task: reads.task(tx, task).status))

@@ -12,18 +12,19 @@ from msgspec import UNSET
 
 from workgraph.commands import options
 from workgraph.commands.message_line import MessageLine
+from workgraph.commands.tie_lines import LoopLine, PromptLine, TrajectoryLine
 from workgraph.commands.transfer_lines import (
     ActorLine,
     AgentLine,
     EdgeLine,
     Line,
     LogLine,
-    LoopLine,
     RoleLine,
     TaskLine,
     TradeoffLine,
-    TrajectoryLine,
     bad_line,
+    conflict_in,
+    missing_task,
 )
 from workgraph.commands.transfer_loops import (
     check_gates,
@@ -32,6 +33,7 @@ from workgraph.commands.transfer_loops import (
     loop_of,
 )
 from workgraph.commands.transfer_messages import MessageBatch
+from workgraph.commands.transfer_prompts import PromptBatch
 from workgraph.commands.transfer_rows import (
     agent_row,
     artifact_rows,
@@ -48,7 +50,7 @@ from workgraph.commands.transfer_waits import WaitBatch
 from workgraph.commands.wait_line import WaitLine
 from workgraph.graph import topology
 from workgraph.graph.changes import Change, ChangeKind
-from workgraph.graph.errors import ConflictError, NotFoundError, UserError
+from workgraph.graph.errors import UserError
 from workgraph.graph.loops import GATE, Loop
 from workgraph.graph.model import EdgeKind, parse_agent_id
 from workgraph.graph.status import MEETS, SETTLED, Status
@@ -70,7 +72,6 @@ from workgraph.store.transfer_artifacts import (
 
 #: Agents' numbers go on above those that come in, so there has to be room.
 HIGHEST_AGENT: Final = 10**12
-_ADVICE: Final = "nothing was imported: mend the line and say it again"
 
 
 class Batch:
@@ -99,6 +100,7 @@ class Batch:
         self._links: list[tuple[int, EdgeLine]] = []
         self._agents: dict[int, tuple[int, NewAgentRow]] = {}
         self._spend: list[StoredSpend] = []
+        self._prompts = PromptBatch(tx)
         self._messages = MessageBatch(tx, by)
         self._consumed: list[tuple[int, Consumed]] = []
         #: The producers of inputs, of tasks that say themselves what they wait for.
@@ -138,6 +140,8 @@ class Batch:
                 self._edge_lines.append((number, line))
             case AgentLine():
                 self._take_agent(number, line)
+            case PromptLine():
+                self._prompts.take(number, line)
             case LogLine():
                 change = log_change(number, line, self._by, self._tx.now)
                 self._log.append((number, change))
@@ -181,13 +185,13 @@ class Batch:
         known = transfer.known_tasks(self._tx, self._all_ids())
         for task, number in self._line_of.items():
             if task in known:
-                raise _conflict(number, f"there is a task {task} already")
+                raise conflict_in(number, f"there is a task {task} already")
         self._settle_edges(known)
         self._settle_identities()
         self._settle_history()
         for number, one in self._consumed:
             if one.task not in self._line_of and one.task not in known:
-                raise _missing(number, one.task)
+                raise missing_task(number, one.task)
         self._trajectories.settle(
             {row.id: row.status for row in self._rows.values()}, set(self._agents)
         )
@@ -214,6 +218,7 @@ class Batch:
         insert_artifacts(tx, self._artifacts)
         transfer.insert_agents(tx, (row for _, row in self._agents.values()))
         transfer.insert_spend(tx, self._spend)
+        self._prompts.write()
         self._messages.write()
         insert_consumed(tx, (one for _, one in self._consumed))
         self._trajectories.write()
@@ -318,14 +323,14 @@ class Batch:
                     raise bad_line(number, what)
                 self._links.append((number, line))
             else:
-                raise _missing(number, line.task)
+                raise missing_task(number, line.task)
             if line.after not in self._line_of and line.after not in known:
-                raise _missing(number, line.after)
+                raise missing_task(number, line.after)
         self._add_producers(known)
         for task, waits in self._waits.items():
             for dep in waits:
                 if dep not in self._line_of and dep not in known:
-                    raise _missing(self._line_of[task], dep)
+                    raise missing_task(self._line_of[task], dep)
 
     def _add_producers(self, known: Collection[str]) -> None:
         """An input makes its producer a dependency; its heir stands in for it."""
@@ -351,7 +356,7 @@ class Batch:
                     )
                 del self._identities[new.id]
             elif same is not None or (new.kind, new.name) in names:
-                raise _conflict(number, f"there is another {new.kind} {new.name!r}")
+                raise conflict_in(number, f"there is another {new.kind} {new.name!r}")
 
     def _settle_history(self) -> None:
         for number, change in self._log:
@@ -365,10 +370,11 @@ class Batch:
             if first != number:
                 what = f"attempt {row.attempt} of {row.task} is in line {first} already"
                 raise bad_line(number, what)
+        self._prompts.settle(self._agents)
         tasks_of = {row.number: row.task for _, row in self._agents.values()}
         message_line = self._messages.settle(self._line_of, tasks_of)
         if message_line is not None:
-            raise _conflict(message_line, "there is another message of this number")
+            raise conflict_in(message_line, "there is another message of this number")
         lines = {number: line for number, (line, _) in self._agents.items()}
         for agent, line in self._mentions.items():
             mentioned = parse_agent_id(agent)
@@ -378,7 +384,7 @@ class Batch:
         taken = transfer.taken_agents(self._tx, lines)
         if taken:
             first = min(taken)
-            raise _conflict(lines[first], f"there is another agent-{first}")
+            raise conflict_in(lines[first], f"there is another agent-{first}")
         self._highest_agent = max(lines, default=0)
 
     def _place(self, known: Mapping[str, tuple[Status, int]]) -> None:
@@ -439,17 +445,3 @@ class Batch:
         except UserError as error:
             raise bad_line(number, error.message) from error
         self.edge_count += added
-
-
-def _missing(number: int, task: str) -> NotFoundError:
-    return NotFoundError(
-        f"line {number}: the task {task!r} is neither in this file nor in the graph",
-        hint=_ADVICE,
-    )
-
-
-def _conflict(number: int, what: str) -> ConflictError:
-    return ConflictError(
-        f"line {number}: {what}",
-        hint="nothing was imported: import it into an empty graph, or change the id",
-    )

@@ -14,8 +14,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from workgraph.commands.message_line import MessageLine
+from workgraph.commands.tie_lines import LoopLine, PromptLine, TrajectoryLine
 from workgraph.commands.wait_line import WaitLine
-from workgraph.graph.errors import UserError
+from workgraph.graph.errors import ConflictError, NotFoundError, UserError
 from workgraph.graph.model import (
     DEFAULT_PRIORITY,
     Actor,
@@ -189,27 +190,6 @@ class AgentLine(_Line, frozen=True, kw_only=True, tag="agent"):
     consumed: tuple[ConsumedRef, ...] = ()
 
 
-class StepRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A step in its trajectory's line; `left_at` is null while it is reserved."""
-
-    task: str
-    left_at: str | None = None
-
-
-class TrajectoryLine(_Line, frozen=True, kw_only=True, tag="trajectory"):
-    """Tasks that are, or were, reserved together."""
-
-    number: Annotated[int, Meta(ge=1, le=_MOST)]
-    actor: str | None = None
-    human: bool = False
-    by: str | None = None
-    agent: str | None = None
-    steps: Annotated[tuple[StepRef, ...], Meta(min_length=1)]
-    created_at: str | None = None
-    ended_at: str | None = None
-    reason: str | None = None
-
-
 class LogLine(_Line, frozen=True, kw_only=True, tag="log"):
     """A row of the change log about a task; without `change` it is somebody's words."""
 
@@ -225,29 +205,6 @@ class LogLine(_Line, frozen=True, kw_only=True, tag="log"):
     to: str | None = None
     reason: str | None = None
     percent: Percent | None = None
-
-
-class MemberRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A task of a loop in its line."""
-
-    task: str
-    converged: bool = False
-    concluded: str | None = None
-
-
-class LoopLine(_Line, frozen=True, kw_only=True, tag="loop"):
-    """Tasks that run again in order, or did."""
-
-    members: tuple[MemberRef, ...]
-    max: Count
-    until: str | None = None
-    until_converged: bool = False
-    iteration: Count = 1
-    evidence: str | None = None
-    by: str | None = None
-    created_at: str | None = None
-    ended_at: str | None = None
-    reason: str | None = None
 
 
 class ActorLine(
@@ -303,6 +260,7 @@ Line = (
     TaskLine
     | EdgeLine
     | AgentLine
+    | PromptLine
     | LoopLine
     | MessageLine
     | TrajectoryLine
@@ -316,6 +274,7 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "task": TaskLine,
         "edge": EdgeLine,
         "agent": AgentLine,
+        "prompt": PromptLine,
         "message": MessageLine,
         "wait": WaitLine,
         "log": LogLine,
@@ -340,6 +299,9 @@ _decode_any: Final = msgspec.json.Decoder().decode
 #: Many rows share their moments with their neighbours.
 write_moment: Final = lru_cache(maxsize=4096)(to_rfc3339)
 _parse: Final = lru_cache(maxsize=4096)(parse_moment)
+
+
+_ADVICE: Final = "nothing was imported: mend the line and say it again"
 
 
 def bad_line(number: int, what: str) -> UserError:
@@ -481,3 +443,19 @@ def _readable(message: str) -> str:
     what = match[1].replace("Object missing required field", "it has no")
     what = what[:1].lower() + what[1:]
     return f"{match[2]}: {what}" if match[2] else what
+
+
+def missing_task(number: int, task: str) -> NotFoundError:
+    """The error for a line that names a task that is nowhere."""
+    return NotFoundError(
+        f"line {number}: the task {task!r} is neither in this file nor in the graph",
+        hint=_ADVICE,
+    )
+
+
+def conflict_in(number: int, what: str) -> ConflictError:
+    """The error for a line whose name or number is taken."""
+    return ConflictError(
+        f"line {number}: {what}",
+        hint="nothing was imported: import it into an empty graph, or change the id",
+    )

@@ -37,6 +37,7 @@ from workgraph.graph.facts import (
     AgentReported,
     AgentStarted,
     Fact,
+    FilesRead,
     GatesJudged,
     LeftoverFound,
     LifeSought,
@@ -122,23 +123,7 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
         case AgentReported():
             note_report(tx, fact.agent, fact.report, host)
         case AgentEnded():
-            if fact.report is not None:
-                note_report(tx, fact.agent, fact.report, host)
-            agents.record_end(
-                tx,
-                fact.agent,
-                agents.End(
-                    exit_code=fact.exit_code,
-                    signal=fact.signal,
-                    outcome=fact.outcome,
-                    # it may have the last words of the agent in it
-                    reason=fact.reason
-                    and redact(fact.reason, secrets_in(host.grounds.host.env)),
-                    counted=not fact.never_started,
-                ),
-            )
-            if fact.output_bytes is not None:
-                agents.note_output(tx, fact.agent, fact.output_bytes)
+            _record_end(tx, fact, host)
         case LifeSought():
             # A file's time may lie ahead of a clock that was set back.
             written = None if fact.written_at is None else min(fact.written_at, tx.now)
@@ -149,8 +134,30 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
             waits.note_file(tx, fact.path)
         case GatesJudged():
             _judge_gates(tx, fact, host)
+        case FilesRead():
+            pass  # the tick hands it to those who start agents
         case _:
             assert_never(fact)
+
+
+def _record_end(tx: Tx, fact: AgentEnded, host: Host) -> None:
+    if fact.report is not None:
+        note_report(tx, fact.agent, fact.report, host)
+    agents.record_end(
+        tx,
+        fact.agent,
+        agents.End(
+            exit_code=fact.exit_code,
+            signal=fact.signal,
+            outcome=fact.outcome,
+            # it may have the last words of the agent in it
+            reason=fact.reason
+            and redact(fact.reason, secrets_in(host.grounds.host.env)),
+            counted=not fact.never_started,
+        ),
+    )
+    if fact.output_bytes is not None:
+        agents.note_output(tx, fact.agent, fact.output_bytes)
 
 
 def stop_effect(tx: Tx, number: int, host: Host) -> StopProcess:

@@ -8,6 +8,7 @@ from workgraph.commands.context import Caller
 from workgraph.daemon import special
 from workgraph.graph import requests as r
 from workgraph.graph.errors import UsageError
+from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.reservations import GetTrajectory
 
 _decode: Final = msgspec.json.Decoder(r.AnyRequest).decode
@@ -35,6 +36,8 @@ def about_a_task(request: r.AnyRequest, caller: Caller) -> r.AnyRequest:
         UsageError: It names none and is not an agent's.
     """
     if isinstance(request, r.Pause | r.Resume | r.Watch | r.GetSpend | GetTrajectory):
+        return request
+    if isinstance(request, GetContext) and request.agent is not None:
         return request
     if getattr(request, "task", "") is not None:
         return request

@@ -26,6 +26,7 @@ from workgraph.agents.process import (
 from workgraph.daemon.artifacts import READERS
 from workgraph.daemon.clients import Clients
 from workgraph.daemon.fates import fact_of
+from workgraph.daemon.fetching import read_files
 from workgraph.daemon.gates import judge_gate
 from workgraph.daemon.orders import (
     AwaitHost,
@@ -33,6 +34,7 @@ from workgraph.daemon.orders import (
     EndLeftover,
     Listen,
     LookAtOutput,
+    ReadFiles,
     RunGate,
     Spawn,
     StopProcess,
@@ -45,6 +47,7 @@ from workgraph.graph.facts import (
     AgentEnded,
     AgentStarted,
     Fact,
+    FilesRead,
     LeftoverFound,
     LifeSought,
     PathFound,
@@ -96,6 +99,8 @@ class Effects:
         self.paths = PathWatch(lambda path: post(PathFound(path=path)))
         #: Ended agents whose last words are being read.
         self.reading: set[int] = set()
+        #: Tasks for whose prompts files are being read.
+        self.fetching: set[str] = set()
         #: What tasks wait for that this host lacks.
         self.awaited: set[Awaited] = set()
         #: Whatever starts now is to stand still at once.
@@ -120,14 +125,14 @@ class Effects:
     @property
     def is_starting(self) -> bool:
         """Whether an agent is on its way to be started."""
-        return self._starting > 0
+        return self._starting > 0 or bool(self.fetching)
 
     @property
     def is_awaiting(self) -> bool:
         """Whether the end of an agent is waited for."""
         return self._awaited > 0
 
-    def perform(  # noqa: C901 - one arm for each effect
+    def perform(  # noqa: C901 - one arm for each kind
         self, effects: Sequence[Effect], group: anyio.abc.TaskGroup
     ) -> None:
         """Starts to carry out what a tick has decided."""
@@ -153,6 +158,9 @@ class Effects:
                 case RunGate():
                     self.judging.add(effect.task)
                     group.start_soon(self._judge, effect)
+                case ReadFiles():
+                    self.fetching.add(effect.task)
+                    group.start_soon(self._fetch, effect)
                 case Spawn():
                     pass
 
@@ -347,6 +355,11 @@ class Effects:
         await self.wait_ended(
             agent, started.process, may_be_too_fast=spawn.may_be_too_fast
         )
+
+    async def _fetch(self, effect: ReadFiles) -> None:
+        files = await read_files(effect.wishes)
+        self.fetching.discard(effect.task)
+        self._post(FilesRead(task=effect.task, files=files))
 
     async def _look(self, effect: LookAtOutput) -> None:
         output = await self._launcher.read_output(effect.agent, effect.folder)

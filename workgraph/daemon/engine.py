@@ -141,6 +141,7 @@ class Engine:
             judging=frozenset(self.effects.judging),
             looking=frozenset(self.effects.looking),
             watching=self.effects.paths.wanted,
+            fetching=frozenset(self.effects.fetching),
             anchor=None if anchor == self._followed else anchor,
         )
         try:

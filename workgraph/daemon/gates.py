@@ -26,6 +26,7 @@ from workgraph.daemon.artifacts import take_file
 from workgraph.graph.errors import MachineError, UserError, may_pass
 from workgraph.graph.facts import GatesJudged
 from workgraph.graph.inputs import FoundOutput
+from workgraph.graph.loops import GATE
 from workgraph.graph.model import Record
 from workgraph.graph.times import format_duration
 

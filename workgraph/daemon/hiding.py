@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import structs
 
 from workgraph.agents.choices import Grounds
-from workgraph.agents.redact import redact, secrets_in
+from workgraph.agents.redact import redact
 from workgraph.graph import requests as r
 
 #: What of a request is words; the rest would not work with something left out.
@@ -24,9 +24,7 @@ _PROSE: Final = (
 
 def hide_secrets(grounds: Grounds) -> Callable[[str], str]:
     """What takes out of a text the secrets that agents are given by these grounds."""
-    keys = {one.api_key_env for one in grounds.layered.settings.endpoints}
-    secrets = secrets_in(grounds.host.env, named=keys)
-    return lambda text: redact(text, secrets)
+    return lambda text: redact(text, grounds.secrets)
 
 
 def without_secrets(grounds: Grounds, request: r.AnyRequest) -> r.AnyRequest:

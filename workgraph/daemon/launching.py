@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
+from msgspec import field
 from msgspec.structs import replace
 
 from workgraph.agents.choices import (
@@ -20,7 +21,6 @@ from workgraph.agents.choices import (
     choose_stall_after,
     choose_working_dir,
 )
-from workgraph.agents.context import compose_prompt
 from workgraph.agents.plan import (
     AgentFacts,
     Flags,
@@ -36,8 +36,10 @@ from workgraph.agents.sessions import session_of
 from workgraph.agents.streams.reader import client_home
 from workgraph.commands.context import budget_limits
 from workgraph.daemon import along
-from workgraph.daemon.orders import AwaitHost, Effect, Listen, Spawn
+from workgraph.daemon.orders import AwaitHost, Effect, Listen, ReadFiles, Spawn
+from workgraph.daemon.prompting import FilesWantedError, compile_prompt, draft_prompt
 from workgraph.graph.budgets import Held, Reservation
+from workgraph.graph.context_view import Files
 from workgraph.graph.model import Actor, Parked, Record, Task, Usage
 from workgraph.graph.status import Cause, Verb
 from workgraph.graph.times import Duration
@@ -51,6 +53,7 @@ from workgraph.store import (
     clients,
     leftovers,
     messages,
+    prompts,
     service,
     trajectories,
     writes,
@@ -84,6 +87,8 @@ class Host(Record, frozen=True, kw_only=True):
     new_token: Callable[[], str]
     #: A new UUID, for clients whose sessions are named by whoever starts them.
     new_session: Callable[[], str]
+    #: What has just been read for prompts.
+    files: Files = field(default_factory=dict)
 
 
 def launch(
@@ -94,6 +99,8 @@ def launch(
     Raises:
         PlanError: No plan can be made, or a budget has nothing left; nothing was
             written.
+        FilesWantedError: Its prompt shows files that are not among the host's; nothing
+            was written either.
     """
     aside = _set_aside(tx, task, host)
     inputs = artifacts.inputs_of(tx, task)
@@ -101,9 +108,8 @@ def launch(
     token = host.new_token()
     _, executor = choose_executor(host.grounds, task, actor, flags)
     session = session_to_go_on(tx, task, actor, flags, host.grounds)
-    # A trajectory's next step goes on with a session that has not seen this task.
-    goes_on = bool(session) and along.previous_of(tx, task) is None
-    prompt = compose_prompt(task, executor.preamble, goes_on=goes_on)
+    draft = draft_prompt(tx, task, actor, executor, host.grounds, session)
+    compiled = compile_prompt(draft, host.grounds, host.files)
     folder = host.folder(number)
     facts = AgentFacts(
         id=f"agent-{number}",
@@ -112,7 +118,7 @@ def launch(
         folder=folder,
         session=session,
         new_session=host.new_session(),
-        prompt=prompt,
+        prompt=compiled.text,
         metered=aside != Reservation(),
     )
     plan = plan_spawn(
@@ -146,6 +152,9 @@ def launch(
             reserved_usd=aside.usd,
         ),
     )
+    prompts.keep(tx, number, compiled)
+    if task.spec.exec is None:
+        messages.note_read(tx, compiled.messages, number)
     if session:
         messages.go_on(tx, task)
     artifacts.note_consumed(tx, number, inputs)
@@ -165,7 +174,7 @@ def launch(
             claim_ends_at=tx.now + Duration(after).micros if after else None,
         ),
     )
-    files = {"prompt.md": prompt, "plan.json": shown}
+    files = {"prompt.md": compiled.text, "plan.json": shown}
     order = order_for(number, folder, plan, files, host.grounds.layered.settings.agents)
     return number, Spawn(
         order=order,
@@ -202,6 +211,8 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
         return []
     try:
         _, spawn = launch(tx, task, actor, Flags(), host)
+    except FilesWantedError as error:
+        return [ReadFiles(task=task.id, wishes=error.wishes)]
     except OverBudgetError as error:
         held = error.held
         known = task.parked is not None and task.parked.code == held.parked.code

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from workgraph.agents.choices import Awaited
 from workgraph.agents.process import LaunchOrder, SweepTarget
+from workgraph.graph.context_view import FileWish
 from workgraph.graph.model import Agent, ProcessId, Record, Usage
 from workgraph.settings import Stream
 
@@ -87,8 +88,22 @@ class RunGate(Record, frozen=True, kw_only=True):
     timeout_s: float
 
 
+class ReadFiles(Record, frozen=True, kw_only=True):
+    """A task's prompt shows something of files: they are read before its start."""
+
+    task: str
+    wishes: tuple[FileWish, ...]
+
+
 Effect = (
-    Spawn | StopProcess | EndLeftover | LookAtOutput | AwaitHost | WatchPaths | RunGate
+    Spawn
+    | StopProcess
+    | EndLeftover
+    | LookAtOutput
+    | AwaitHost
+    | WatchPaths
+    | RunGate
+    | ReadFiles
 )
 
 

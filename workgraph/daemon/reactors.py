@@ -8,19 +8,21 @@ with no loop (docs/adr/0002). The deciding is a plain function in `reactors/`.
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
+from msgspec.structs import replace
+
 from workgraph.agents.choices import Grounds, account_of, executor_of
 from workgraph.commands.context import budget_limits, retry_policy
 from workgraph.daemon import apply
 from workgraph.daemon.launching import Host
-from workgraph.daemon.orders import Effect, Spawn
-from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent
+from workgraph.daemon.orders import Effect, ReadFiles, Spawn
+from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent, SetBreaker
 from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.holds import SHELL_BREAKER, breaker_key
 from workgraph.graph.model import Record, Task
-from workgraph.graph.views import Needs
+from workgraph.graph.views import DispatchView, Needs
 from workgraph.reactors import budgets, dispatch, gates, patrol
 from workgraph.store import budgets as store_budgets
-from workgraph.store import service, trajectories, views
+from workgraph.store import reads, service, trajectories, views
 from workgraph.store.database import Tx
 from workgraph.store.moments import Anchor
 
@@ -44,6 +46,8 @@ class Surroundings(Record, frozen=True, kw_only=True):
     looking: frozenset[int]
     #: Paths that are looked out for.
     watching: frozenset[str] = frozenset()
+    #: Tasks for whose prompts files are being read.
+    fetching: frozenset[str] = frozenset()
     #: How the clock stands, where that is not known to the graph yet.
     anchor: Anchor | None = None
 
@@ -73,6 +77,8 @@ class Reactor(Record, frozen=True, kw_only=True):
         effects: list[Effect] = []
         with tx.savepoint():
             for decision in decisions:
+                if _goes_behind(tx, decision, effects, around.host):
+                    continue
                 effects.extend(apply.apply_decision(tx, decision, around.host))
         return Outcomes(
             effects=tuple(effects),
@@ -82,12 +88,41 @@ class Reactor(Record, frozen=True, kw_only=True):
                 if isinstance(decision, ConcludeAttempt)
             ),
             busy=_is_more_likely(
-                decisions, sum(isinstance(effect, Spawn) for effect in effects)
+                decisions,
+                sum(isinstance(effect, Spawn) for effect in effects),
+                is_reading=any(isinstance(effect, ReadFiles) for effect in effects),
             ),
         )
 
 
-def _is_more_likely(decisions: Sequence[Decision], spawns: int) -> bool:
+def _goes_behind(
+    tx: Tx, decision: Decision, effects: Sequence[Effect], host: Host
+) -> bool:
+    """Whether a decision has to wait for a start whose files are read first.
+
+    Another start would take what is left of a budget that both are under; a breaker
+    would count a start that has not come yet, and not let it through when it does.
+    """
+    read = [effect.task for effect in effects if isinstance(effect, ReadFiles)]
+    match decision:
+        case LaunchAgent() if read:
+            return decision.task.spec.exec is None and _has_common_budget(host)
+        case SetBreaker() if read:
+            tasks = (reads.task(tx, task) for task in read)
+            keys = {_needs_of(tx, task, host.grounds).executor for task in tasks}
+            return decision.breaker.key in keys
+        case _:
+            return False
+
+
+def _has_common_budget(host: Host) -> bool:
+    budget = host.grounds.layered.settings.budget
+    return bool(budget.tokens_per_day or budget.usd_per_day)
+
+
+def _is_more_likely(
+    decisions: Sequence[Decision], spawns: int, *, is_reading: bool
+) -> bool:
     """Whether another tick may find more to decide.
 
     Not after ends and starts alone, which are most of all decisions: those reactors
@@ -95,6 +130,9 @@ def _is_more_likely(decisions: Sequence[Decision], spawns: int) -> bool:
     slot free, and many decisions may be a batch that was cut.
     """
     launches = sum(isinstance(decision, LaunchAgent) for decision in decisions)
+    if is_reading:
+        # What goes behind them is looked at again when the files are there.
+        spawns = launches
     ends = sum(isinstance(decision, ConcludeAttempt) for decision in decisions)
     return (
         launches + ends < len(decisions) or spawns < launches or len(decisions) >= _MANY
@@ -109,6 +147,29 @@ def _needs_of(tx: Tx, task: Task, grounds: Grounds) -> Needs:
     return Needs(
         executor=None if executor is None else breaker_key(executor),
         account=account_of(grounds, task, actor),
+    )
+
+
+def _load_dispatch(tx: Tx, around: Surroundings) -> DispatchView:
+    """What could be started; those whose files are being read have a slot already."""
+    view = views.dispatch(
+        tx,
+        around.max_agents,
+        retry_policy(around.host.grounds.layered.settings).max_starts,
+        lambda task: _needs_of(tx, task, around.host.grounds),
+        may_start=around.may_start,
+    )
+    if not around.fetching:
+        return view
+    behind = _has_common_budget(around.host)
+    return replace(
+        view,
+        free_slots=max(0, view.free_slots - len(around.fetching)),
+        candidates=tuple(
+            task
+            for task in view.candidates
+            if task.id not in around.fetching and (task.spec.exec or not behind)
+        ),
     )
 
 
@@ -154,13 +215,7 @@ REACTORS: Final = (
     ),
     Reactor(
         name="dispatch",
-        load=lambda tx, around: views.dispatch(
-            tx,
-            around.max_agents,
-            retry_policy(around.host.grounds.layered.settings).max_starts,
-            lambda task: _needs_of(tx, task, around.host.grounds),
-            may_start=around.may_start,
-        ),
+        load=_load_dispatch,
         decide=dispatch.decide,
     ),
 )

@@ -24,7 +24,6 @@ from workgraph.commands.render import (
     render_json,
     render_notes,
 )
-from workgraph.daemon import special
 from workgraph.daemon.call import Call
 from workgraph.daemon.callers import Callers
 from workgraph.daemon.decoding import about_a_task, decode_request
@@ -34,6 +33,7 @@ from workgraph.daemon.hiding import hide_secrets, without_secrets
 from workgraph.daemon.news import News
 from workgraph.daemon.peer import Peer
 from workgraph.daemon.special import Special
+from workgraph.daemon.starting import needs_daemon
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
 from workgraph.graph.errors import (
@@ -280,7 +280,7 @@ class Service:
     ) -> int:
         await self._special.check(request, caller)
         if request.since is None and not self._engine.mode.is_daemon:
-            raise special.needs_daemon("to watch what changes from now on")
+            raise needs_daemon("to watch what changes from now on")
         async with (
             streams.interruptible(),
             aclosing(self.changes(request)) as changes,

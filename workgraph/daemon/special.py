@@ -12,39 +12,28 @@ import anyio.to_thread
 from msgspec import structs
 
 from workgraph import __version__
-from workgraph.agents.plan import Flags, before_the_claim, plan_spawn, visible
-from workgraph.commands import operate, queries, shapes, transfer
+from workgraph.commands import operate, queries, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context
-from workgraph.daemon import backup, freezing, launching, showing, trials, waiting
+from workgraph.daemon import backup, freezing, showing, trials, waiting
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.executors import check_executor, look_at_executors
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
-from workgraph.daemon.orders import Spawn
 from workgraph.daemon.recording import Recorder
-from workgraph.daemon.startable import check_startable
+from workgraph.daemon.starting import Starting, needs_daemon
 from workgraph.graph import requests as r
 from workgraph.graph.errors import (
-    NeedsDaemonError,
-    NotFoundError,
     UserError,
 )
-from workgraph.graph.model import Actor, AgentStatus, Record, Stop, StopThen, Task
+from workgraph.graph.model import AgentStatus, Record, Stop, StopThen
+from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.replies import DoneData, OutputData, Reply
 from workgraph.graph.times import to_rfc3339
 from workgraph.logs import NoLog
-from workgraph.store import (
-    accounts,
-    agent_reads,
-    agents,
-    artifacts,
-    reads,
-    service,
-    trajectories,
-)
+from workgraph.store import accounts, agent_reads, agents, reads
 
 Answerer = Callable[[Any, Caller], Awaitable[Reply]]
 
@@ -90,6 +79,7 @@ class Special:
         self._last_trial = 0
         self._record = Recorder(engine).answer
         self._notify = notify or NotifySocket(None, NoLog())
+        self._starting = Starting(engine)
         self._handlers: dict[type, Answerer] = {
             r.GetServiceStatus: self._status,
             r.Shutdown: self._shut_down,
@@ -102,8 +92,9 @@ class Special:
             r.ExportGraph: self._export,
             r.ImportGraph: self._import,
             r.BackUp: self._back_up,
-            r.SpawnAgent: self._spawn,
-            r.GetPlan: self._plan,
+            r.SpawnAgent: self._starting.spawn,
+            r.GetPlan: self._starting.plan,
+            GetContext: self._starting.context,
             r.GetOutput: self._output,
             r.ListExecutors: self._executors,
             r.TryExecutor: self._try_executor,
@@ -251,52 +242,6 @@ class Special:
             await anyio.to_thread.run_sync(backup.place, copy, request.file)
         return Reply(data=DoneData(message=request.file))
 
-    async def _spawn(self, request: r.SpawnAgent, caller: Caller) -> Reply:
-        """Starts an agent by the same path as the dispatcher, whatever the slots."""
-        if not self._engine.mode.is_daemon:
-            raise needs_daemon("to start an agent")
-        host = self._engine.host
-
-        def start(context: Context) -> tuple[int, Spawn]:
-            tx = context.tx
-            task = reads.task(tx, request.task or "")
-            freezing.check_not_frozen(tx, f"{task.id} can't be started")
-            check_startable(context, task)
-            actor = _actor_for(context, task, request.actor)
-            return launching.launch(tx, task, actor, _flags(request), host)
-
-        number, spawn = await self._engine.ask(start, caller)
-        self._engine.perform([spawn])
-        return await self._engine.read(
-            lambda c: Reply(
-                data=shapes.agent_data(agent_reads.by_number(c.tx, number))
-            ),
-            caller,
-        )
-
-    async def _plan(self, request: r.GetPlan, caller: Caller) -> Reply:
-        grounds = self._engine.host.grounds
-
-        def plan(context: Context) -> Reply:
-            task = reads.task(context.tx, request.task or "")
-            actor = _actor_for(context, task, request.actor)
-            flags = _flags(request)
-            session = launching.session_to_go_on(
-                context.tx, task, actor, flags, grounds
-            )
-            made = plan_spawn(
-                grounds,
-                task=task,
-                actor=actor,
-                flags=flags,
-                inputs=artifacts.inputs_of(context.tx, task),
-                agent=before_the_claim(grounds.host, session),
-                preview=True,
-            )
-            return Reply(data=visible(made))
-
-        return await self._engine.read(plan, caller)
-
     async def locate_output(self, agent_id: str, caller: Caller) -> OutputData:
         """Where an agent's output is, and whether more will come; nothing of it."""
         agent = await self._engine.read(
@@ -392,27 +337,3 @@ class Special:
         )
         await self._load(self._configuration.reload(), caller)
         return reply
-
-
-def needs_daemon(what: str) -> NeedsDaemonError:
-    """The error for what can't be done without a daemon."""
-    return NeedsDaemonError(
-        f"a daemon is needed {what}, and none is running", hint="wg service start"
-    )
-
-
-def _flags(request: r.PlanOptions) -> Flags:
-    return Flags(
-        executor=request.executor,
-        model=request.model,
-        endpoint=request.endpoint,
-        actor=request.actor,
-    )
-
-
-def _actor_for(context: Context, task: Task, name: str | None) -> Actor | None:
-    wanted = name or trajectories.actor_for(context.tx, task.id, task.actor)
-    actor = service.actor_by_name(context.tx, wanted)
-    if name is not None and actor is None:
-        raise NotFoundError(f"there is no actor {name!r}", hint="wg actor list")
-    return actor

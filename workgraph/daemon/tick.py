@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from workgraph.daemon import apply
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect
 from workgraph.daemon.reactors import REACTORS, Outcomes, Surroundings, run_to_end
-from workgraph.graph.facts import Fact
+from workgraph.graph.facts import Fact, FilesRead
 from workgraph.graph.model import Record
 from workgraph.store import moments, views, waits
 from workgraph.store.database import Tx
@@ -58,6 +60,15 @@ def _may_wake(tx: Tx, failed: Mapping[str, str]) -> bool:
     return "patrol" not in failed and waits.is_any_due(tx)
 
 
+def _with_files(around: Surroundings, facts: Sequence[Fact]) -> Surroundings:
+    """What was read for prompts is used in this tick or not at all."""
+    read = [fact.files for fact in facts if isinstance(fact, FilesRead)]
+    if not read:
+        return around
+    files = {wish: text for one in read for wish, text in one.items()}
+    return replace(around, host=replace(around.host, files=files))
+
+
 def tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
     """The transaction of a tick. A reactor that raises contributes nothing to it.
 
@@ -67,6 +78,7 @@ def tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
     if around.anchor is not None:
         moments.follow_clock(tx, around.anchor)
     unwritten = _write_facts(tx, facts, around.host, failed)
+    around = _with_files(around, facts)
     outcomes: list[Outcomes] = []
     for reactor in REACTORS:
         try:

@@ -4,6 +4,7 @@ They come in by the same door as requests, but from inside; none of them can be 
 a client.
 """
 
+from workgraph.graph.context_view import Files
 from workgraph.graph.ends import Report
 from workgraph.graph.inputs import FoundOutput
 from workgraph.graph.model import Outcome, ProcessId, Record
@@ -81,6 +82,16 @@ class GatesJudged(Record, frozen=True, kw_only=True):
     found: tuple[FoundOutput, ...] = ()
 
 
+class FilesRead(Record, frozen=True, kw_only=True):
+    """What a task's prompt shows of files, as they were a moment ago.
+
+    It is for the tick that it comes into alone, and nothing of it is written down.
+    """
+
+    task: str
+    files: Files
+
+
 Fact = (
     AgentStarted
     | AgentEnded
@@ -89,4 +100,6 @@ Fact = (
     | LeftoverFound
     | PathFound
     | GatesJudged
+    | GatesJudged
+    | FilesRead
 )

@@ -5,7 +5,6 @@ is not running never has an empty list of reasons.
 """
 
 from collections.abc import Mapping
-from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
@@ -13,30 +12,12 @@ from workgraph.graph.holds import Account, AccountState, Breaker
 from workgraph.graph.inputs import MISSING_INPUT, Input, missing_artifact, remedy_of
 from workgraph.graph.loops import Loop
 from workgraph.graph.model import Edge, Record, Task
+from workgraph.graph.reasons import Reason, Weight
 from workgraph.graph.reservations import Reserved
 from workgraph.graph.status import MEETS, Status
 from workgraph.graph.times import to_rfc3339
-from workgraph.graph.waits import Term, WaitState, is_met, say_met, unsatisfiable
-
-
-class Weight(IntEnum):
-    """What a reason holds back."""
-
-    #: The task could be worked on; the service just does not start it now.
-    SERVICE = 0
-    #: Nothing can be started on it; a person may still take it.
-    DISPATCH = 1
-    #: Nobody can work on it.
-    WORK = 2
-
-
-class Reason(Record, frozen=True, kw_only=True):
-    """One thing that keeps a task from running, and what would change that."""
-
-    code: str
-    message: str
-    remedy: str
-    weight: Weight = Weight.WORK
+from workgraph.graph.waiting import explain_wait
+from workgraph.graph.waits import WaitState
 
 
 class ServiceFacts(Record, frozen=True, kw_only=True):
@@ -90,7 +71,7 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
     task = facts.task
     if task.status is not Status.OPEN:
         if facts.wait is not None:
-            return _waiting(facts.wait, now)
+            return explain_wait(facts.wait, now)
         return _closed(task, facts.loop)
     reasons = [_waits_for(edge, at) for edge, at in unmet(facts.dependencies)]
     reasons += [_misses(task, one) for one in facts.missing]
@@ -354,58 +335,6 @@ def _waits_for(edge: Edge, at: Status) -> Reason:
         message=f"it waits for {edge.id}, which is {at}",
         remedy=f"wg why {edge.id}",
     )
-
-
-def _waiting(state: WaitState, now: int) -> tuple[Reason, ...]:
-    """One reason for each thing that is waited for, met or not."""
-    wait = state.wait
-    since = f"since {to_rfc3339(wait.since)}"
-    many = len(wait.terms) > 1
-    reasons = [_waits_until(term, state, now, since) for term in wait.terms]
-    if many:
-        whole = Reason(
-            code="waiting_for",
-            message=f"it waits {since} until {wait.condition}",
-            remedy=f"wg resume {wait.task} lets it go on now",
-        )
-        reasons.insert(0, whole)
-    return tuple(reasons)
-
-
-def _waits_until(term: Term, state: WaitState, now: int, since: str) -> Reason:
-    task = state.wait.task
-    go_on = f"wg resume {task} lets it go on now"
-    if is_met(term, state, now):
-        met = f"since {to_rfc3339(term.met_at)}" if term.met_at else "now"
-        return Reason(
-            code="waiting_for",
-            message=f"{say_met(term, state)}: met {met}",
-            remedy="nothing to do",
-        )
-    match term.kind:
-        case "task":
-            status = state.statuses.get(term.target)
-            never = unsatisfiable(term, status)
-            message = never or (
-                f"it waits {since} for {term.target} to be {term.status};"
-                f" that is {status}"
-            )
-            remedy = f"wg why {term.target}; {go_on}"
-            if never is not None:
-                remedy = f"wg retry {term.target}, or {go_on}"
-        case "timer":
-            message = f"it waits {since} until {to_rfc3339(term.due or 0)}"
-            remedy = f"wait; {go_on}"
-        case "message":
-            message = f"it waits {since} for a message"
-            remedy = f"wg msg {task} TEXT; {go_on}"
-        case "file":
-            message = f"it waits {since} for {term.target} to be there"
-            remedy = f"make it; {go_on}"
-        case "answer":
-            message = f"it has asked {since}: {state.question}"
-            remedy = f"wg answer {task} TEXT; {go_on}"
-    return Reason(code="waiting_for", message=message, remedy=remedy)
 
 
 def _closed(task: Task, loop: Loop | None) -> tuple[Reason, ...]:

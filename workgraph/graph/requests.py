@@ -15,8 +15,29 @@ from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import (
     EdgeKind,
 )
+from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
+from workgraph.graph.service_requests import (
+    Freeze,
+    GetServiceStatus,
+    GraphChanged,
+    Reconfigure,
+    Shutdown,
+    Thaw,
+    Tick,
+)
 from workgraph.graph.task_options import Request, TaskOptions, Texts
+
+#: So that all are found in one place.
+__all__ = [
+    "Freeze",
+    "GetServiceStatus",
+    "GraphChanged",
+    "Reconfigure",
+    "Shutdown",
+    "Thaw",
+    "Tick",
+]
 
 SpendKey = Literal["task", "actor", "model", "day"]
 #: One task's id, or several.
@@ -261,38 +282,6 @@ class RecordArtifact(Request, frozen=True, kw_only=True, tag="artifact"):
     name: str | None = None
 
 
-class GetServiceStatus(Request, frozen=True, kw_only=True, tag="status"):
-    """What the daemon is and does."""
-
-
-class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
-    """Ends the daemon; agents go on unless `kill_agents`."""
-
-    kill_agents: bool = False
-
-
-class GraphChanged(Request, frozen=True, kw_only=True, tag="graph_changed"):
-    """Wakes the tick."""
-
-
-class Tick(Request, frozen=True, kw_only=True, tag="tick"):
-    """One tick, awaited."""
-
-
-class Reconfigure(Request, frozen=True, kw_only=True, tag="reconfigure"):
-    """Reads the settings again; `max_agents` overrides them until the next start."""
-
-    max_agents: int | None = None
-
-
-class Freeze(Request, frozen=True, kw_only=True, tag="freeze"):
-    """Stops all agents where they are, and starts no new ones."""
-
-
-class Thaw(Request, frozen=True, kw_only=True, tag="thaw"):
-    """Undoes `freeze`, and `pause`."""
-
-
 class ListAgents(Request, frozen=True, kw_only=True, tag="agents"):
     """Agents, newest last."""
 
@@ -428,6 +417,7 @@ GraphQuery = (
     | GetSpend
     | GetInbox
     | GetPlan
+    | GetContext
     | GetOutput
     | ListExecutors
     | GetTrajectory

@@ -125,6 +125,19 @@ class WorkspaceSettings(Section, frozen=True):
     ] = "none"
 
 
+class ContextSettings(Section, frozen=True):
+    """How much agents are told."""
+
+    limit: Annotated[
+        int, Meta(ge=1000), _about("tokens of context of actors that name no limit")
+    ] = 100_000
+    reserve: Annotated[
+        int,
+        Meta(ge=0),
+        _about("kept back of it for the work itself; a quarter of it at the most"),
+    ] = 20_000
+
+
 class ChatSettings(Section, frozen=True):
     """Conversations with agents."""
 
@@ -253,6 +266,7 @@ class Settings(Section, frozen=True):
     retry: RetrySettings = RetrySettings()
     env: EnvSettings = EnvSettings()
     workspace: WorkspaceSettings = WorkspaceSettings()
+    context: ContextSettings = ContextSettings()
     chat: ChatSettings = ChatSettings()
     agency: AgencySettings = AgencySettings()
     budget: BudgetSettings = BudgetSettings()
