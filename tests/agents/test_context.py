@@ -326,8 +326,8 @@ def test_a_session_is_told_what_is_new() -> None:
     assert [t.name for t in compiled.blocks] == [
         "goes on",
         "task",
-        "messages",
         "dependencies",
+        "messages",
     ]
     assert "new" in compiled.text
     for known in ("old", "do it", "You are an agent of workgraph"):

@@ -9,9 +9,7 @@ from workgraph.graph.model import Parked
 from workgraph.store import messages, reads, writes
 from workgraph.store.database import Tx
 
-WAIT = """
-insert into waits (task, condition, question, since) values ('asks', 'answer', ?, 0)
-"""
+WAIT = "update waits set condition = 'answer', question = ? where task = 'asks'"
 
 
 async def items(graph: Graph, **wish: Any) -> tuple[InboxData, ...]:

@@ -9,8 +9,10 @@ from workgraph.daemon.starting import Starting
 from workgraph.graph import requests as r
 from workgraph.graph.ends import Report
 from workgraph.graph.facts import AgentReported
+from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import SendMessage
 from workgraph.graph.prompt_requests import ContextData, GetContext
+from workgraph.graph.reservations import ClaimTrajectory
 from workgraph.store.database import Tx
 
 TOOL = (
@@ -331,40 +333,26 @@ async def test_where_loops_chains_and_waits_stand_is_told() -> None:
     """With their members and steps, in their order."""
     async with running_core(*TOOL, 'retry.resume="fresh"') as core:
         await core.do(r.Pause())
-        other = await core.add("Other")
         task = await core.add("T", executor="tool")
-        await core.store.transaction(lambda tx: _surround(tx, task, other), 0)
+        other = await core.add("Other", executor="tool", after=(task,))
+        await core.do(LoopTasks(task=(task, other), max=5, until="make check"))
+        await core.do(ClaimTrajectory(task=(task, other), actor="ada"))
+        await core.store.transaction(lambda tx: _has_waited(tx, task), 0)
 
         data = await told(core, task)
 
         text = data.text or ""
-        assert "iteration 2 of at most 5, until: make check" in text
+        assert "iteration 1 of at most 5, until: make check" in text
         assert "timer:5m\n===== and goes on because\nfive minutes are over" in text
         loop, chain = (
             text.partition(f"===== {name}\n")[2].partition("===== end of")[0]
             for name in ("loop", "trajectory")
         )
         assert loop.index("T\n") < loop.index("Other")
-        assert chain.index("Other") < chain.index("T\n")
+        assert chain.index("T\n") < chain.index("Other")
 
 
-def _surround(tx: Tx, task: str, other: str) -> None:
-    tx.run(
-        "insert into loops (number, most, until, iteration, by, created_at)"
-        " values (1, 5, 'make check', 2, 'me', 0)"
-    )
-    tx.run(
-        "insert into trajectories (number, by, created_at) values (1, 'me', 0)",
-    )
-    for place, (member, step) in enumerate([(task, other), (other, task)]):
-        tx.run(
-            "insert into loop_members (loop, position, task) values (1, ?, ?)",
-            (place, member),
-        )
-        tx.run(
-            "insert into trajectory_steps (trajectory, step, task) values (1, ?, ?)",
-            (place, step),
-        )
+def _has_waited(tx: Tx, task: str) -> None:
     tx.run(
         "insert into waits (task, condition, since, woken_at, reason)"
         " values (?, 'timer:5m', 0, 1, 'five minutes are over')",

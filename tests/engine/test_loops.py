@@ -508,6 +508,7 @@ async def test_nobody_starts_in_the_middle_of_a_loop() -> None:
         await refuse(r.UnlinkTask(task="fine", after="b"))
         await refuse(r.UnlinkTask(task="b", after="a"))
         await refuse(r.EditTask(task="b", remove_after=("a",)))
+        await core.do(r.EditTask(task="fine", input=()))
         await core.do(r.UnlinkTask(task="fine", after="a"))
         await core.do(r.UnlinkTask(task="fine", after="b"))
 

@@ -11,6 +11,7 @@ from typing import Final, assert_never
 from msgspec import UNSET
 
 from workgraph.commands import options
+from workgraph.commands.line_errors import bad_line, conflict_in, missing_task
 from workgraph.commands.message_line import MessageLine
 from workgraph.commands.tie_lines import LoopLine, PromptLine, TrajectoryLine
 from workgraph.commands.transfer_lines import (
@@ -22,9 +23,6 @@ from workgraph.commands.transfer_lines import (
     RoleLine,
     TaskLine,
     TradeoffLine,
-    bad_line,
-    conflict_in,
-    missing_task,
 )
 from workgraph.commands.transfer_loops import (
     check_gates,

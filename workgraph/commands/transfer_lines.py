@@ -13,10 +13,11 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from workgraph.commands.line_errors import bad_line
 from workgraph.commands.message_line import MessageLine
 from workgraph.commands.tie_lines import LoopLine, PromptLine, TrajectoryLine
 from workgraph.commands.wait_line import WaitLine
-from workgraph.graph.errors import ConflictError, NotFoundError, UserError
+from workgraph.graph.errors import UserError
 from workgraph.graph.model import (
     DEFAULT_PRIORITY,
     Actor,
@@ -301,17 +302,6 @@ write_moment: Final = lru_cache(maxsize=4096)(to_rfc3339)
 _parse: Final = lru_cache(maxsize=4096)(parse_moment)
 
 
-_ADVICE: Final = "nothing was imported: mend the line and say it again"
-
-
-def bad_line(number: int, what: str) -> UserError:
-    """The error for a line that can't come in."""
-    return UserError(
-        f"line {number}: {what}",
-        hint="nothing was imported: mend the line and say it again",
-    )
-
-
 class LineReader:
     """Text to lines, and what is to be said about it all in the end."""
 
@@ -443,19 +433,3 @@ def _readable(message: str) -> str:
     what = match[1].replace("Object missing required field", "it has no")
     what = what[:1].lower() + what[1:]
     return f"{match[2]}: {what}" if match[2] else what
-
-
-def missing_task(number: int, task: str) -> NotFoundError:
-    """The error for a line that names a task that is nowhere."""
-    return NotFoundError(
-        f"line {number}: the task {task!r} is neither in this file nor in the graph",
-        hint=_ADVICE,
-    )
-
-
-def conflict_in(number: int, what: str) -> ConflictError:
-    """The error for a line whose name or number is taken."""
-    return ConflictError(
-        f"line {number}: {what}",
-        hint="nothing was imported: import it into an empty graph, or change the id",
-    )

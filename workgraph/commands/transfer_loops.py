@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
+from workgraph.commands.line_errors import bad_line
 from workgraph.commands.tie_lines import LoopLine, MemberRef
 from workgraph.commands.transfer_lines import (
-    bad_line,
     read_moment,
     write_moment,
 )

@@ -3,8 +3,12 @@
 from collections.abc import Collection, Iterator, Mapping, Set
 from itertools import chain
 
+from workgraph.commands.line_errors import bad_line
 from workgraph.commands.message_line import MessageLine, ReceiptRef
-from workgraph.commands.transfer_lines import bad_line, read_moment, write_moment
+from workgraph.commands.transfer_lines import (
+    read_moment,
+    write_moment,
+)
 from workgraph.graph.messages import Message, Receipt
 from workgraph.graph.model import parse_agent_id
 from workgraph.store import message_transfer

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
+from workgraph.commands.line_errors import bad_line
 from workgraph.commands.tie_lines import PromptLine
-from workgraph.commands.transfer_lines import bad_line
 from workgraph.graph.context_view import KeptPrompt
 from workgraph.graph.model import parse_agent_id
 from workgraph.store import prompts

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from workgraph.commands import options
+from workgraph.commands.line_errors import bad_line
 from workgraph.commands.transfer_lines import (
     ActorLine,
     AgentLine,
@@ -21,7 +22,6 @@ from workgraph.commands.transfer_lines import (
     SpendRef,
     TaskLine,
     UsageRef,
-    bad_line,
     check_depth,
     encode,
     read_moment,

@@ -6,9 +6,9 @@ not (docs/adr/0008), so the next one at that step begins in a session of its own
 
 from collections.abc import Iterator, Mapping
 
+from workgraph.commands.line_errors import bad_line
 from workgraph.commands.tie_lines import StepRef, TrajectoryLine
 from workgraph.commands.transfer_lines import (
-    bad_line,
     read_moment,
     write_moment,
 )

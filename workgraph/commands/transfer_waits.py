@@ -3,7 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from workgraph.commands.transfer_lines import bad_line, read_moment, write_moment
+from workgraph.commands.line_errors import bad_line
+from workgraph.commands.transfer_lines import (
+    read_moment,
+    write_moment,
+)
 from workgraph.commands.wait_line import TermRef, WaitLine
 from workgraph.graph.model import parse_agent_id
 from workgraph.graph.status import Status
