@@ -1,4 +1,4 @@
-"""Real clients that build on each other's work: trajectories, waits, what is handed on."""
+"""Real clients that build on each other's work: trajectories, waits, a diamond."""
 
 import signal
 from pathlib import Path
@@ -42,7 +42,7 @@ def number_of(agent: dict[str, Any]) -> int:
 
 def prompt_of(project: Project, agent: dict[str, Any]) -> str:
     """What an agent was told."""
-    file = project.folder / ".wg/agents" / agent["id"] / "prompt.md"
+    file: Path = project.folder / ".wg/agents" / agent["id"] / "prompt.md"
     return file.read_text()
 
 
