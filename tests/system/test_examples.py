@@ -15,6 +15,7 @@ from tests.mock_model_api import MockModelAPI
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DEMO = EXAMPLES / "repo-report" / "demo.sh"
 CODING_AGENT = EXAMPLES / "coding-agent" / "run.sh"
+HANDING_ON = EXAMPLES / "handing-on" / "run.sh"
 NATIVE = EXAMPLES / "native" / "run.sh"
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -211,6 +212,21 @@ def test_the_coding_agent(place: Place) -> None:
     assert "return (fahrenheit - 32) * 5 / 9" in done.stdout
     assert "- `to_celsius` was wrong for every temperature." in done.stdout
     assert "2 done" in done.stdout
+    assert list(place.scratch.iterdir()) == []
+    assert place.processes() == []
+
+
+def test_work_that_builds_on_work(place: Place) -> None:
+    """What was handed on is in the memo, not what somebody has made of the file."""
+    done = place.run("sh", HANDING_ON)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "question: risks" in done.stdout
+    assert "4 done" in done.stdout
+    assert done.stdout.endswith(
+        "safe for five years\nfrom 90 to 300\nBirch: none within five years\n"
+    )
+    assert "overwritten" not in done.stdout
     assert list(place.scratch.iterdir()) == []
     assert place.processes() == []
 
