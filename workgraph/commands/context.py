@@ -25,6 +25,7 @@ from workgraph.store import (
     history,
     leftovers,
     loops,
+    messages,
     reads,
     trajectories,
     waits,
@@ -160,6 +161,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
     for agent in leftovers.all_of(tx):
         left.setdefault(agent.task, []).extend(p.pid for p in agent.leftover)
     stale = artifacts.stale_among(tx, tasks)
+    unread = messages.unread_among(tx, ids)
     return tuple(
         shapes.task_data(
             task,
@@ -175,6 +177,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
             stale=tuple(stale.get(task.id, ())),
             trajectory=reserved.get(task.id),
             loop=in_loops.get(task.id),
+            unread=unread.get(task.id, 0),
         )
         for task in tasks
     )

@@ -70,14 +70,10 @@ def list_messages(context: Context, request: SendMessage) -> Reply:
 
 
 def with_messages(context: Context, task: TaskData) -> TaskData:
-    """The task with its last messages, and how many were read by nobody."""
+    """The task with its last messages."""
     tx = context.tx
     last = messages.last_of(tx, task.id, MOST_SHOWN)
-    return structs.replace(
-        task,
-        messages=_message_data(tx, task.id, last),
-        unread=messages.count_unread(tx, task.id),
-    )
+    return structs.replace(task, messages=_message_data(tx, task.id, last))
 
 
 def _shown(context: Context, task_id: str) -> TaskData:

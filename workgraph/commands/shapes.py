@@ -48,6 +48,7 @@ def task_data(
     stale: tuple[StaleInput, ...] = (),
     trajectory: Reserved | None = None,
     loop: Loop | None = None,
+    unread: int = 0,
 ) -> TaskData:
     """A task as the world sees it.
 
@@ -62,6 +63,7 @@ def task_data(
         stale: Inputs that were produced again since it worked from them.
         trajectory: How it is reserved.
         loop: The loop that it is in, or was in last.
+        unread: How many messages no attempt was given.
     """
     spec = {name: getattr(task.spec, name) for name in _SPEC_FIELDS}
     if task.spec.max_attempts is None:
@@ -89,6 +91,7 @@ def task_data(
         cached_tokens=task.usage.cached_tokens,
         gate=task.gate,
         loop=loop_data(loop),
+        unread=unread,
         summary=task.summary,
         superseded_by=task.superseded_by,
         reserved_for=task.reserved_for,

@@ -152,8 +152,9 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     trajectory: ReservedData | None = None
     #: All attempts, the first one first; only `show` looks them up.
     runs: tuple[AgentData, ...] = ()
-    #: How many messages no attempt was given, and the last ones; as above.
-    unread: int | None = None
+    #: How many messages no attempt was given.
+    unread: int = 0
+    #: The last ones; as above.
     messages: tuple[MessageData, ...] = ()
 
 

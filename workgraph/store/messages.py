@@ -7,7 +7,7 @@ session with all that it went on from; what was said to an attempt that no model
 answered, and that has not called `wg`, may not be in it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from workgraph.graph.changes import ChangeKind
@@ -19,6 +19,8 @@ from workgraph.store.rows import encode
 
 #: The change log is for what happened; the whole text is in the message.
 EXCERPT: Final = 200
+#: So many tasks are asked about one by one, more all together.
+_FEW: Final = 50
 #: Before a list of columns and rows of messages; `conversation` has its sessions.
 _CONVERSATION: Final = """
 with recursive conversation (session) as (
@@ -79,6 +81,14 @@ where m.task = ? and m.kind <> 'question'
   and not exists (
         select 1 from message_receipts r
         where r.message = m.number and r.read_at is not null)
+"""
+EVERY_UNREAD: Final = """
+select m.task, count(*) from messages m
+where m.kind <> 'question'
+  and not exists (
+        select 1 from message_receipts r
+        where r.message = m.number and r.read_at is not null)
+group by m.task
 """
 COUNT_SENT: Final = "select count(*) from messages where task = ? and agent = ?"
 RECEIPTS_OF: Final = """
@@ -175,6 +185,14 @@ def receipts_of(tx: Tx, task_id: str) -> Iterator[Receipt]:
 def count_unread(tx: Tx, task_id: str) -> int:
     """How many messages of a task no attempt has been given."""
     return int(tx.value(COUNT_UNREAD, (task_id,)))
+
+
+def unread_among(tx: Tx, tasks: Sequence[str]) -> Mapping[str, int]:
+    """How many messages no attempt was given, of these tasks that have any."""
+    if len(tasks) <= _FEW:
+        counts = {task: count_unread(tx, task) for task in tasks}
+        return {task: count for task, count in counts.items() if count}
+    return {row[0]: row[1] for row in tx.rows(EVERY_UNREAD)}
 
 
 def count_sent(tx: Tx, agent: Agent) -> int:
