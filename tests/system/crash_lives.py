@@ -236,8 +236,8 @@ class Lives:
             link.sendall(json.dumps({"cmd": cmd} | fields).encode() + b"\n")
             with link.makefile("rb") as answers:
                 line = answers.readline()
-        if not line:
-            raise EOFError
+        if not line.endswith(b"\n"):
+            raise EOFError  # it was killed before, or in the middle of it
         answer = json.loads(line)
         assert answer["ok"], answer
         return answer["data"]
