@@ -195,6 +195,18 @@ def release(tx: Tx, task: str, why: str, by: str = "workgraph") -> bool:
     return True
 
 
+def release_behind(tx: Tx, task: str, why: str) -> tuple[str, ...]:
+    """Releases the steps that come after a task's own; gives them, in order."""
+    reserved = of_task(tx, task)
+    if reserved is None:
+        return ()
+    steps = steps_of(tx, reserved.number)
+    later = steps[steps.index(task) + 1 :]
+    if later:
+        release(tx, later[0], why)
+    return later
+
+
 def follow(  # noqa: PLR0913 - a change of status, as it is
     tx: Tx,
     task: str,
