@@ -259,6 +259,28 @@ async def test_who_waits_for_a_later_step_lets_go_of_it(until: str) -> None:
         assert await core.status("c") == "in-progress"
 
 
+async def test_a_step_that_waits_keeps_nobody_from_what_does_not_need_it() -> None:
+    """With one slot, that would be idle until a person has answered."""
+    async with running_core(*TOOL, ONE, AUTO) as core:
+        await core.do(r.Pause())
+        await add(core, "a")
+        await add(core, "b", after=("a",), priority=1)
+        await add(core, "after-b", after=("b",), priority=0)
+        await add(core, "c", after=("a",))
+        await core.do(r.Resume())
+        await finish(core, "a")
+        number = await answer(core, "b")
+        assert await reserved(core) == ["after-b", "b", "c"]
+
+        request = r.AskQuestion(task="b", question="which?")
+        await core.do(request, await core.agent_caller("b"))
+        core.launcher.exit(number, code=0)
+        await core.settle()
+
+        assert await reserved(core) == ["after-b", "b"]
+        assert await core.status("c") == "in-progress"
+
+
 async def test_who_waits_for_anything_else_keeps_its_trajectory() -> None:
     """What a later step does not stand in the way of is no reason to let go."""
     async with running_core(*TOOL, ONE, AUTO) as core:
