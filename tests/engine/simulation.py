@@ -499,15 +499,27 @@ async def _add(story: Story, x: int, y: int) -> None:
 
 
 async def _add_consumer(story: Story, x: int, y: int) -> None:
+    """A task that works from others' results; some of these will not be there."""
+    if x % 2:
+        producer = f"p{x}-{y}"
+        await story.ask(r.AddTask(title=producer, id=producer, paused=True))
+        await story.ask(r.ClaimTask(task=producer, actor="alice", force=True))
+        await story.ask(r.FinishTask(task=producer))
+        await story.ask(
+            r.AddTask(title="c", exec="true", input=(f"{producer}:a",), priority=0)
+        )
+        return
     inputs = {f"{await story.pick(x)}:{'ab'[y % 2]}", f"{await story.pick(y)}:a"}
-    options: dict[str, Any] = {"exec": "true"} if x % 2 else {"executor": CLIENT}
+    options: dict[str, Any] = {"exec": "true"} if x % 4 else {"executor": CLIENT}
     request = r.AddTask(title=f"i{x % 8}", input=tuple(sorted(inputs)), **options)
     await story.ask(request)
 
 
 async def _record(story: Story, x: int, y: int) -> None:
     """An operator, or the agent that holds it, records an artifact of a task."""
-    task = await story.pick(x)
+    tasks = await story.core.store.read(reads.every_task, 0)
+    wanted = [t.parked.producer for t in tasks if t.parked and t.parked.producer]
+    task = wanted[x % len(wanted)] if wanted and x % 4 else await story.pick(x)
     living = [a for a in await story.agents(alive=True) if a.task == task]
     caller = ME
     if living and y % 3:
@@ -704,6 +716,7 @@ async def _hand_on(story: Story, x: int, y: int) -> None:
             session = agent.resumed or f"session-{agent.number}"
             report = Report(session=session, answered=True)
             story.core.engine.post(AgentReported(agent=agent.number, report=report))
+            await story.core.settle()
             caller = Caller(name=agent.id, agent=agent)
             if (x + n) % 4 == 0:
                 until = _until(x, await story.pick(y))
