@@ -125,7 +125,7 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
     "a second place that makes plans": (
         tree.makers_of_plans,
         at_the_end(
-            "workgraph/commands/life.py",
+            "workgraph/commands/moves.py",
             """
             def plan(task):
                 return SpawnPlan(argv=(task.spec.exec,))
@@ -399,7 +399,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a consumer that is not told": (
         "is parked for",
-        143,
+        11,
         (
             Plant(
                 "workgraph/store/artifacts.py",
