@@ -680,6 +680,7 @@ async def _go_on(story: Story) -> None:
     for agent in story.world.running()[1:]:
         story.world.unmoved.discard(agent)
         story.world.end(Ended(agent=agent, fate=Fate.EXITED, exit_code=0))
+    await story.core.settle()
 
 
 async def _add_chain(story: Story, x: int, y: int) -> None:
