@@ -308,7 +308,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a wait that ends in vain": (
         " waits on, and ",
-        21,
+        95,
         (
             Plant(
                 "workgraph/daemon/tick.py",
