@@ -96,6 +96,7 @@ def check_invariants(tx: Tx) -> None:
     _check_messages(tx)
     _check_waits(tx, tasks)
     _check_trajectories(tx, {task.id: task.status for task in tasks.values()})
+    _check_circles(tx, tasks)
 
 
 def _check_inputs(tx: Tx, task: Task) -> None:
@@ -267,6 +268,37 @@ def _check_waits(tx: Tx, tasks: dict[str, Task]) -> None:
         assert task in last or all(met), f"{wait} is over"
         claims = tasks[task].claimed_by
         assert task not in last or claims is None, f"{task} waits for {claims}"
+
+
+def _check_circles(tx: Tx, tasks: dict[str, Task]) -> None:
+    """Whatever waits could go on, if all that it needs were done in some order."""
+    every = {wait.task: wait for wait in waits.every(tx)}
+    needs: dict[str, list[set[str]]] = {}
+    for task in tasks.values():
+        if task.status in SETTLED:
+            continue
+        first = {
+            edge.id
+            for edge, at in reads.dependencies(tx, task.id)
+            if at not in MEETS[edge.on]
+        }
+        branches: dict[int, set[str]] = {}
+        if task.status is Status.WAITING:
+            for term in every[task.id].terms:
+                there = branches.setdefault(term.branch, set())
+                if term.kind == "task":
+                    there.add(term.target)
+        needs[task.id] = [first | one for one in branches.values()] or [first]
+    for path in trajectory_rows.every(tx):
+        left = [step for step, at in path.steps if at is None]
+        for place, step in enumerate(left):
+            if not path.human and tasks[step].status is Status.OPEN:
+                needs[step] = [need | set(left[:place]) for need in needs[step]]
+    stuck, before = set(needs), -1
+    while len(stuck) != before:
+        before = len(stuck)
+        stuck = {one for one in stuck if all(need & stuck for need in needs[one])}
+    assert not stuck, f"{stuck} wait for each other: {needs}"
 
 
 def _is_concluded(tx: Tx, number: int) -> bool:

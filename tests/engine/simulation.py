@@ -58,6 +58,7 @@ from workgraph.store import (
     agent_reads,
     artifacts,
     history,
+    loops,
     reads,
     service,
     waits,
@@ -86,8 +87,6 @@ OFFLINE = Mode(is_daemon=False, may_start=False)
 #: The least limit that a task of a story has.
 LIMIT_S = 60
 _NOT_OFFLINE = {
-    "loop-and-work",
-    "loop-and-work-more",
     "crash",
     "forget",
     "disk-full",
@@ -97,6 +96,10 @@ _NOT_OFFLINE = {
     "answer",
     "answer-more",
     "refuse",
+    "loop-and-work",
+    "loop-and-work-more",
+    "hand-on",
+    "hand-on-more",
 }
 _LOTS = 1 << 30
 #: What may undo that a task is done, and by whose word.
@@ -496,14 +499,27 @@ async def _add(story: Story, x: int, y: int) -> None:
 
 
 async def _add_consumer(story: Story, x: int, y: int) -> None:
+    """A task that works from others' results; some of these will not be there."""
+    if x % 2:
+        producer = f"p{x}-{y}"
+        await story.ask(r.AddTask(title=producer, id=producer, paused=True))
+        await story.ask(r.ClaimTask(task=producer, actor="alice", force=True))
+        await story.ask(r.FinishTask(task=producer))
+        await story.ask(
+            r.AddTask(title="c", exec="true", input=(f"{producer}:a",), priority=0)
+        )
+        return
     inputs = {f"{await story.pick(x)}:{'ab'[y % 2]}", f"{await story.pick(y)}:a"}
-    request = r.AddTask(title=f"i{x % 8}", exec="true", input=tuple(sorted(inputs)))
+    options: dict[str, Any] = {"exec": "true"} if x % 4 else {"executor": CLIENT}
+    request = r.AddTask(title=f"i{x % 8}", input=tuple(sorted(inputs)), **options)
     await story.ask(request)
 
 
 async def _record(story: Story, x: int, y: int) -> None:
     """An operator, or the agent that holds it, records an artifact of a task."""
-    task = await story.pick(x)
+    tasks = await story.core.store.read(reads.every_task, 0)
+    wanted = [t.parked.producer for t in tasks if t.parked and t.parked.producer]
+    task = wanted[x % len(wanted)] if wanted and x % 4 else await story.pick(x)
     living = [a for a in await story.agents(alive=True) if a.task == task]
     caller = ME
     if living and y % 3:
@@ -579,10 +595,13 @@ async def _edit(story: Story, x: int, y: int) -> None:
         {"not_before": ""},
         {"executor": "", "exec": "true"},
         {"paused": bool(x % 2)},
-        {"input": ()},
-        {"input": (f"{await story.pick(y)}:a",)},
     )
     await story.ask(r.EditTask(task=await story.pick(x), **changes[y % len(changes)]))
+
+
+async def _edit_input(story: Story, x: int, y: int) -> None:
+    inputs = (f"{await story.pick(y)}:a",) if y % 3 else ()
+    await story.ask(r.EditTask(task=await story.pick(x), input=inputs))
 
 
 async def _link(story: Story, x: int, y: int) -> None:
@@ -592,8 +611,8 @@ async def _link(story: Story, x: int, y: int) -> None:
     await story.ask(on)
 
 
-async def _unlink(story: Story, x: int, y: int) -> None:
-    edges = await story.core.store.read(
+async def _edges(story: Story) -> list[tuple[str, str]]:
+    return await story.core.store.read(
         lambda tx: [
             (task.id, edge.id)
             for task in reads.every_task(tx)
@@ -601,7 +620,10 @@ async def _unlink(story: Story, x: int, y: int) -> None:
         ],
         0,
     )
-    if edges:
+
+
+async def _unlink(story: Story, x: int, y: int) -> None:
+    if edges := await _edges(story):
         task, dep = edges[(x + y) % len(edges)]
         await story.ask(r.UnlinkTask(task=task, after=dep))
 
@@ -630,6 +652,8 @@ async def _make_loop(story: Story, x: int, y: int) -> None:
 
 async def _loop_and_work(story: Story, x: int, y: int) -> None:
     """A loop of new tasks, which end well for a while."""
+    if x % 4:
+        await _go_on(story)
     ids = await _loop(story, x | 1, y)
     for _ in range(2 + y % 5):
         await story.core.settle()
@@ -639,6 +663,72 @@ async def _loop_and_work(story: Story, x: int, y: int) -> None:
                 story.world.end(Ended(agent=agent, fate=Fate.EXITED, exit_code=0))
 
 
+async def _work_on_loop(story: Story, x: int, y: int) -> None:
+    """An operator does the members of a loop, in order or nearly so."""
+    every = await story.core.store.read(lambda tx: [*loops.every(tx)], 0)
+    live = [loop.ids for loop in every if loop.ended_at is None]
+    ids = live[x % len(live)] if live else await _loop(story, x | 1, y)
+    for n in range((1 + y % 3) * len(ids)):
+        task = ids[n % len(ids)]
+        await story.ask(r.FinishTask(task=task, converged=(x + n) % 5 == 0))
+
+
+async def _go_on(story: Story) -> None:
+    """Nothing keeps agents from being started, but what they lack."""
+    await story.core.thaw()
+    await story.ask(r.Resume())
+    for agent in story.world.running()[1:]:
+        story.world.unmoved.discard(agent)
+        story.world.end(Ended(agent=agent, fate=Fate.EXITED, exit_code=0))
+    await story.core.settle()
+
+
+async def _add_chain(story: Story, x: int, y: int) -> None:
+    """Tasks of clients each of which waits for the one before; some are a loop."""
+    ids = tuple(f"{letter}{x}-{y}" for letter in "xyz"[: 2 + x % 2])
+    for n, task in enumerate(ids):
+        before = ids[n - 1 : n]
+        inputs = tuple(f"{one}:a" for one in before) if y % 5 == 0 else ()
+        await story.ask(
+            r.AddTask(
+                title=task,
+                id=task,
+                executor=CLIENT,
+                after=before,
+                input=inputs,
+                paused=not before,
+                priority=0,
+            )
+        )
+    if y % 3 == 0:
+        await story.ask(LoopTasks(task=ids, max=1 + y % 4))
+    await story.ask(r.Resume(task=ids[0]))
+
+
+async def _hand_on(story: Story, x: int, y: int) -> None:
+    """Clients work in their sessions for a while, and end well; some wait first."""
+    if x % 4:
+        await _go_on(story)
+    for n in range(2 + y % 3):
+        await story.core.settle()
+        for agent in await story.agents(alive=True):
+            if agent.account is None or agent.number not in story.world.running():
+                continue
+            session = agent.resumed or f"session-{agent.number}"
+            report = Report(session=session, answered=True)
+            story.core.engine.post(AgentReported(agent=agent.number, report=report))
+            await story.core.settle()
+            caller = Caller(name=agent.id, agent=agent)
+            if (x + n) % 4 == 0:
+                until = _until(x, await story.pick(y))
+                await story.ask(r.WaitTask(task=agent.task, until=until), caller)
+            elif (x + n) % 4 == 1:
+                request = SendMessage(task=agent.task, list=True, token="its own")
+                await story.ask(request, caller)
+            story.world.unmoved.discard(agent.number)
+            story.world.end(Ended(agent=agent.number, fate=Fate.EXITED, exit_code=0))
+
+
 def _say(make: Callable[[str, int], r.AnyRequest]) -> Any:
     async def step(story: Story, x: int, y: int) -> None:
         await story.ask(make(await story.pick(x), y))
@@ -646,17 +736,18 @@ def _say(make: Callable[[str, int], r.AnyRequest]) -> Any:
     return step
 
 
-async def _claim(story: Story, x: int, y: int) -> None:
-    """One task, or a trajectory; dispatch reserves others by itself."""
+async def _claim_trajectory(story: Story, x: int, y: int) -> None:
+    """A person reserves tasks, or one and what goes with it; dispatch does itself."""
     task = await story.pick(x)
-    if y % 5 == 4:
+    if y % 3 == 0:
         await story.ask(GetTrajectory(task=task))
         await story.ask(ClaimTrajectory(from_=task, actor="alice"))
-    elif y % 5 == 3:
-        tasks = (task, await story.pick(y))
-        await story.ask(ClaimTrajectory(task=tasks, actor="bob" if x % 2 else None))
-    else:
-        await story.ask(r.ClaimTask(task=task, actor="alice", force=y % 3 == 0))
+        return
+    tasks: tuple[str, ...] = (task, await story.pick(y))
+    if y % 3 == 1:
+        edges = await _edges(story)
+        tasks = edges[x % len(edges)][::-1] if edges else tasks
+    await story.ask(ClaimTrajectory(task=tasks, actor="bob" if x % 2 else None))
 
 
 async def _heir(story: Story, x: int, y: int) -> None:
@@ -674,7 +765,7 @@ async def _kill(story: Story, x: int, y: int) -> None:
 
 def _words(task: str, y: int) -> r.AnyRequest:
     words: tuple[r.AnyRequest, ...] = (
-        r.FinishTask(task=task, converged=y % 2 == 0),
+        r.FinishTask(task=task),
         r.SubmitTask(task=task),
         r.FailTask(task=task, reason="no"),
         r.AddTask(title="more", exec="true"),
@@ -683,9 +774,17 @@ def _words(task: str, y: int) -> r.AnyRequest:
         r.Heartbeat(task=task),
         SendMessage(task=task, text="to the next one"),
         SendMessage(task=task, ack_all=True),
+    )
+    return words[y % len(words)]
+
+
+def _more_words(task: str, y: int) -> r.AnyRequest:
+    words: tuple[r.AnyRequest, ...] = (
+        r.FinishTask(task=task, converged=True),
         r.AskQuestion(task=task, question=f"why {y}?"),
         r.WaitTask(task=task, until=_until(y, "t0")),
         r.WaitTask(task=task, until=_until(y // 2, "t1")),
+        SendMessage(task=task, ack_all=True),
     )
     return words[y % len(words)]
 
@@ -708,7 +807,29 @@ def _until(y: int, task: str) -> str:
 async def _wait(story: Story, x: int, y: int) -> None:
     """An operator has one wait for another, whether it works or not."""
     until = _until(y, await story.pick(x + y))
-    await story.ask(r.WaitTask(task=await story.pick(x), until=until))
+    task = await story.pick(x)
+    if x % 2:
+        await story.ask(r.ClaimTask(task=task, actor="alice", force=True))
+    await story.ask(r.WaitTask(task=task, until=until))
+
+
+async def _let_wake(story: Story, x: int, y: int) -> None:
+    """What waits is told something, or waited for long enough."""
+    lasting = [
+        wait
+        for wait in await story.core.store.read(lambda tx: [*waits.every(tx)], 0)
+        if wait.woken_at is None
+    ]
+    if not lasting:
+        return
+    wait = lasting[x % len(lasting)]
+    if wait.question is not None:
+        await story.ask(r.AnswerQuestion(task=wait.task, text=f"{y}"))
+    await story.ask(SendMessage(task=wait.task, text="go on"))
+    for term in wait.terms:
+        if term.kind == "task" and y % 3:
+            await story.ask(r.FinishTask(task=term.target))
+    _pass_time(story, (1, 10, 60, 600)[y % 4])
 
 
 async def _agent_waits(story: Story, x: int, y: int) -> None:
@@ -731,12 +852,24 @@ async def _reply(story: Story, x: int, y: int) -> None:
         await story.ask(r.AnswerQuestion(task=asking[x % len(asking)], text=f"{y}"))
 
 
-async def _agent_says(story: Story, x: int, y: int) -> None:
-    living = await story.agents(alive=True)
-    if living:
-        agent = living[x % len(living)]
-        request = _words(agent.task, y)
-        await story.ask(request, Caller(name=agent.id, agent=agent))
+async def _tell(story: Story, x: int, y: int) -> None:
+    """An operator writes to a task that waits for something, or is worked on."""
+    del y
+    tasks = await story.core.store.read(reads.every_task, 0)
+    listen = [t for t in tasks if t.status in {Status.WAITING, Status.IN_PROGRESS}]
+    if listen:
+        await story.ask(SendMessage(task=listen[x % len(listen)].id, text="go on"))
+
+
+def _agent_says(words: Callable[[str, int], r.AnyRequest]) -> Any:
+    async def step(story: Story, x: int, y: int) -> None:
+        living = await story.agents(alive=True)
+        if living:
+            agent = living[x % len(living)]
+            request = words(agent.task, y)
+            await story.ask(request, Caller(name=agent.id, agent=agent))
+
+    return step
 
 
 async def _agent_reads(story: Story, x: int, y: int) -> None:
@@ -748,20 +881,23 @@ async def _agent_reads(story: Story, x: int, y: int) -> None:
         await story.ask(request, Caller(name=agent.id, agent=agent))
 
 
-async def _late_word(story: Story, x: int, y: int) -> None:
-    dead = await story.agents(alive=False)
-    if not dead:
-        return
-    agent = dead[x % len(dead)]
-    before = await story.core.store.read(dump, 0)
-    try:
-        caller = Caller(name=agent.id, agent=agent)
-        await story.core.say(_words(agent.task, y), caller)
-    except (ConflictError, ForbiddenError):
-        after = await story.core.store.read(dump, 0)
-        assert after == before, "an ended token has changed something"
-    else:
-        raise AssertionError(f"{agent.id} has ended, and was listened to")
+def _late_word(words: Callable[[str, int], r.AnyRequest]) -> Any:
+    async def step(story: Story, x: int, y: int) -> None:
+        dead = await story.agents(alive=False)
+        if not dead:
+            return
+        agent = dead[x % len(dead)]
+        before = await story.core.store.read(dump, 0)
+        try:
+            caller = Caller(name=agent.id, agent=agent)
+            await story.core.say(words(agent.task, y), caller)
+        except (ConflictError, ForbiddenError):
+            after = await story.core.store.read(dump, 0)
+            assert after == before, "an ended token has changed something"
+        else:
+            raise AssertionError(f"{agent.id} has ended, and was listened to")
+
+    return step
 
 
 def _exit(**how: Any) -> Any:
@@ -872,15 +1008,15 @@ async def _bad_disk(story: Story, x: int, y: int) -> None:
 STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "add": _add,
     "add-more": _add,
-    "add-consumer": _add_consumer,
-    "record": _record,
     "edit": _edit,
     "link": _link,
     "unlink": _unlink,
-    "claim": _claim,
+    "claim": _say(
+        lambda task, y: r.ClaimTask(task=task, actor="alice", force=y % 3 == 0)
+    ),
     "unclaim": _say(lambda task, _: r.UnclaimTask(task=task)),
     "next": _say(lambda _, y: r.NextTask(actor="alice", claim=True)),
-    "done": _say(lambda task, y: r.FinishTask(task=task, converged=y % 2 == 0)),
+    "done": _say(lambda task, _: r.FinishTask(task=task)),
     "submit": _say(lambda task, _: r.SubmitTask(task=task)),
     "approve": _say(lambda task, _: r.ApproveTask(task=task)),
     "reject": _say(lambda task, _: r.RejectTask(task=task, reason="no")),
@@ -896,14 +1032,9 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "log": _say(lambda task, _: r.Log(task=task, message="hello")),
     "progress": _say(lambda task, y: r.ReportProgress(task=task, percent=y)),
     "kill": _kill,
-    "agent-says": _agent_says,
-    "agent-says-more": _agent_says,
-    "wait": _wait,
-    "agent-waits": _agent_waits,
-    "agent-waits-more": _agent_waits,
-    "ask": _say(lambda task, y: r.AskQuestion(task=task, question=f"why {y}?")),
-    "reply": _reply,
-    "late-word": _late_word,
+    "agent-says": _agent_says(_words),
+    "agent-says-more": _agent_says(_words),
+    "late-word": _late_word(_words),
     "message": _say(lambda task, _: SendMessage(task=task, text="hello")),
     "acknowledge": _say(lambda task, y: SendMessage(task=task, ack=(y % 4 + 1,))),
     "agent-reads": _agent_reads,
@@ -935,9 +1066,30 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
 
 #: Steps that are woven into every other seeded story: the others stay what they were.
 WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
+    "add-consumer": _add_consumer,
+    "record": _record,
+    "edit-input": _edit_input,
+    "tell": _tell,
+    "agent-reads-more": _agent_reads,
+    "agent-says-else": _agent_says(_more_words),
+    "late-word-else": _late_word(_more_words),
+    "wait": _wait,
+    "agent-waits": _agent_waits,
+    "agent-waits-more": _agent_waits,
+    "ask": _say(lambda task, y: r.AskQuestion(task=task, question=f"why {y}?")),
+    "reply": _reply,
+    "let-wake": _let_wake,
+    "let-wake-more": _let_wake,
+    "claim-trajectory": _claim_trajectory,
+    "add-chain": _add_chain,
+    "add-chain-more": _add_chain,
+    "hand-on": _hand_on,
+    "hand-on-more": _hand_on,
     "loop": _make_loop,
     "loop-and-work": _loop_and_work,
     "loop-and-work-more": _loop_and_work,
+    "work-on-loop": _work_on_loop,
+    "work-on-loop-more": _work_on_loop,
     "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
 }
 _BASE: tuple[str, ...] = (*STEPS, "crash")
@@ -953,7 +1105,7 @@ def play_seeded(seed: int, length: int = 40) -> None:
         (random.choice(_BASE), random.randrange(64), random.randrange(64))
         for _ in range(length)
     ]
-    for _ in range(length // 4 if seed % 2 else 0):
+    for _ in range(length // 2 if seed % 2 else 0):
         step = (random.choice((*WOVEN,)), random.randrange(64), random.randrange(64))
         story.insert(random.randrange(len(story) + 1), step)
 

@@ -188,6 +188,22 @@ async def test_an_heir_produces_instead(tmp_path: Path) -> None:
         assert (one.ref, one.producer, one.missing) == ("a:x", "heir", False)
 
 
+async def test_what_the_abandoned_one_records_after_all_counts(tmp_path: Path) -> None:
+    """Also for whoever was parked for its heir."""
+    async with core_in(tmp_path) as core:
+        (tmp_path / "x").write_text("x")
+        await core.add("a", id="a", paused=True)
+        await core.add("heir", id="heir", paused=True)
+        await core.do(r.AbandonTask(task="a", superseded_by="heir"))
+        await core.add("c", id="c", input=("a:x",))
+        (reason,) = (await core.do(r.ExplainTask(task="c"))).data.reasons
+        assert reason.code == "missing_input"
+
+        await record(core, "a", tmp_path / "x")
+
+        assert await core.status("c") == "in-progress"
+
+
 async def test_what_a_consumer_is_given_does_not_change(tmp_path: Path) -> None:
     """The file is overwritten afterwards; the join reads what was recorded."""
     file = tmp_path / "out.json"

@@ -232,6 +232,71 @@ async def test_who_was_only_kept_from_it_goes_on() -> None:
         assert attempts[1].resumed == attempts[0].session
 
 
+@pytest.mark.parametrize("until", ["task:c=done", "task:far=settled", "task:c=failed"])
+async def test_who_waits_for_a_later_step_lets_go_of_it(until: str) -> None:
+    """Else each would wait for the other; the waiter's own step stays reserved."""
+    async with running_core(*TOOL, ONE, AUTO) as core:
+        await core.do(r.Pause())
+        await add(core, "a")
+        await add(core, "b", after=("a",), priority=1)
+        await add(core, "c", after=("a",))
+        await add(core, "d", after=("b", "c"))
+        await core.add("far", after=("c",), paused=True)
+        await core.do(r.Resume())
+        await finish(core, "a")
+        number = await answer(core, "b")
+        assert await reserved(core) == ["b", "c", "d"]
+
+        reply = await core.do(
+            r.WaitTask(task="b", until=until), await core.agent_caller("b")
+        )
+        core.launcher.exit(number, code=0)
+        await core.settle()
+
+        assert reply.data.status == "waiting"
+        assert "c" in reply.notes[0]
+        assert await reserved(core) == ["b"]
+        assert await core.status("c") == "in-progress"
+
+
+async def test_a_step_that_waits_keeps_nobody_from_what_does_not_need_it() -> None:
+    """With one slot, that would be idle until a person has answered."""
+    async with running_core(*TOOL, ONE, AUTO) as core:
+        await core.do(r.Pause())
+        await add(core, "a")
+        await add(core, "b", after=("a",), priority=1)
+        await add(core, "after-b", after=("b",), priority=0)
+        await add(core, "c", after=("a",))
+        await core.do(r.Resume())
+        await finish(core, "a")
+        number = await answer(core, "b")
+        assert await reserved(core) == ["after-b", "b", "c"]
+
+        request = r.AskQuestion(task="b", question="which?")
+        await core.do(request, await core.agent_caller("b"))
+        core.launcher.exit(number, code=0)
+        await core.settle()
+
+        assert await reserved(core) == ["after-b", "b"]
+        assert await core.status("c") == "in-progress"
+
+
+async def test_who_waits_for_anything_else_keeps_its_trajectory() -> None:
+    """What a later step does not stand in the way of is no reason to let go."""
+    async with running_core(*TOOL, ONE, AUTO) as core:
+        await a_chain(core, "a", "b", "c")
+        await core.add("e", paused=True)
+        await core.do(r.Resume())
+        caller = await core.agent_caller("a")
+
+        with pytest.raises(UserError, match="which waits for it"):
+            await core.do(r.WaitTask(task="a", until="task:c=done"), caller)
+        await core.do(r.WaitTask(task="a", until="task:e=done"), caller)
+
+        assert await core.status("a") == "waiting"
+        assert await reserved(core) == ["a", "b", "c"]
+
+
 async def test_a_reserved_task_is_for_nobody_else() -> None:
     """Not claimed, not given, not dispatched; `why` names the way out."""
     async with running_core(*TOOL) as core:

@@ -25,7 +25,7 @@ from workgraph.graph.status import Status, Verb
 from workgraph.graph.topology import show_cycle
 from workgraph.graph.waits import Term, Wait, WaitState, write_term
 from workgraph.reactors.waits import quick_after
-from workgraph.store import reads, waits
+from workgraph.store import reads, trajectories, waits
 from workgraph.store.database import Tx
 
 _LEAVE = "end here: the task goes on, in this session where it can, when it is over"
@@ -127,12 +127,16 @@ def _wait(context: Context, task: Task, wish: Wish) -> Answer:
         else quick_after(waits.find(tx, task.id), context.policy),
         terms=wish.terms,
     )
-    notes = _refuse_hopeless(tx, task, agent, wish.terms)
+    for term in wish.terms:
+        if term.kind == "task":
+            reads.task(tx, term.target)
     state = _state_before(tx, wait, agent)
     branch = conditions.met_branch(state, tx.now)
     if branch is not None:
         met = "; ".join(conditions.say_met(term, state) for term in branch)
         return task_reply(context, task.id, f"met already: {met}; go on")
+    notes = _let_go(tx, task, wish.terms)
+    notes += _refuse_hopeless(tx, task, agent, wish.terms)
     _keep(context, agent, wait, state, wish.question)
     reason = wish.question if wish.question is not None else wish.condition
     move = MoveTask(verb=Verb.WAIT, by=caller.by, reason=reason)
@@ -182,6 +186,27 @@ def _keep(
     waits.put(tx, structs.replace(wait, terms=terms, question=number))
 
 
+def _let_go(tx: Tx, task: Task, terms: tuple[Term, ...]) -> tuple[str, ...]:
+    """Releases the later steps of its trajectory where what it waits for needs one.
+
+    They were reserved so that one session does them all. That gives way to a wait: a
+    step whose turn comes after its own could not begin before it.
+
+    Returns:
+        What is to be said of that.
+    """
+    targets = [term.target for term in terms if term.kind == "task"]
+    for target in targets:
+        if (
+            waits.circle(tx, task.id, (target,)) is None
+            and waits.circle(tx, task.id, (target,), by_turns=True) is not None
+        ):
+            why = f"{task.id} waits for {target}"
+            released = trajectories.release_behind(tx, task.id, why)
+            return (f"released: {', '.join(released)}",) if released else ()
+    return ()
+
+
 def _refuse_hopeless(
     tx: Tx, task: Task, agent: Agent, terms: tuple[Term, ...]
 ) -> tuple[str, ...]:
@@ -221,7 +246,7 @@ def _refusal(
                 f" task:{target.id}=settled is met by any end",
             )
             continue
-        path = waits.circle(tx, task.id, (target.id,))
+        path = waits.circle(tx, task.id, (target.id,), by_turns=True)
         if path is not None:
             refusal = refusal or _circular(tx, task, agent, target, path)
     return refusal

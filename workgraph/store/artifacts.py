@@ -114,6 +114,9 @@ def record(tx: Tx, task_id: str, artifact: KeptArtifact) -> None:
             "now": tx.now,
         },
     )
+    _, heir = tx.one(PRODUCER, (task_id,)) or (None, None)
+    if heir is not None:
+        wake_every_consumer(tx)  # they were parked for what stands in for it
     wake_consumers(tx, task_id)
 
 

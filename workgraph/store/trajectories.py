@@ -15,6 +15,7 @@ from workgraph.graph.model import Record
 from workgraph.graph.reservations import Reserved
 from workgraph.graph.status import Status, Verb
 from workgraph.store.database import Row, Tx
+from workgraph.store.rows import encode
 
 #: For queries of tasks `t`: what a trajectory keeps from being started now.
 NOT_RESERVED: Final = """
@@ -80,6 +81,11 @@ select 1 from trajectory_steps where trajectory = ? and left_at is null limit 1
 END: Final = "update trajectories set ended_at = ?, reason = ? where number = ?"
 STEP_OF: Final = """
 select step from trajectory_steps where trajectory = ? and task = ? and left_at is null
+"""
+BY: Final = "select by from trajectories where number = ?"
+NEEDS: Final = """
+select 1 from edges
+where task = ? and dep in (select value from json_each(?)) limit 1
 """
 STEPS_OF: Final = """
 select task from trajectory_steps
@@ -195,6 +201,18 @@ def release(tx: Tx, task: str, why: str, by: str = "workgraph") -> bool:
     return True
 
 
+def release_behind(tx: Tx, task: str, why: str) -> tuple[str, ...]:
+    """Releases the steps that come after a task's own; gives them, in order."""
+    reserved = of_task(tx, task)
+    if reserved is None:
+        return ()
+    steps = steps_of(tx, reserved.number)
+    later = steps[steps.index(task) + 1 :]
+    if later:
+        release(tx, later[0], why)
+    return later
+
+
 def follow(  # noqa: PLR0913 - a change of status, as it is
     tx: Tx,
     task: str,
@@ -225,7 +243,9 @@ def follow(  # noqa: PLR0913 - a change of status, as it is
                 tx.run(SET_AGENT, (number, reserved.number))
             else:
                 _release(tx, reserved, f"{task} was taken by {actor or by}", by)
-        case Status.WAITING | Status.PENDING_REVIEW:
+        case Status.WAITING:
+            _release_others(tx, reserved, task)
+        case Status.PENDING_REVIEW:
             pass
         case Status.OPEN if verb in _GOES_ON or (
             verb is Verb.RELEASE and by == "workgraph"
@@ -243,6 +263,22 @@ def check_edge(tx: Tx, task: str, dep: str, by: str, *, is_met: bool) -> None:
     earlier = tx.value(STEP_OF, (reserved.number, dep))
     if earlier is None or earlier > reserved.step:
         _release(tx, reserved, f"{task} waits for {dep} now", by)
+
+
+def _release_others(tx: Tx, reserved: Reserved, task: str) -> None:
+    """Nobody knows for how long a task waits: what does not need it need not, too.
+
+    Only of what dispatch has reserved by itself: who names steps wants them in order.
+    """
+    if reserved.human or tx.value(BY, (reserved.number,)) != "workgraph":
+        return
+    steps = steps_of(tx, reserved.number)
+    held = [task]
+    for later in steps[steps.index(task) + 1 :]:
+        if tx.one(NEEDS, (later, encode(held).decode())) is None:
+            release(tx, later, f"{task} waits, and {later} can do without it")
+            return
+        held.append(later)
 
 
 _WORDS: Final = {

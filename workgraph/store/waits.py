@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from workgraph.graph.model import Agent
 from workgraph.graph.status import MEETS, SETTLED, Status
 from workgraph.graph.waits import MET_BY, Needs, Term, Wait, WaitState, find_circle
-from workgraph.store import messages, reads
+from workgraph.store import messages, reads, trajectories
 from workgraph.store.database import Row, Tx
 
 #: Waits that are judged in one tick; the others wait for the next one.
@@ -264,9 +264,18 @@ def wakes_by_itself(tx: Tx) -> bool:
     return tx.one(WAKES_BY_ITSELF) is not None
 
 
-def circle(tx: Tx, start: str, targets: Sequence[str]) -> tuple[str, ...] | None:
-    """How one of some tasks needs `start` before it can settle; null: none does."""
-    return find_circle(start, targets, _needs(tx, start, targets))
+def circle(
+    tx: Tx, start: str, targets: Sequence[str], *, by_turns: bool = False
+) -> tuple[str, ...] | None:
+    """How one of some tasks needs `start` before it can settle; null: none does.
+
+    Args:
+        tx: The transaction.
+        start: The task that is about to wait.
+        targets: What it would wait for.
+        by_turns: A step of an agent's trajectory needs those before it, too.
+    """
+    return find_circle(start, targets, _needs(tx, start, targets, by_turns=by_turns))
 
 
 def circle_of_edge(tx: Tx, task: str, dep: str) -> tuple[str, ...] | None:
@@ -282,7 +291,8 @@ def supersede(tx: Tx, task: str, successor: str) -> None:
     Where that would be waiting for itself, the end of the first one has to do.
     """
     for waiter, place in tx.all(WAITERS_OF, (task,)):
-        if waiter != successor and circle(tx, waiter, (successor,)) is None:
+        needs = circle(tx, waiter, (successor,), by_turns=True)
+        if waiter != successor and needs is None:
             tx.run(RETARGET, (successor, tx.now, waiter, place))
 
 
@@ -306,7 +316,9 @@ def _message_by(tx: Tx, task: str, since: int, agent: int | None) -> str | None:
     return by
 
 
-def _needs(tx: Tx, start: str, targets: Iterable[str]) -> dict[str, Needs]:
+def _needs(
+    tx: Tx, start: str, targets: Iterable[str], *, by_turns: bool
+) -> dict[str, Needs]:
     """What these tasks need, and what that needs, and so on, up to `start`."""
     found: dict[str, Needs] = {}
     work = list(targets)
@@ -314,19 +326,21 @@ def _needs(tx: Tx, start: str, targets: Iterable[str]) -> dict[str, Needs]:
         task = work.pop()
         if task in found or task == start:
             continue
-        need = found[task] = _needs_of(tx, task)
+        need = found[task] = _needs_of(tx, task, by_turns=by_turns)
         work.extend(need.edges)
         work.extend(target for branch in need.branches for target in branch)
     return found
 
 
-def _needs_of(tx: Tx, task: str) -> Needs:
+def _needs_of(tx: Tx, task: str, *, by_turns: bool) -> Needs:
     status = Status(tx.value(STATUS_OF, (task,)))
     if status in SETTLED:
         return Needs()
     edges = tuple(
         edge.id for edge, at in reads.dependencies(tx, task) if at not in MEETS[edge.on]
     )
+    if by_turns and status is Status.OPEN:
+        edges += _turns_before(tx, task)
     wait = find(tx, task) if status is Status.WAITING else None
     if wait is None:
         return Needs(edges=edges)
@@ -338,6 +352,15 @@ def _needs_of(tx: Tx, task: str) -> Needs:
         more = (term.target,) if lacks else ()
         branches[term.branch] = branches.get(term.branch, ()) + more
     return Needs(edges=edges, branches=tuple(branches.values()))
+
+
+def _turns_before(tx: Tx, task: str) -> tuple[str, ...]:
+    """The steps before a task's own; a person takes its own in any order."""
+    reserved = trajectories.of_task(tx, task)
+    if reserved is None or reserved.human:
+        return ()
+    steps = trajectories.steps_of(tx, reserved.number)
+    return steps[: steps.index(task)]
 
 
 def _decode(tx: Tx, row: Row) -> Wait:
