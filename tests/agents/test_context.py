@@ -15,8 +15,6 @@ from workgraph.agents.blocks import (
     Item,
     Part,
     Ready,
-    bytes_of,
-    estimate,
     make_safe,
     share_out,
     size_of,
@@ -37,6 +35,7 @@ from workgraph.graph.context_view import (
     Wait,
 )
 from workgraph.graph.model import Artifact
+from workgraph.graph.tokens import bytes_of, estimate
 
 #: What a hostile text is made of.
 NASTY = st.lists(

@@ -191,6 +191,8 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
         {"now": 0},
         {"wait_terms_due", "wait_terms_words", "messages_task"},
     ),
+    "waits-any": (waits.MAY_BE_OVER, (), {"wait_terms_due", "wait_terms_words"}),
+    "messages-any": (messages.HAS_ANY, ("t",), {"messages_task"}),
     "waits-due": (waits.IS_DUE, (0,), {"wait_terms_due"}),
     "waits-mark": (waits.MARK, {"now": 0, "target": "t"}, {"wait_terms_target"}),
     "waits-files": (waits.FILES, (), {"wait_terms_file"}),

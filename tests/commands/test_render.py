@@ -47,6 +47,7 @@ from workgraph.graph.replies import (
     TaskData,
     TrialData,
     UsageData,
+    WaitData,
     WhyData,
 )
 
@@ -720,3 +721,14 @@ def test_no_text_reaches_a_terminal_raw(text: str) -> None:
 
 
 CONTROLS = {chr(code) for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+
+
+def test_a_page_of_a_task_in_waiting_says_for_what() -> None:
+    """And what is asked, in one line each."""
+    wait = WaitData(condition="answer", since=EPOCH, question="red\nor blue?")
+    task = a_task_data(status="waiting", wait=wait)
+
+    page = render(r.ShowTask(task="t"), Reply(data=task), PIPE)
+
+    assert "\nWaits until: answer, since " in page
+    assert "\nAsks: red\\nor blue?\n" in page

@@ -364,6 +364,20 @@ async def test_the_file_does_not_tell_when_it_was_written() -> None:
         assert lines_of[0] == lines_of[1]
 
 
+async def test_what_an_agent_has_said_last_comes_along() -> None:
+    """Where it left no summary it is what its task has concluded."""
+    async with a_graph() as graph:
+        task = lines({"kind": "task", "id": "a", "title": "A"})
+        await graph.take(f"{task}\n{an_agent(task='a', said='It was the gasket.')}")
+
+        [exported] = [
+            line for line in await assert_round_trip(graph) if line["kind"] == "agent"
+        ]
+
+        assert exported["said"] == "It was the gasket."
+        assert "session" not in exported
+
+
 async def test_agents_keep_their_numbers_and_new_ones_go_on_above() -> None:
     """The attempts left out count, too: their numbers are never used again."""
     async with a_graph() as graph:

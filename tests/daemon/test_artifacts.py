@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from workgraph.daemon.artifacts import find_changed, take_file
+from workgraph.daemon.artifacts import take_file
 from workgraph.graph.errors import ForbiddenError, UserError
-from workgraph.graph.inputs import KEPT_BYTES, Input
+from workgraph.graph.inputs import KEPT_BYTES
 
 
 def copies_in(folder: Path) -> Path:
@@ -154,28 +154,3 @@ def test_a_link_out_of_a_sandbox_is_refused(tmp_path: Path) -> None:
         take_file(str(workspace / "link"), str(copies), str(workspace))
 
     assert not copies.exists()
-
-
-def test_large_inputs_that_have_changed_are_found(tmp_path: Path) -> None:
-    """What has a copy can't, and a path has nothing to be compared with."""
-    same, other, gone = (tmp_path / name for name in ("same", "other", "gone"))
-    same.write_bytes(b"1")
-    other.write_bytes(b"2")
-    one = hashlib.sha256(b"1").hexdigest()
-
-    def an_input(path: Path, *, kept: bool = False) -> Input:
-        name = path.name
-        return Input(ref=f"a:{name}", name=name, path=str(path), sha256=one, kept=kept)
-
-    changed = find_changed(
-        (
-            an_input(same),
-            an_input(other),
-            an_input(gone),
-            an_input(tmp_path / "kept", kept=True),
-            Input(ref="plain", name="plain", path="plain"),
-        )
-    )
-
-    assert set(changed) == {"a:other", "a:gone"}
-    assert "has changed since" in changed["a:other"]

@@ -1,7 +1,10 @@
 """What agents are told: conclusions, inputs, earlier attempts, deltas, files."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.core import Core, plan_host, running_core
 from workgraph.commands.context import Caller
@@ -13,6 +16,7 @@ from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import SendMessage
 from workgraph.graph.prompt_requests import ContextData, GetContext
 from workgraph.graph.reservations import ClaimTrajectory
+from workgraph.graph.tokens import EXCERPT_BYTES, estimate
 from workgraph.store.database import Tx
 
 TOOL = (
@@ -92,12 +96,56 @@ async def test_a_join_is_told_what_both_branches_found(tmp_path: Path) -> None:
         }
 
 
-def _record(tx: Tx, task: str, path: str, digest: str) -> None:
+def _record(tx: Tx, task: str, path: str, digest: str, size: int = 1) -> None:
     tx.run(
         "insert into artifacts (task, name, path, sha256, size, at)"
-        " values (?, ?, ?, ?, 1, 0)",
-        (task, "report.md", path, digest),
+        " values (?, ?, ?, ?, ?, 0)",
+        (task, "report.md", path, digest, size),
     )
+
+
+@pytest.mark.parametrize("now", ["as it was", "overwritten"])
+async def test_a_file_without_a_copy_that_was_overwritten_is_called_stale(
+    tmp_path: Path, now: str
+) -> None:
+    """It is compared with the recorded hash before the start, in a plan, too."""
+    report = tmp_path / "report.md"
+    report.write_text(now, encoding="utf-8")
+    digest = sha256(b"as it was").hexdigest()
+    is_stale = now != "as it was"
+    async with running_core(*TOOL, host=plan_host(project_dir=str(tmp_path))) as core:
+        first = await core.add("First", executor="tool")
+        second = await core.add(
+            "Second", executor="tool", after=(first,), input=(f"{first}:report.md",)
+        )
+        await core.store.transaction(
+            lambda tx: _record(tx, first, str(report), digest, len("as it was")), 0
+        )
+
+        announced = (await told(core, second)).text or ""
+        assert ("stale: the file has changed" in announced) == is_stale
+        await finish(core, first)
+
+        prompt = prompt_of(core, await core.holder(second))
+        assert ("stale: the file has changed" in prompt) == is_stale
+        assert f"sha256: {digest}" in prompt
+        assert now in prompt
+
+
+async def test_of_an_input_an_excerpt_is_shown(tmp_path: Path) -> None:
+    """Of a context file there is more, and both say how large the whole is."""
+    (tmp_path / "large.txt").write_text("x" * (EXCERPT_BYTES + 1000), encoding="utf-8")
+    async with running_core(*TOOL, host=plan_host(project_dir=str(tmp_path))) as core:
+        await core.do(r.Pause())
+        task = await core.add("T", executor="tool", input=("large.txt",))
+        other = await core.add("U", executor="tool", context_file=("large.txt",))
+
+        [excerpt] = [b for b in (await told(core, task)).blocks if b.name == "inputs"]
+        [whole] = [b for b in (await told(core, other)).blocks if b.name == "files"]
+
+        assert excerpt.cut
+        assert excerpt.tokens < estimate(EXCERPT_BYTES) + 100
+        assert not whole.cut
 
 
 async def test_the_same_state_gives_the_same_prompt_as_was_announced() -> None:

@@ -408,7 +408,7 @@ async def test_whom_the_start_is_assigned_to_decides() -> None:
 
         found = (await core.do(GetTrajectory(task="a"))).data
 
-        assert (found.actor, found.limit) == ("ada", 9000)
+        assert (found.actor, found.limit) == ("ada", 6750)
         assert [step.task for step in found.steps] == ["a", "b"]
 
 

@@ -21,6 +21,8 @@ from workgraph.graph.errors import (
     UserError,
 )
 from workgraph.graph.model import Outcome
+from workgraph.graph.replies import WaitData
+from workgraph.graph.times import to_rfc3339
 from workgraph.graph.waits import Wait
 from workgraph.store import messages, waits
 from workgraph.store.database import Store, Tx
@@ -558,3 +560,19 @@ async def is_idle(core: Core) -> bool:
     """Whether nothing runs, and nothing will by itself."""
     idle: bool = (await core.do(r.GetServiceStatus(), OPERATOR)).data.idle
     return idle
+
+
+async def test_show_says_what_a_task_waits_for() -> None:
+    """The condition, since when, and the question; nothing when it goes on."""
+    async with a_worker() as (core, agent):
+        await core.do(r.AskQuestion(task="t", question="red or blue?"), agent)
+
+        task = (await core.do(r.ShowTask(task="t"))).data
+
+        assert task.wait == WaitData(
+            condition="answer",
+            since=to_rfc3339(core.clock.now()),
+            question="red or blue?",
+        )
+        await core.do(r.Resume(task="t"))
+        assert (await core.do(r.ShowTask(task="t"))).data.wait is None

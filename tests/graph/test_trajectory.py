@@ -9,6 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.graph.builders import a_task
+from workgraph.graph.tokens import (
+    CONCLUSION_BYTES,
+    EXCERPT_BYTES,
+    UNKNOWN_BYTES,
+    estimate,
+    estimate_conclusion,
+    estimate_item,
+)
 from workgraph.graph.topology import chains, sort_topologically
 from workgraph.graph.trajectory import (
     MOST_STEPS,
@@ -19,8 +27,6 @@ from workgraph.graph.trajectory import (
     Trajectory,
     candidate_of,
     check_trajectory,
-    estimate_item,
-    estimate_tokens,
     find_trajectory,
     item_of,
     lies_between,
@@ -307,14 +313,16 @@ def test_why_tasks_are_none(
 
 
 def test_tokens_are_bytes_by_three_and_a_half() -> None:
-    """Rounded up; of files no more than an excerpt."""
-    sizes = (estimate_tokens(0), estimate_tokens(7), estimate_tokens(8))
-    assert sizes == (0, 2, 3)
-    assert estimate_item(10**9) == estimate_item(None) == estimate_tokens(4096)
+    """Rounded up; of files no more than an excerpt, of conclusions all."""
+    assert (estimate(0), estimate(7), estimate(8)) == (0, 2, 3)
+    assert estimate_item(10**9) == estimate(EXCERPT_BYTES)
+    assert estimate_item(None) == estimate(UNKNOWN_BYTES)
+    assert estimate_conclusion(None) == estimate(CONCLUSION_BYTES)
+    assert estimate_conclusion(10_000) == estimate(10_000)
 
 
 def test_an_input_is_an_artifact_or_a_path() -> None:
     """As everywhere."""
-    found = [item_of(text) for text in ("a:x.md", "./a.md", "src/a:b", ":x")]
-    kinds = ["artifact", "path", "path", "path"]
+    found = [item_of(text) for text in ("a:x.md", "./a.md", "src/a:b", ":x", "s3://b")]
+    kinds = ["artifact", "path", "path", "path", "path"]
     assert [kind for kind, _ in found] == kinds

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from workgraph.graph.model import Record
+from workgraph.graph.tokens import estimate
 
 MARK: Final = "====="
 #: What is cut away behind a cut before anything else is done with a long text: no part
@@ -74,16 +75,6 @@ class Shown(Record, frozen=True, kw_only=True):
     cut: bool
     #: How many of its entries are there.
     items: int
-
-
-def estimate(size: int) -> int:
-    """The tokens of so many bytes of UTF-8: by 3.5, rounded up."""
-    return (2 * size + 6) // 7
-
-
-def bytes_of(tokens: int) -> int:
-    """The most bytes that are estimated at so many tokens."""
-    return tokens * 7 // 2
 
 
 def tokens_of(text: str) -> int:

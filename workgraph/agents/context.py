@@ -15,14 +15,15 @@ from workgraph.agents.blocks import (
     Item,
     Part,
     Ready,
-    bytes_of,
-    estimate,
     piece_of,
 )
 from workgraph.agents.choices import PlanError
 from workgraph.agents.fitting import TooSmallError, fit
 from workgraph.agents.sections import RULES_BLOCK, blocks_of, preamble_of
 from workgraph.graph.context_view import Compiled, ContextView, Given, Told
+from workgraph.graph.model import Actor
+from workgraph.graph.tokens import bytes_of, estimate
+from workgraph.settings.schema import ContextSettings
 
 GOES_ON: Final = """\
 You have worked on this task in this conversation already, and were interrupted. Go on
@@ -43,6 +44,12 @@ def room_of(limit: int, reserve: int) -> int:
     That is a quarter at the most, so that a small limit leaves room for a prompt.
     """
     return limit - min(reserve, limit // _MOST_RESERVED)
+
+
+def room_for(actor: Actor | None, settings: ContextSettings) -> int:
+    """What an actor may be told: in a prompt, and in all that is new along a path."""
+    limit = actor.context_limit if actor and actor.context_limit else settings.limit
+    return room_of(limit, settings.reserve)
 
 
 def compile_context(

@@ -7,7 +7,8 @@ word in their place. Pure.
 
 from collections.abc import Sequence
 
-from workgraph.agents.blocks import Ready, Shown, bytes_of
+from workgraph.agents.blocks import Ready, Shown
+from workgraph.graph.tokens import bytes_of
 
 
 class TooSmallError(Exception):

@@ -18,6 +18,7 @@ from workgraph.graph.context_view import (
     NamedTask,
 )
 from workgraph.graph.inputs import Input
+from workgraph.graph.tokens import EXCERPT_BYTES
 
 RULES: Final = """\
 You are an agent of workgraph and work on one task. When it is done, say
@@ -95,8 +96,14 @@ def wish_of(view: ContextView, one: Input) -> FileWish | None:
         return None
     path = one.read_path(view.wg_dir, view.folder)
     if one.kept:
-        return FileWish(path=path)
-    return FileWish(path=path, within=_within(view, path))
+        return FileWish(path=path, most=EXCERPT_BYTES)
+    return FileWish(
+        path=path,
+        most=EXCERPT_BYTES,
+        within=_within(view, path),
+        sha256=one.sha256,
+        size=one.size,
+    )
 
 
 def context_wish(view: ContextView, path: str) -> FileWish:
@@ -215,8 +222,8 @@ def _inputs(view: ContextView) -> Block | None:
         digest = one.sha256 or (file.sha256 if file else None)
         if digest is not None:
             said.append(f"sha256: {digest}")
-        if one.sha256 and file and file.sha256 and file.sha256 != one.sha256:
-            said.append("stale: the file has changed since it was recorded")
+        if file and file.stale:
+            said.append(f"stale: {file.stale}")
         items.append(
             Item(
                 head="input",

@@ -177,6 +177,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
             stale=tuple(stale.get(task.id, ())),
             trajectory=reserved.get(task.id),
             loop=in_loops.get(task.id),
+            wait=_wait_of(tx, task),
             unread=unread.get(task.id, 0),
         )
         for task in tasks

@@ -168,6 +168,7 @@ def _state(task: TaskData, style: Style) -> list[tuple[str, str | None]]:
         ("Reserved for", task.reserved_for),
         ("Trajectory", trajectory_words(task.trajectory)),
         ("Gate", task.gate),
+        *_wait(task, style),
         ("Loop", task.loop.stands if task.loop else None),
         ("Attempts", f"{task.attempts} of {task.max_attempts}"),
         (
@@ -183,6 +184,16 @@ def _state(task: TaskData, style: Style) -> list[tuple[str, str | None]]:
         ("Superseded by", task.superseded_by),
         ("Not before", style.moment(task.not_before) if task.not_before else None),
         ("Retry at", style.moment(task.retry_at) if task.retry_at else None),
+    ]
+
+
+def _wait(task: TaskData, style: Style) -> list[tuple[str, str | None]]:
+    wait = task.wait
+    if wait is None:
+        return []
+    return [
+        ("Waits until", f"{wait.condition}, since {style.moment(wait.since)}"),
+        ("Asks", wait.question),
     ]
 
 

@@ -25,10 +25,12 @@ from workgraph.graph.replies import (
     ProgressData,
     TaskData,
     UsageData,
+    WaitData,
 )
 from workgraph.graph.reservations import Reserved, ReservedData
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
+from workgraph.graph.waits import WaitState
 
 _SPEC_FIELDS: Final = TaskSpec.__struct_fields__
 
@@ -48,6 +50,7 @@ def task_data(
     stale: tuple[StaleInput, ...] = (),
     trajectory: Reserved | None = None,
     loop: Loop | None = None,
+    wait: WaitState | None = None,
     unread: int = 0,
 ) -> TaskData:
     """A task as the world sees it.
@@ -63,6 +66,7 @@ def task_data(
         stale: Inputs that were produced again since it worked from them.
         trajectory: How it is reserved.
         loop: The loop that it is in, or was in last.
+        wait: What it waits for.
         unread: How many messages no attempt was given.
     """
     spec = {name: getattr(task.spec, name) for name in _SPEC_FIELDS}
@@ -106,6 +110,7 @@ def task_data(
         leftover=leftover,
         stale=stale,
         trajectory=_trajectory_data(trajectory),
+        wait=wait_data(wait),
     )
 
 
@@ -126,6 +131,17 @@ def loop_data(loop: Loop | None) -> LoopData | None:
         ended_at=_moment(loop.ended_at),
         reason=loop.reason,
         stands=loops.describe(loop),
+    )
+
+
+def wait_data(state: WaitState | None) -> WaitData | None:
+    """What a task waits for as the world sees it."""
+    if state is None:
+        return None
+    return WaitData(
+        condition=state.wait.condition,
+        since=to_rfc3339(state.wait.since),
+        question=state.question,
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from workgraph.agents.context import room_for
 from workgraph.commands.context import Context
 from workgraph.graph import reservations as v
 from workgraph.graph.errors import ConflictError, UsageError, UserError
@@ -19,8 +20,6 @@ from workgraph.settings import Settings
 from workgraph.store import reads, service, surroundings, trajectories
 from workgraph.store.database import Tx
 
-#: Where neither actor nor settings say how much context there is.
-_LIMIT: Final = 100_000
 #: How many ready tasks are tried as the start of the best trajectory.
 _STARTS: Final = 10
 #: How many tasks are looked at around each of them.
@@ -123,11 +122,7 @@ def release_unfit(context: Context, task_id: str) -> None:
 
 def limit_of(settings: Settings, actor: Actor | None) -> int:
     """How many tokens of context an actor has for a trajectory."""
-    section = getattr(settings, "context", None)
-    limit = actor.context_limit if actor is not None else None
-    if limit is None:
-        limit = int(getattr(section, "limit", 0)) or _LIMIT
-    return max(limit - int(getattr(section, "reserve", 0)), 0)
+    return room_for(actor, settings.context)
 
 
 def _best_start(

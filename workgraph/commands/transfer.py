@@ -212,6 +212,7 @@ def _agent_line(ended: EndedAgent) -> AgentLine:
         counted=agent.counted,
         workspace=agent.workspace,
         plan=ended.plan_line,
+        said=agent.said,
         started_at=write_moment(agent.started_at),
         ended_at=write_moment(agent.ended_at),
         last_activity_at=write_moment(agent.last_activity_at),

@@ -182,6 +182,8 @@ class AgentLine(_Line, frozen=True, kw_only=True, tag="agent"):
     counted: bool = True
     workspace: str | None = None
     plan: str | None = None
+    #: What its client has said last. The session is the machine's, and stays.
+    said: str | None = None
     started_at: str
     ended_at: str
     last_activity_at: str | None = None

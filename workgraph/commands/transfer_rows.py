@@ -204,6 +204,7 @@ def agent_row(number: int, line: AgentLine, now: int) -> NewAgentRow:
         counted=line.counted,
         workspace=line.workspace,
         plan_line=line.plan,
+        said=line.said,
         started_at=started_at,
         ended_at=ended_at,
         last_activity_at=ended_at if active_at is None else active_at,

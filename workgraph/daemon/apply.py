@@ -262,6 +262,8 @@ def _settle_messages(tx: Tx, agent: Agent) -> None:
     """
     if agent.outcome not in {Outcome.DONE, Outcome.SUBMITTED}:
         return
+    if not messages.has_any(tx, agent.task):
+        return
     if reads.task(tx, agent.task).gate not in {"outputs", "verify"}:
         messages.settle(tx, agent)
 

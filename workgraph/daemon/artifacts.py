@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 from workgraph.daemon.writing import sync_folder
 from workgraph.graph.errors import ForbiddenError, UserError, system_refusal
-from workgraph.graph.inputs import COPIES, KEPT_BYTES, HashedFile, Input
+from workgraph.graph.inputs import COPIES, KEPT_BYTES, HashedFile
 
 #: How many files are read at the same time: others need threads, too.
 READERS: Final = 2
@@ -59,26 +59,6 @@ def take_file(named: str, copies: str | None, within: str | None = None) -> Hash
             return _keep(file, path, most, copies)
         except OSError as error:
             raise _refusal(error, path, copies) from error
-
-
-def find_changed(inputs: tuple[Input, ...]) -> dict[str, str]:
-    """Inputs without a copy whose file is no longer what was recorded.
-
-    Returns:
-        For each, by its `ref`, what has become of it, in a few words.
-    """
-    changed = {}
-    for one in inputs:
-        if one.kept or one.sha256 is None:
-            continue
-        try:
-            now = take_file(one.path, None)
-        except UserError as error:
-            changed[one.ref] = error.message
-        else:
-            if now.sha256 != one.sha256:
-                changed[one.ref] = f"{one.path} has changed since it was recorded"
-    return changed
 
 
 def _opened(path: str) -> BinaryIO:

@@ -248,6 +248,8 @@ def session_to_go_on(
     Raises:
         PlanError: No plan can be made.
     """
+    if task.spec.exec is not None:
+        return ""
     follows = along.previous_of(tx, task) is not None
     fresh = grounds.layered.settings.retry.resume == "fresh"
     if not follows and (task.last_agent is None or fresh):

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from workgraph.agents.choices import Grounds, choose_working_dir
-from workgraph.agents.context import compile_context, room_of
+from workgraph.agents.context import compile_context, room_for
 from workgraph.agents.executor import Executor
 from workgraph.agents.sections import files_wanted
 from workgraph.daemon.hiding import hide_secrets
@@ -75,8 +75,7 @@ def draft_prompt(  # noqa: PLR0913, PLR0917 - what a prompt depends on
         wg_dir=host.wg_dir,
     )
     view = contexts.fill(tx, start, actor, given.agents if given else _NOBODY, session)
-    limit = actor.context_limit if actor and actor.context_limit else settings.limit
-    room = room_of(limit, settings.reserve)
+    room = room_for(actor, settings)
     if executor.prompt == "argument":
         room = min(room, _MOST_IN_AN_ARGUMENT)
     return PromptDraft(

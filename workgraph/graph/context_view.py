@@ -18,8 +18,14 @@ class FileWish(Record, frozen=True, kw_only=True):
     path: str
     #: Its end is wanted, not its beginning.
     tail: bool = False
+    #: No more of it than this is wanted, in bytes; null: as much as there is room for.
+    most: int | None = None
     #: What is opened has to be in this folder, by whatever links it was found.
     within: str | None = None
+    #: The hash and size that were recorded of a file that has no copy: it is compared
+    #: with them, however large it is.
+    sha256: str | None = None
+    size: int | None = None
 
 
 class FileText(Record, frozen=True, kw_only=True):
@@ -32,6 +38,8 @@ class FileText(Record, frozen=True, kw_only=True):
     #: Null where it is too large to be read through.
     sha256: str | None = None
     problem: str | None = None
+    #: That it is not what was recorded, or that this is not known.
+    stale: str | None = None
 
 
 Files = Mapping[FileWish, FileText]

@@ -49,6 +49,15 @@ class LogData(Record, frozen=True, kw_only=True):
     percent: float | None
 
 
+class WaitData(Record, frozen=True, kw_only=True):
+    """What a task in waiting waits for."""
+
+    condition: str
+    since: str
+    #: What it asks a person.
+    question: str | None = None
+
+
 class AgentData(Record, frozen=True, kw_only=True):
     """An attempt at a task."""
 
@@ -150,6 +159,8 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     stale: tuple[StaleInput, ...] = ()
     #: The trajectory that reserves it.
     trajectory: ReservedData | None = None
+    #: What it waits for, while it does.
+    wait: WaitData | None = None
     #: All attempts, the first one first; only `show` looks them up.
     runs: tuple[AgentData, ...] = ()
     #: How many messages no attempt was given.

@@ -26,27 +26,23 @@ so of each length the best `WIDTH` go on: a beam search (Lowerre, *The Harpy spe
 recognition system*, 1976). Where there are never more sets than that the result is the
 best there is; otherwise a good one. With a width of 1 it would be the greedy choice.
 
-Tokens are estimated as UTF-8 bytes / 3.5, rounded up, and files are not read: what has
-no known size counts as the excerpt that a prompt has at most. All of it is pure.
+Tokens are estimated as in prompts (`graph/tokens.py`), and files are not read: what has
+no known size counts as a middling file. All of it is pure.
 """
 
-import math
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from workgraph.graph.inputs import split_reference
 from workgraph.graph.model import Record, Task
+from workgraph.graph.tokens import estimate
 from workgraph.graph.topology import sort_topologically
 
 #: How many steps a trajectory has at most.
 MOST_STEPS: Final = 8
 #: How many sets of tasks of each length are followed further.
 WIDTH: Final = 16
-#: What of a file or an artifact counts at most, in bytes.
-EXCERPT_BYTES: Final = 4096
-#: What a task's conclusion counts that is not there yet, in bytes.
-CONCLUSION_BYTES: Final = 700
-_BYTES_PER_TOKEN: Final = 3.5
 
 #: What a task is given or makes: `path`, `artifact` or `task`, and its name.
 Item = tuple[str, str]
@@ -130,17 +126,6 @@ class Refusal(Record, frozen=True, kw_only=True):
     hint: str
 
 
-def estimate_tokens(size_bytes: int) -> int:
-    """The tokens of so many bytes of text."""
-    return math.ceil(size_bytes / _BYTES_PER_TOKEN)
-
-
-def estimate_item(size_bytes: int | None) -> int:
-    """The tokens of a file or an artifact; null is a size that is not known."""
-    known = EXCERPT_BYTES if size_bytes is None else size_bytes
-    return estimate_tokens(min(known, EXCERPT_BYTES))
-
-
 def candidate_of(
     task: Task, after: Iterable[str], waits_for: Iterable[str]
 ) -> Candidate:
@@ -163,7 +148,7 @@ def candidate_of(
     return Candidate(
         id=task.id,
         order=(task.priority, -task.chain, task.seq),
-        own=estimate_tokens(len(texts.encode())),
+        own=estimate(len(texts.encode())),
         items=tuple(items),
         outputs=tuple(posixpath.normpath(path) for path in spec.outputs),
         waits_for=tuple(sorted(waits_for)),
@@ -179,8 +164,7 @@ def candidate_of(
 
 def item_of(reference: str) -> Item:
     """An input as an item: `task:name` is an artifact, anything else a path."""
-    producer, colon, name = reference.partition(":")
-    if colon and producer and name and "/" not in producer:
+    if split_reference(reference) is not None:
         return ("artifact", reference)
     return ("path", posixpath.normpath(reference))
 

@@ -131,15 +131,14 @@ def wake_every_consumer(tx: Tx) -> None:
 
 
 def note_consumed(tx: Tx, agent: int, inputs: Iterable[Input]) -> None:
-    """Keeps which versions an attempt is given."""
-    tx.many(
-        CONSUME,
-        (
-            (agent, one.producer, one.name, one.sha256)
-            for one in inputs
-            if one.sha256 is not None
-        ),
-    )
+    """Keeps which versions an attempt is given. Free where it is given none."""
+    given = [
+        (agent, one.producer, one.name, one.sha256)
+        for one in inputs
+        if one.sha256 is not None
+    ]
+    if given:
+        tx.many(CONSUME, given)
 
 
 def stale_of(tx: Tx, task: Task) -> tuple[StaleInput, ...]:

@@ -60,6 +60,7 @@ order by m.number
 NEWS: Final = f"""{_CONVERSATION}
 select m.number, m.by from messages m where {_IS_NEWS} order by m.number
 """  # noqa: S608 - constants
+HAS_ANY: Final = "select 1 from messages where task = ? limit 1"
 OF_TASK: Final = f"""
 select {COLUMNS}
 from messages m left join messages q on q.number = m.reply_to
@@ -152,6 +153,11 @@ def news_for(tx: Tx, agent: Agent) -> tuple[Notice, ...]:
     """The messages that a running agent has neither been told of nor given."""
     params = {"task": agent.task, "session": agent.session, "agent": agent.number}
     return tuple(Notice(number=row[0], by=row[1]) for row in tx.rows(NEWS, params))
+
+
+def has_any(tx: Tx, task_id: str) -> bool:
+    """Whether a task has messages at all, which most have not."""
+    return tx.one(HAS_ANY, (task_id,)) is not None
 
 
 def of_task(tx: Tx, task_id: str) -> tuple[Message, ...]:
@@ -262,6 +268,8 @@ def acknowledge(tx: Tx, numbers: Iterable[int], agent: int) -> None:
 
 def settle(tx: Tx, agent: Agent) -> None:
     """An attempt is done with all its conversation was given: it ended well."""
+    if not has_any(tx, agent.task):
+        return
     params = {
         "task": agent.task,
         "agent": agent.number,

@@ -10,17 +10,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from workgraph.graph.inputs import split_reference
 from workgraph.graph.model import Record, Task
 from workgraph.graph.status import MEETS, Status
+from workgraph.graph.tokens import estimate_conclusion, estimate_item
 from workgraph.graph.trajectory import (
-    CONCLUSION_BYTES,
     MOST_STEPS,
     Candidate,
     Item,
     Region,
     candidate_of,
-    estimate_item,
-    estimate_tokens,
 )
 from workgraph.store import reads
 from workgraph.store.database import Row, Tx
@@ -179,8 +178,7 @@ def _region(tx: Tx, tasks: Sequence[Task]) -> Region:
         waits = [row[0] for row in rows if Status(row[2]) not in MEETS[row[1]]]
         candidates[task.id] = candidate_of(task, [row[0] for row in rows], waits)
         for dep, _, _, _, size in rows:
-            known = CONCLUSION_BYTES if size is None else size
-            tokens["task", dep] = max(estimate_tokens(min(known, CONCLUSION_BYTES)), 1)
+            tokens["task", dep] = max(estimate_conclusion(size), 1)
     edges.climb()
     for each in candidates.values():
         for item in each.items:
@@ -230,6 +228,7 @@ def _tokens_of(tx: Tx, item: Item) -> int:
     kind, name = item
     size = None
     if kind == "artifact":
-        task, _, artifact = name.partition(":")
-        size = tx.value(SIZE_OF, (task, artifact))
+        named = split_reference(name)
+        assert named is not None
+        size = tx.value(SIZE_OF, named)
     return max(estimate_item(size), 1)

@@ -62,9 +62,9 @@ INSERT_AGENT: Final = """
 insert into agents (
     number, task, attempt, actor, executor, model, endpoint, status, human, outcome,
     exit_code, signal, process, verdict, reason, counted, concluded, workspace,
-    plan_line, started_at, ended_at, last_activity_at, usage
+    plan_line, said, started_at, ended_at, last_activity_at, usage
 ) values (
-    ?, ?, ?, ?, ?, ?, ?, 'ended', ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?, 'ended', ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?
 )
 """
 INSERT_SPEND: Final = """
@@ -171,6 +171,7 @@ class NewAgentRow(Record, frozen=True, kw_only=True):
     counted: bool
     workspace: str | None
     plan_line: str | None
+    said: str | None
     started_at: int
     ended_at: int
     last_activity_at: int
@@ -280,6 +281,7 @@ def insert_agents(tx: Tx, new: Iterable[NewAgentRow]) -> None:
                 a.counted,
                 a.workspace,
                 a.plan_line,
+                a.said,
                 a.started_at,
                 a.ended_at,
                 a.last_activity_at,
