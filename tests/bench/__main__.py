@@ -16,7 +16,7 @@ from tests.bench import rows_client, rows_large, rows_run, rows_service
 from tests.bench.projects import Bench, BenchError, open_bench
 from tests.bench.report import PAGE, Failed, Line, is_passed, screen_table, write_page
 
-SHORT_FACTOR: Final = 4.0
+SHORT_FACTOR: Final = 6.0
 
 Part = Callable[[Bench], tuple[Sequence[Line], Sequence[float]]]
 PARTS: Final[Mapping[str, Part]] = MappingProxyType(
