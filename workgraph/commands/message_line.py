@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from workgraph.commands.line_base import LineBase
 from workgraph.graph.messages import MessageKind
 from workgraph.graph.model import Record
 
@@ -22,15 +23,7 @@ class ReceiptRef(
     acknowledged_at: str | None = None
 
 
-class MessageLine(
-    Record,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="message",
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-):
+class MessageLine(LineBase, frozen=True, kw_only=True, tag="message"):
     """A message to whoever works on a task, a question of that one, or its answer."""
 
     number: Number | None = None

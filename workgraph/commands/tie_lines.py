@@ -1,26 +1,12 @@
 """The lines of an export that tie tasks together, and what attempts were told."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from msgspec import Meta
 
+from workgraph.commands.line_base import MOST, Count, LineBase
 from workgraph.graph.context_view import KeptPrompt
 from workgraph.graph.model import Record
-
-#: Far more than anything counts to, and far less than a stored integer holds.
-_MOST: Final = 2**53
-_Count = Annotated[int, Meta(ge=0, le=_MOST)]
-
-
-class _Line(
-    Record,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-):
-    """The base of lines that are not built upon a struct of the model."""
 
 
 class StepRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,10 +16,10 @@ class StepRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     left_at: str | None = None
 
 
-class TrajectoryLine(_Line, frozen=True, kw_only=True, tag="trajectory"):
+class TrajectoryLine(LineBase, frozen=True, kw_only=True, tag="trajectory"):
     """Tasks that are, or were, reserved together."""
 
-    number: Annotated[int, Meta(ge=1, le=_MOST)]
+    number: Annotated[int, Meta(ge=1, le=MOST)]
     actor: str | None = None
     human: bool = False
     by: str | None = None
@@ -52,14 +38,14 @@ class MemberRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
     concluded: str | None = None
 
 
-class LoopLine(_Line, frozen=True, kw_only=True, tag="loop"):
+class LoopLine(LineBase, frozen=True, kw_only=True, tag="loop"):
     """Tasks that run again in order, or did."""
 
     members: tuple[MemberRef, ...]
-    max: _Count
+    max: Count
     until: str | None = None
     until_converged: bool = False
-    iteration: _Count = 1
+    iteration: Count = 1
     evidence: str | None = None
     by: str | None = None
     created_at: str | None = None

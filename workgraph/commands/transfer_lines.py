@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from workgraph.commands.line_base import MOST, Count, LineBase
 from workgraph.commands.line_errors import bad_line
 from workgraph.commands.message_line import MessageLine
 from workgraph.commands.tie_lines import LoopLine, PromptLine, TrajectoryLine
@@ -37,10 +38,7 @@ from workgraph.graph.replies import AgentData, ChangeData, TaskData
 from workgraph.graph.status import Status
 from workgraph.graph.times import parse_moment, to_rfc3339
 
-#: Far more than anything counts to, and far less than a stored integer holds.
-_MOST: Final = 2**53
-Count = Annotated[int, Meta(ge=0, le=_MOST)]
-Code = Annotated[int, Meta(ge=-_MOST, le=_MOST)]
+Code = Annotated[int, Meta(ge=-MOST, le=MOST)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
 #: The last moment that RFC 3339 can write.
 _LAST_MOMENT: Final = 253_402_300_799_999_000
@@ -142,18 +140,7 @@ class TaskLine(
     updated_at: str | None = None
 
 
-class _Line(
-    Record,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-):
-    """The base of the lines that are not built upon a struct of the model."""
-
-
-class EdgeLine(_Line, frozen=True, kw_only=True, tag="edge"):
+class EdgeLine(LineBase, frozen=True, kw_only=True, tag="edge"):
     """A dependency in a line of its own."""
 
     task: str
@@ -161,12 +148,12 @@ class EdgeLine(_Line, frozen=True, kw_only=True, tag="edge"):
     on: EdgeKind = "done"
 
 
-class AgentLine(_Line, frozen=True, kw_only=True, tag="agent"):
+class AgentLine(LineBase, frozen=True, kw_only=True, tag="agent"):
     """An attempt that is over."""
 
     id: str
     task: str
-    attempt: Annotated[int, Meta(ge=1, le=_MOST)]
+    attempt: Annotated[int, Meta(ge=1, le=MOST)]
     actor: str | None = None
     executor: str
     model: str | None = None
@@ -193,7 +180,7 @@ class AgentLine(_Line, frozen=True, kw_only=True, tag="agent"):
     consumed: tuple[ConsumedRef, ...] = ()
 
 
-class LogLine(_Line, frozen=True, kw_only=True, tag="log"):
+class LogLine(LineBase, frozen=True, kw_only=True, tag="log"):
     """A row of the change log about a task; without `change` it is somebody's words."""
 
     task: str

@@ -1,15 +1,8 @@
 """The line of an export that a wait is."""
 
-from typing import Annotated, Final
-
-from msgspec import Meta
-
+from workgraph.commands.line_base import Count, LineBase
 from workgraph.graph.model import Record
 from workgraph.graph.waits import TermKind
-
-#: Far more than anything counts to, and far less than a stored integer holds.
-_MOST: Final = 2**53
-_Count = Annotated[int, Meta(ge=0, le=_MOST)]
 
 
 class TermRef(
@@ -17,7 +10,7 @@ class TermRef(
 ):
     """One thing that is waited for."""
 
-    branch: _Count = 0
+    branch: Count = 0
     kind: TermKind
     target: str = ""
     status: str | None = None
@@ -25,15 +18,7 @@ class TermRef(
     met_at: str | None = None
 
 
-class WaitLine(
-    Record,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="wait",
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-):
+class WaitLine(LineBase, frozen=True, kw_only=True, tag="wait"):
     """What a task waits for, or has waited for last."""
 
     task: str
@@ -42,10 +27,10 @@ class WaitLine(
     #: As it was said.
     condition: str
     #: The number of the message that asks.
-    question: _Count | None = None
+    question: Count | None = None
     since: str
     woken_at: str | None = None
     reason: str | None = None
     #: How many in a row came right after waits that were soon over.
-    quick: _Count = 0
+    quick: Count = 0
     terms: tuple[TermRef, ...] = ()
