@@ -20,7 +20,7 @@ from tests.commands.transfer_graph import (
     assert_round_trip,
     lines,
 )
-from workgraph.commands import life, records, spending, tasks, transfer
+from workgraph.commands import claiming, life, records, spending, tasks, transfer
 from workgraph.commands.context import Context
 from workgraph.graph import requests as r
 from workgraph.graph import waits as waits_of
@@ -95,7 +95,7 @@ async def test_any_text_in_log_and_summary_round_trips(text: str, title: str) ->
             records.report_progress(
                 context, r.ReportProgress(task="a", percent=40, message=text)
             )
-            life.claim_task(context, r.ClaimTask(task="a", actor=text or "x"))
+            claiming.claim_task(context, r.ClaimTask(task="a", actor=text or "x"))
             life.finish_task(context, r.FinishTask(task="a", summary=text))
 
         await graph.change(write)

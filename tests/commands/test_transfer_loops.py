@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.commands.transfer_graph import a_graph, assert_round_trip, lines
-from workgraph.commands import life, loops, tasks
+from workgraph.commands import claiming, life, loops, tasks
 from workgraph.commands.context import Context
 from workgraph.graph import requests as r
 from workgraph.graph.errors import UserError
@@ -80,7 +80,7 @@ async def test_a_word_that_goes_with_a_claim_stays_here() -> None:
     def prepare(context: Context) -> None:
         tasks.add_task(context, r.AddTask(title="a"))
         loops.loop_tasks(context, LoopTasks(task="a", max=3, until_converged=True))
-        life.claim_task(context, r.ClaimTask(task="a"))
+        claiming.claim_task(context, r.ClaimTask(task="a"))
         loops.keep_word(context, r.FinishTask(task="a", converged=True))
 
     async with a_graph() as graph:

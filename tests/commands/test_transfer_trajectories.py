@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.commands.transfer_graph import a_graph, assert_round_trip, lines
-from workgraph.commands import life, tasks, trajectories
+from workgraph.commands import claiming, life, tasks, trajectories
 from workgraph.commands.context import Context
 from workgraph.graph import requests as r
 from workgraph.graph.errors import ConflictError, UserError
@@ -20,11 +20,11 @@ def _two(context: Context) -> None:
     for name in "abc":
         tasks.add_task(context, r.AddTask(title=name))
     trajectories.claim_trajectory(context, ClaimTrajectory(task=("a", "b")))
-    life.claim_task(context, r.ClaimTask(task="a"))
+    claiming.claim_task(context, r.ClaimTask(task="a"))
     life.fail_task(context, r.FailTask(task="a", reason="no"))
     bobs = ClaimTrajectory(task=("b", "c"), actor="bob")
     trajectories.claim_trajectory(context, bobs)
-    life.claim_task(context, r.ClaimTask(task="b", actor="bob"))
+    claiming.claim_task(context, r.ClaimTask(task="b", actor="bob"))
 
 
 async def test_they_come_along_without_what_runs() -> None:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from workgraph.commands import (
+    claiming,
     inbox,
     life,
     loops,
@@ -33,9 +34,9 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.LinkTask: tasks.link_task,
         r.UnlinkTask: tasks.unlink_task,
         LoopTasks: loops.loop_tasks,
-        r.ClaimTask: life.claim_task,
+        r.ClaimTask: claiming.claim_task,
         r.UnclaimTask: life.unclaim_task,
-        r.NextTask: life.next_task,
+        r.NextTask: claiming.next_task,
         r.FinishTask: life.finish_task,
         r.SubmitTask: life.submit_task,
         r.ApproveTask: life.approve_task,

@@ -1,11 +1,10 @@
-"""Handlers of a task's life: claim, done, submit, fail, and what reviewers say."""
+"""Handlers of a task's life: unclaim, done, submit, fail, and what reviewers say."""
 
 from workgraph.commands import iterations, loops
 from workgraph.commands.context import (
     Answer,
     Context,
     Deferred,
-    describe,
     stop_agent,
     task_facts,
     task_reply,
@@ -14,9 +13,8 @@ from workgraph.commands.moves import move_task
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.decisions import MoveTask
-from workgraph.graph.errors import ConflictError, NotFoundError, UserError
+from workgraph.graph.errors import NotFoundError, UserError
 from workgraph.graph.model import (
-    Actor,
     Agent,
     Failure,
     Outcome,
@@ -24,59 +22,20 @@ from workgraph.graph.model import (
     StopThen,
     Task,
 )
-from workgraph.graph.reasons import Weight
 from workgraph.graph.replies import DoneData, Reply
 from workgraph.graph.status import Cause, Status, Verb
-from workgraph.graph.times import Duration
 from workgraph.reactors import patrol
 from workgraph.store import (
     agent_reads,
     agents,
-    artifacts,
     edges,
     reads,
-    service,
     trajectories,
     writes,
 )
 
-#: The executor of a person's claim.
-PERSON = "person"
 #: What leads on from where nobody works on a task.
 _WAYS_ON = {Status.PENDING_REVIEW: "approve", Status.WAITING: "resume"}
-
-
-def claim_task(context: Context, request: r.ClaimTask) -> Reply:
-    """Takes a task for a person: a compare-and-set that exactly one caller wins."""
-    tx = context.tx
-    task = reads.task(tx, request.task or "")
-    name = request.actor or context.caller.name
-    if task.status is Status.IN_PROGRESS:
-        raise ConflictError(
-            f"{task.id} is held by {_holder(context, task)}",
-            hint=f"wg next gives another one; wg show {task.id}",
-        )
-    if task.status is not Status.OPEN:
-        raise UserError(
-            f"{task.id} is {task.status}: it can't be claimed",
-            hint=f"wg why {task.id}",
-        )
-    if task.reserved_for not in {None, name} and not request.force:
-        raise ConflictError(
-            f"{task.id} is reserved for {task.reserved_for}",
-            hint=f"wg unclaim {task.id}, or wg claim --force",
-        )
-    if not request.force:
-        _check_unreserved(context, task, name)
-        reasons = readiness.blocks_claim(task_facts(tx, task), tx.now)
-        if reasons:
-            raise UserError(
-                f"{task.id} is not ready: "
-                + "; ".join(reason.message for reason in reasons),
-                hint=f"wg why {task.id}, or wg claim --force {task.id}",
-            )
-    _take(context, task, name, forced=request.force)
-    return task_reply(context, task.id)
 
 
 def unclaim_task(context: Context, request: r.UnclaimTask) -> Answer:
@@ -98,30 +57,6 @@ def unclaim_task(context: Context, request: r.UnclaimTask) -> Answer:
     move = MoveTask(verb=Verb.RELEASE, by=context.caller.by, reason="unclaimed")
     end_claim(context, task, agent, Outcome.KILLED, move, counted=False)
     return task_reply(context, task.id)
-
-
-def next_task(context: Context, request: r.NextTask) -> Reply:
-    """The best ready task for an actor, claimed in the same step where asked for."""
-    tx = context.tx
-    name = request.actor or context.caller.name
-    actor = service.actor_by_name(tx, name)
-    own = trajectories.of_actor(tx, name)
-    reserved = trajectories.every(tx)
-    for task in (*(reads.task(tx, one) for one in own), *reads.ready_tasks(tx)):
-        mine = task.id in own
-        if task.id in reserved and not (mine and reserved[task.id].is_next):
-            continue
-        if task.actor not in {None, name} and not mine:
-            continue
-        if task.reserved_for not in {None, name} or _lacks_skill(task, actor):
-            continue
-        if not _is_open_to(task_facts(tx, task, reserved), tx.now):
-            continue
-        if request.claim:
-            _take(context, task, name, forced=False)
-            return task_reply(context, task.id)
-        return Reply(data=describe(context, [task])[0])
-    return Reply(data=None, exit_code=1)
 
 
 def finish_task(context: Context, request: r.FinishTask) -> Answer:
@@ -312,34 +247,6 @@ def _hand_in(
     return task_reply(context, task.id)
 
 
-def _take(context: Context, task: Task, name: str, *, forced: bool) -> None:
-    """A person's claim: an agent of its own, without a process."""
-    tx = context.tx
-    _, attempt = agents.next_agent(tx, task.id)
-    number = agents.insert_agent(
-        tx,
-        agents.NewAgent(
-            task=task.id, attempt=attempt, actor=name, executor=PERSON, human=True
-        ),
-    )
-    artifacts.note_consumed(tx, number, artifacts.inputs_of(tx, task))
-    after = task.spec.abandon_after_s
-    writes.change_status(
-        tx,
-        task,
-        Verb.CLAIM,
-        Cause.OPERATOR,
-        writes.Marks(
-            by=context.caller.by,
-            agent=f"agent-{number}",
-            attempt=attempt,
-            actor=name,
-            reason="forced" if forced else None,
-            claim_ends_at=tx.now + Duration(after).micros if after else None,
-        ),
-    )
-
-
 def end_claim(
     context: Context,
     task: Task,
@@ -394,11 +301,6 @@ def claimant(context: Context, task: Task) -> Agent:
     return agent_reads.by_id(context.tx, task.claimed_by)
 
 
-def _holder(context: Context, task: Task) -> str:
-    agent = claimant(context, task)
-    return f"{agent.actor} ({agent.id})" if agent.human and agent.actor else agent.id
-
-
 def _live_process(context: Context, task: Task) -> Agent | None:
     return agent_reads.live_process_of(context.tx, task.id)
 
@@ -411,31 +313,6 @@ def _person_of(context: Context, task: Task) -> str | None:
     except NotFoundError:  # imported without its attempts
         return None
     return agent.actor if agent.human else None
-
-
-def _is_open_to(facts: readiness.TaskFacts, now: int) -> bool:
-    """Whether somebody whom a task is reserved for, or is for anybody, can begin."""
-    return facts.task.status is Status.OPEN and all(
-        reason.code == "reserved" or reason.weight is Weight.SERVICE
-        for reason in readiness.explain_task(facts, now)
-    )
-
-
-def _check_unreserved(context: Context, task: Task, name: str) -> None:
-    reserved = trajectories.of_task(context.tx, task.id)
-    if reserved is not None and reserved.actor != name:
-        raise ConflictError(
-            f"{task.id} is reserved for {reserved.whose}: step {reserved.step} of"
-            f" {reserved.steps} of trajectory {reserved.number}",
-            hint=f"wg unclaim {task.id} releases it and what comes after it,"
-            " or wg claim --force",
-        )
-
-
-def _lacks_skill(task: Task, actor: Actor | None) -> bool:
-    if actor is None or "*" in actor.skills:
-        return False
-    return not set(task.spec.requires_skills) <= set(actor.skills)
 
 
 def _in_review(task: Task) -> None:

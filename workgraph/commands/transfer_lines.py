@@ -222,7 +222,6 @@ class RoleLine(
     """A role. Its id is made where it is left out."""
 
     id: str = ""
-    lineage: Lineage | UnsetType = UNSET
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

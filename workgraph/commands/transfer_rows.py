@@ -50,7 +50,7 @@ from workgraph.store.transfer_artifacts import Consumed, StoredArtifact
 _ID: Final = re.compile(r"\.?[a-z0-9][a-z0-9._-]*")
 _IDENTITY: Final = re.compile(r"[0-9a-f]{64}")
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_GATES: Final = frozenset({"outputs", "verify", "reward", "human", "loop"})
+_GATES: Final = frozenset({"outputs", "verify", "reward", "human", "loop", "verdict"})
 #: As long as a duration on the command line can be.
 _LONGEST_S: Final = 100 * 366 * 86400.0
 _DURATIONS: Final = ("timeout_s", "stall_timeout_s", "abandon_after_s", "estimate_s")

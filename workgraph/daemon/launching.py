@@ -133,6 +133,7 @@ def launch(
             task=task.id,
             attempt=attempt,
             actor=actor.name if actor else None,
+            actor_id=actor.id if actor else None,
             executor=plan.executor.value,
             model=plan.model.value,
             endpoint=plan.endpoint.value,

@@ -157,7 +157,8 @@ class Task(Record, frozen=True, kw_only=True):
     #: The later of both while it lies ahead; patrol clears it when it has come.
     start_after: int | None
     parked: Parked | None
-    #: Which gate a task in pending-review has to pass: outputs, verify, reward, human.
+    #: Which gate a task in pending-review has to pass: outputs, verify, reward, human,
+    #: loop; an errand's: verdict.
     gate: str | None
     failure: Failure | None
     progress: Progress | None
@@ -348,21 +349,13 @@ class Agent(Record, frozen=True, kw_only=True):
     #: What its start has set aside of the budgets that it is under.
     reserved_tokens: int | None = None
     reserved_usd: float | None = None
+    #: The identity of its actor as it was at its start; null: it is none of ours.
+    actor_id: str | None = None
 
     @property
     def id(self) -> str:
         """The agent's name, `agent-17`."""
         return f"agent-{self.number}"
-
-
-class Role(Record, frozen=True, kw_only=True):
-    """What an actor does. Its id is the SHA-256 of all fields but `name`."""
-
-    id: str
-    name: str
-    description: str
-    outcome: str = ""
-    skills: tuple[str, ...] = ()
 
 
 class Lineage(Record, frozen=True, kw_only=True):
@@ -371,6 +364,30 @@ class Lineage(Record, frozen=True, kw_only=True):
     parents: tuple[str, ...] = ()
     generation: int = 0
     by: str = "operator"
+
+
+class Role(Record, frozen=True, kw_only=True):
+    """What an actor does. Its id is the hash of all but `name` and `lineage`."""
+
+    id: str
+    name: str
+    description: str
+    outcome: str = ""
+    skills: tuple[str, ...] = ()
+    lineage: Lineage = Lineage()
+
+
+class Tradeoff(Record, frozen=True, kw_only=True):
+    """Why an actor acts as it does. Its id is the hash of all but those two."""
+
+    id: str
+    name: str
+    description: str
+    #: Compromises that it may make.
+    accept: tuple[str, ...] = ()
+    #: Hard constraints: what it never does.
+    reject: tuple[str, ...] = ()
+    lineage: Lineage = Lineage()
 
 
 class Actor(Record, frozen=True, kw_only=True):

@@ -387,6 +387,7 @@ def _pending(task: Task) -> Reason:
         "outputs": "its promised outputs are being looked for",
         "verify": "its --verify commands are being run",
         "reward": "it waits for an evaluator's score",
+        "verdict": "what it has answered is being read",
         "loop": "its loop is about to say whether it runs again",
     }
     message = gates.get(task.gate or "", "it waits for a person's review")

@@ -163,6 +163,23 @@ class AgencySettings(Section, frozen=True):
     reward_threshold: Annotated[
         float, Meta(ge=0, le=1), _about("an enforcing gate lets pass from here, 0 to 1")
     ] = 0.7
+    explore: Annotated[
+        float,
+        Meta(ge=0, le=1),
+        _about("share of choices that try what the record leaves open, 0 to 1"),
+    ] = 0.2
+    flip: Annotated[
+        Literal["off", "tagged", "all"],
+        _about(
+            "judge intent fidelity, too: of no task, of those tagged flip-eval, all"
+        ),
+    ] = "tagged"
+    evolver: Annotated[str, _about("the actor that proposes changes; empty: none")] = ""
+    trial_share: Annotated[
+        float,
+        Meta(ge=0, le=1),
+        _about("of its parent's work that a changed actor gets"),
+    ] = 0.2
 
 
 class BudgetSettings(Section, frozen=True):

@@ -25,8 +25,8 @@ insert into agents (
     task, attempt, actor, executor, model, endpoint, status, human, workspace,
     timeout_at, started_at, last_activity_at, plan, plan_line, token_sha256,
     stall_after, stall_at, sandbox, account, session, resumed,
-    reserved_tokens, reserved_usd
-) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    reserved_tokens, reserved_usd, actor_id
+) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 RECORD_START: Final = """
 update agents
@@ -112,6 +112,8 @@ class NewAgent(Record, frozen=True, kw_only=True):
     #: What is set aside of the budgets that it is under.
     reserved_tokens: int | None = None
     reserved_usd: float | None = None
+    #: The identity of its actor; null: it is none of ours.
+    actor_id: str | None = None
 
 
 def next_agent(tx: Tx, task: str) -> tuple[int, int]:
@@ -154,6 +156,7 @@ def insert_agent(tx: Tx, new: NewAgent) -> int:
             new.resumed,
             new.reserved_tokens,
             new.reserved_usd,
+            new.actor_id,
         ),
     )
 

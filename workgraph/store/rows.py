@@ -40,7 +40,7 @@ AGENT_COLUMNS: Final = """
     a.leftover, a.sandbox, a.stall_after, a.stall_at, a.looked_at, a.output_bytes,
     a.heard, a.account, a.session, a.resumed, a.answered, a.tool, a.said,
     a.client_end, a.trouble, a.client_until, a.reserved_tokens, a.reserved_usd,
-    a.last_sign
+    a.last_sign, a.actor_id
 """
 
 encode: Final = msgspec.json.Encoder().encode
@@ -148,6 +148,7 @@ def decode_agent(row: Row) -> Agent:
         reserved_tokens=row[40],
         reserved_usd=row[41],
         last_sign=row[42],
+        actor_id=row[43],
     )
 
 

@@ -35,7 +35,7 @@ create table tasks (
     start_after integer,
     parked text,
     parked_until integer,
-    gate text check (gate in ('outputs', 'verify', 'reward', 'human', 'loop')),
+    gate text check (gate in ('outputs', 'verify', 'reward', 'human', 'loop', 'verdict')),
     failure text,
     progress text,
     usage text not null default '{}',
@@ -156,6 +156,10 @@ create table agents (
     reserved_usd real,
     -- what last_activity_at goes by; null: its start
     last_sign text check (last_sign in ('output', 'call')),
+    -- the identity of the actor that works on it, as it is at its start
+    actor_id text,
+    -- its work is to be judged, and has not been
+    to_judge integer not null default 0 check (to_judge in (0, 1)),
     unique (task, attempt),
     check ((status = 'ended') = (ended_at is not null)),
     check (concluded = 0 or status = 'ended')
@@ -180,6 +184,9 @@ create index agents_session on agents (session) where session is not null;
 create index agents_account on agents (account, number) where account is not null;
 -- reads.agent_by_token
 create index agents_token on agents (token_sha256) where token_sha256 is not null;
+
+-- rewards.to_judge: attempts whose work waits for a judgement
+create index agents_to_judge on agents (number) where to_judge = 1;
 
 create table artifacts (
     task text not null references tasks (id),
@@ -267,13 +274,93 @@ create table budget_warnings (
     primary key (agent, budget)
 ) strict, without rowid;
 
+-- What was changed or removed stays, for what refers to it; only living names are taken.
 create table identities (
     id text primary key check (length(id) = 64),
     kind text not null check (kind in ('actor', 'role', 'tradeoff')),
     name text not null,
     record text not null,
-    unique (kind, name)
+    -- it was changed into another one, or removed; null: it is in use
+    retired_at integer
 ) strict, without rowid;
+-- identities.by_name; a name is in use once
+create unique index identities_name on identities (kind, name)
+    where retired_at is null;
+
+-- judgements of attempts: one for each source
+create table rewards (
+    task text not null references tasks (id),
+    attempt integer not null check (attempt >= 1),
+    -- who judges: 'operator', 'evaluator', 'checks', 'flip', or what somebody calls it
+    source text not null,
+    -- whose work it is: the name, and the ids that it counts for
+    actor text,
+    actor_id text,
+    role text,
+    tradeoff text,
+    -- what the work was, as the record is kept by it
+    skills text not null default '[]',
+    complexity text,
+    -- by the rubric, where its dimensions are among those given
+    score real not null check (score between 0 and 1),
+    given real check (given between 0 and 1),
+    dimensions text not null default '{}',
+    rubric text not null,
+    by text not null,
+    notes text,
+    at integer not null,
+    primary key (task, attempt, source)
+) strict, without rowid;
+
+-- sums of what counts: a cache of rewards, one score of each attempt
+create table standings (
+    rubric text not null,
+    kind text not null check (kind in ('actor', 'role', 'tradeoff', 'pair')),
+    -- the id; of a pair: that of the role, a blank, that of the tradeoff
+    subject text not null,
+    -- empty: whatever it was
+    skill text not null default '',
+    complexity text not null default '',
+    count integer not null default 0 check (count >= 0),
+    total real not null default 0,
+    squares real not null default 0,
+    primary key (kind, subject, rubric, skill, complexity)
+) strict, without rowid;
+
+-- how actors were chosen where there was a choice
+create table choices (
+    task text not null references tasks (id),
+    -- the attempt that it was made for
+    attempt integer not null,
+    actor text not null,
+    -- with which probability this one was chosen
+    propensity real not null check (propensity > 0 and propensity <= 1),
+    -- who is best by what is known
+    greedy text not null,
+    -- as JSON: the scores with their parts, as they were
+    candidates text not null,
+    at integer not null,
+    primary key (task, attempt)
+) strict, without rowid;
+
+-- what the tasks of the machinery are for
+create table errands (
+    task text primary key references tasks (id),
+    kind text not null check (kind in ('assignment', 'reward', 'evolution')),
+    -- the task that it is about; null: none
+    about text references tasks (id),
+    -- the attempt that is judged
+    attempt integer,
+    -- which part of the work: 'score'; of FLIP 'guess' and 'compare'; 'canary' …
+    part text not null default '',
+    -- what it is given besides, as JSON
+    given text,
+    -- what has come of it, as JSON, as it was taken; null: nothing yet
+    verdict text
+) strict, without rowid;
+
+-- errands.about
+create index errands_about on errands (about, kind) where about is not null;
 
 -- which version of an artifact an attempt was given
 create table consumed (

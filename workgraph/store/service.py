@@ -30,13 +30,14 @@ COUNT_LIVE: Final = """
 select count(*) from agents where status <> 'ended' and human = 0
 """
 ACTORS: Final = """
-select record from identities where kind = 'actor' order by name
+select record from identities where kind = 'actor' and retired_at is null order by name
 """
 #: The keys of `meta` that other modules know.
 FROZEN: Final = "frozen"
 META: Final = "select value from meta where key = ?"
 ACTOR_BY_NAME: Final = """
-select record from identities where kind = 'actor' and name = ?
+select record from identities
+where kind = 'actor' and name = ? and retired_at is null
 """
 SET_META: Final = """
 insert into meta (key, value) values (?, ?)
