@@ -1,22 +1,21 @@
 """Who could do a task, and who should: a score of parts that can each be explained.
 
 Required skills are a filter; what is left is ordered by a score that is the sum of its
-parts (docs/matching.md). What is known of an actor's work enters as a bandit: most choices
-take the best, some are drawn with the probability that one is the best. All of it is
-pure: the same need, candidates and seed give the same choice.
+parts (docs/matching.md). What is known of an actor's work enters as a bandit: most
+choices take the best, some are drawn with the probability that one is the best. All of
+it is pure: the same need, candidates and seed give the same choice.
 
 The parts, what each may add, and where it comes from:
 
-`preferred`: 0 to .25, the share of the preferred skills that it has (`requires` of the
-    task is no part: it is the filter).
+`preferred`: 0 to .25, the share of the task's preferred skills that it has.
 `record`: 0 to 1, the expected score of its work of this kind, from `standings`. Nothing
     known: 0.5.
 `complexity`: -.25 to 0, how far its trust (`wg actor edit --trust`) falls short of what
     the task's complexity asks. Simple work is for anybody.
 `context`: -.5 to 0, the share of the prompt that its context limit, less the reserve,
     would cut off.
-`load`: -.05 to 0, what it works on, against its capacity; without one against the others.
-`cost`: -.1 to 0, its `usd_per_hour`, against the dearest.
+`load`: -.05 to 0, what it works on, against its capacity; without one against others.
+`cost`: -.1 to 0, how much dearer it is than the cheapest, against the dearest.
 `fallback`: -10 for the actor `default`, else 0.
 """
 
@@ -26,7 +25,14 @@ from typing import Final, NamedTuple
 
 from msgspec import field
 
-from workgraph.graph.bandit import Belief, Sum, believe, draw, win_chances
+from workgraph.graph.bandit import (
+    UNKNOWN,
+    Belief,
+    Sum,
+    believe,
+    draw,
+    win_chances,
+)
 from workgraph.graph.model import Actor, Complexity, Record, Trust
 from workgraph.graph.tokens import room_of
 
@@ -57,8 +63,10 @@ _ASKED: Final[Mapping[Complexity, float]] = MappingProxyType(
 _TRUSTED: Final[Mapping[Trust, float]] = MappingProxyType(
     {"unknown": 0.0, "provisional": 0.5, "verified": 1.0}
 )
-#: What an actor does that has done nothing yet is its own quality's middle.
+#: Scores that differ by less are equal: sums of floats are rounded.
 _SAME: Final = 1e-12
+#: What the numbers of a belief add up to that is made of no scores.
+_KNOWS_NOTHING: Final = 2.0
 
 
 class Standing(Record, frozen=True, kw_only=True):
@@ -172,6 +180,10 @@ class _Others(NamedTuple):
     usual: float
 
 
+_NOTHING: Final = Standing()
+_NOBODY: Final = _Others(live=0, cheapest=0.0, dearest=0.0, usual=0.0)
+
+
 def missing_skills(actor: Actor, required: Sequence[str]) -> tuple[str, ...]:
     """The required skills that an actor lacks, in their order."""
     if not required or ANYTHING in actor.skills:
@@ -182,7 +194,7 @@ def missing_skills(actor: Actor, required: Sequence[str]) -> tuple[str, ...]:
 def belief_of(need: Need, candidate: Candidate) -> Belief:
     """What to think of an actor's work of the kind that a task is."""
     if not candidate.overall.count and not candidate.cells and not candidate.skills:
-        return believe(_NO_SCORES, _NO_SCORES, _NO_SCORES)
+        return UNKNOWN
     cell, skill = kind_of(need, candidate)
     overall = candidate.overall
     return believe(cell, skill, Sum(overall.count, overall.total))
@@ -247,11 +259,6 @@ def choose(
     )
 
 
-_NOTHING: Final = Standing()
-_NO_SCORES: Final = Sum()
-_NOBODY: Final = _Others(live=0, cheapest=0.0, dearest=0.0, usual=0.0)
-
-
 def _weigh(need: Need, candidates: Sequence[Candidate]) -> list[_Weighed]:
     """All, in order: who may be chosen now, who is busy, who never is, who can't."""
     names = {one.actor.id: one.actor.name for one in candidates if one.trial_of}
@@ -265,7 +272,7 @@ def _weigh(need: Need, candidates: Sequence[Candidate]) -> list[_Weighed]:
     if len(judged) > 1:
         others = _others([one for one, _, reason in judged if reason is None])
     found = [
-        _Weighed(one, missing, reason, *_NO_SCORE)
+        _Weighed(one, missing, reason, UNKNOWN, 0.0, {}, ())
         if missing
         else _score(need, one, reason, others)
         for one, missing, reason in judged
@@ -273,9 +280,6 @@ def _weigh(need: Need, candidates: Sequence[Candidate]) -> list[_Weighed]:
     if len(found) > 1:
         found.sort(key=_order)
     return found
-
-
-_NO_SCORE: Final = (believe(_NO_SCORES, _NO_SCORES, _NO_SCORES), 0.0, {}, ())
 
 
 def _order(one: _Weighed) -> tuple[bool, bool, bool, float, str]:
@@ -315,9 +319,7 @@ def _others(peers: Sequence[Candidate]) -> _Others:
     )
 
 
-def _score(
-    need: Need, one: Candidate, reason: str | None, others: _Others
-) -> _Weighed:
+def _score(need: Need, one: Candidate, reason: str | None, others: _Others) -> _Weighed:
     actor = one.actor
     belief = belief_of(need, one)
     unknown = []
@@ -356,10 +358,6 @@ def _score(
     }
     score = sum(parts.values())
     return _Weighed(one, (), reason, belief, score, parts, tuple(unknown))
-
-
-#: Of a belief that is made of no scores.
-_KNOWS_NOTHING: Final = 2.0
 
 
 def _mean(standings: Sequence[Standing]) -> Sum:
