@@ -132,15 +132,20 @@ def win_chances(beliefs: Sequence[Belief], offsets: Sequence[float]) -> list[flo
 def credible(belief: Belief) -> tuple[float, float]:
     """Between which qualities the truth is, with a probability of 95 %."""
     start, values = _cumulative(belief.alpha, belief.beta)
-    low = next(i for i, value in enumerate(values) if value > _TAIL)
-    high = next(i for i, value in enumerate(values) if value >= 1 - _TAIL)
-    return max(start + low - 1, 0) / STEPS, (start + high) / STEPS
+    low, high = (start + _place(values, share) for share in (_TAIL, 1 - _TAIL))
+    return low / STEPS, high / STEPS
 
 
 def draw(seed: str) -> float:
     """A number from 0 up to 1 that the seed alone decides."""
     number = int.from_bytes(sha256(seed.encode()).digest()[:8])
     return (number >> (64 - _BITS)) / (1 << _BITS)
+
+
+def _place(values: Sequence[float], share: float) -> float:
+    """At which edge, or between which, a distribution reaches a share."""
+    at = bisect_left(values, share)
+    return at - (values[at] - share) / (values[at] - values[at - 1])
 
 
 def _lend(broad: Sum, narrow: Sum, most: float) -> tuple[float, float]:

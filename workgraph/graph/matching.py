@@ -40,6 +40,7 @@ __all__ = [
     "choose",
     "match",
     "missing_skills",
+    "seed_of",
 ]
 
 #: Scores that differ by less are equal: sums of floats are rounded.
@@ -135,6 +136,11 @@ def choose(
         greedy=found[0].candidate.actor.name,
         matches=tuple([_as_match(one, chances) for one in found]),
     )
+
+
+def seed_of(need: Need) -> str:
+    """What draws hang on where nothing else is said: each attempt is one of its own."""
+    return f"{need.task}:{need.attempt}"
 
 
 def _weigh(need: Need, candidates: Sequence[Candidate]) -> list[_Weighed]:
