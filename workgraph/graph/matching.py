@@ -195,7 +195,7 @@ def _chances(found: Sequence[_Weighed], explore: float) -> dict[str, float]:
     """With which probability each is chosen, by id; only of those that may be."""
     pool = [one for one in found if one.is_able]
     if len(pool) > 1:
-        # Whoever else has room comes first, and `default` is not tried.
+        # Beside another one `default` could only lose: nothing is to be computed.
         pool = [one for one in pool if one.candidate.actor.name != DEFAULT]
     if not pool:
         return {}
