@@ -15,6 +15,7 @@ from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.loops import LoopTasks
+from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
 from workgraph.graph.prompt_requests import GetContext
@@ -54,6 +55,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.GetPlan: Reach.READ,
         GetTrajectory: Reach.READ,
         GetContext: Reach.READ,
+        MatchActors: Reach.READ,
         r.GetOutput: Reach.READ,
         r.ListExecutors: Reach.READ,
         r.GetServiceStatus: Reach.READ,

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from workgraph.graph.loops import LoopTasks
+from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import (
     EdgeKind,
@@ -418,6 +419,7 @@ GraphQuery = (
     | GetInbox
     | GetPlan
     | GetContext
+    | MatchActors
     | GetOutput
     | ListExecutors
     | GetTrajectory
