@@ -767,7 +767,7 @@ async def _add_known(story: Story, x: int, y: int) -> None:
     )
 
 
-async def _judge(story: Story, x: int, y: int) -> None:
+async def _judge_known(story: Story, x: int, y: int) -> None:
     """An operator judges what was tried, and sometimes what was not."""
     agents = await story.agents(alive=False)
     agents = [agent for agent in agents if agent.actor_id] or agents
@@ -1125,8 +1125,8 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "work-on-loop-more": _work_on_loop,
     "add-known": _add_known,
     "add-known-more": _add_known,
-    "judge": _judge,
-    "judge-more": _judge,
+    "judge-known": _judge_known,
+    "judge-known-more": _judge_known,
     "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
 }
 _BASE: tuple[str, ...] = (*STEPS, "crash")
