@@ -16,6 +16,7 @@ from workgraph.commands import (
     cli_loops,
     cli_matching,
     cli_messages,
+    cli_rewards,
     cli_service,
     cli_trajectories,
     cli_waits,
@@ -40,6 +41,7 @@ def build_app() -> typer.Typer:
     cli_executors.register(app)
     cli_service.register(app)
     cli_trajectories.register(app)
+    cli_rewards.register(app)
     app.command("help", cls=WgCommand)(_help)
     return app
 

@@ -16,7 +16,9 @@ from workgraph.commands import (
     operate,
     queries,
     records,
+    rewards,
     spending,
+    standings,
     starters,
     tasks,
     trajectories,
@@ -29,6 +31,7 @@ from workgraph.graph import requests as r
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
+from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.store import agents
 from workgraph.store.identities import actor_name
 
@@ -64,6 +67,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         **dict.fromkeys(get_args(q.Edits), identities.edit_identity),
         **dict.fromkeys(get_args(q.Removes), identities.remove_identity),
         q.InitActors: lambda context, _: starters.add_starters(context),
+        RecordReward: rewards.record_reward,
     }
 )
 
@@ -84,6 +88,8 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         **dict.fromkeys(get_args(q.Lists), identities.list_identities),
         **dict.fromkeys(get_args(q.Shows), identities.show_identity),
         **dict.fromkeys(get_args(q.Traces), identities.trace_identity),
+        ShowRewards: rewards.show_rewards,
+        GetStats: standings.actor_stats,
     }
 )
 

@@ -8,16 +8,22 @@ from workgraph.graph.identity_requests import (
     TradeoffData,
 )
 from workgraph.graph.model import Actor, Role, Tradeoff
+from workgraph.graph.rubric import interval_of
 from workgraph.graph.times import to_rfc3339
-from workgraph.store import identities
+from workgraph.store import identities, rewards
 from workgraph.store.database import Tx
 from workgraph.store.identities import Identity, Kept
 
 
 def record_of(tx: Tx, identity: Identity) -> RecordData:
     """How the work of a role, tradeoff or actor was judged so far."""
-    del tx, identity
-    return RecordData()
+    whole = rewards.standing(tx, identities.kind_of(identity), identity.id)
+    found = interval_of(whole.count, whole.total)
+    if not found.count:
+        return RecordData()
+    return RecordData(
+        count=found.count, mean=found.mean, low=found.low, high=found.high
+    )
 
 
 def identity_data(tx: Tx, kept: Kept) -> AnyIdentityData:

@@ -23,7 +23,7 @@ order by kind, name, retired_at, id
 """
 #: Attempts that are over. One whose end has not been judged yet still holds its task.
 ENDED_AGENTS: Final = f"""
-select {AGENT_COLUMNS}, a.plan_line
+select {AGENT_COLUMNS}, a.to_judge, a.plan_line
 from agents a join tasks t on t.id = a.task
 where a.status = 'ended' and (
         a.concluded = 1 or t.claimed_by is not 'agent-' || a.number)
@@ -66,9 +66,9 @@ INSERT_AGENT: Final = """
 insert into agents (
     number, task, attempt, actor, executor, model, endpoint, status, human, outcome,
     exit_code, signal, process, verdict, reason, counted, concluded, workspace,
-    plan_line, said, started_at, ended_at, last_activity_at, usage
+    plan_line, said, started_at, ended_at, last_activity_at, usage, actor_id, to_judge
 ) values (
-    ?, ?, ?, ?, ?, ?, ?, 'ended', ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?, 'ended', ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )
 """
 INSERT_SPEND: Final = """
@@ -114,6 +114,7 @@ class EndedAgent(Record, frozen=True, kw_only=True):
     agent: Agent
     plan_line: str | None
     spend: tuple[StoredSpend, ...]
+    to_judge: bool = False
     consumed: tuple[Consumed, ...] = ()
 
 
@@ -181,6 +182,8 @@ class NewAgentRow(Record, frozen=True, kw_only=True):
     ended_at: int
     last_activity_at: int
     usage: str
+    actor_id: str | None = None
+    to_judge: bool = False
 
 
 def identities(tx: Tx) -> Iterator[StoredIdentity]:
@@ -225,6 +228,7 @@ def ended_agents(tx: Tx) -> Iterator[EndedAgent]:
             agent=ended,
             plan_line=row[-1],
             spend=days,
+            to_judge=bool(row[-2]),
             consumed=tuple(given.get(ended.number, ())),
         )
 
@@ -294,6 +298,8 @@ def insert_agents(tx: Tx, new: Iterable[NewAgentRow]) -> None:
                 a.ended_at,
                 a.last_activity_at,
                 a.usage,
+                a.actor_id,
+                a.to_judge,
             )
             for a in new
         ),
