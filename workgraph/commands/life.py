@@ -230,7 +230,8 @@ def _hand_in(
             f"{task.id} waits for {names}",
             hint="finish or abandon those first, or wg unlink them",
         )
-    move = patrol.judge(outcome, "", task, context.policy, tx.now)
+    policy = context.policy_for(task)
+    move = patrol.judge(outcome, "", task, policy, tx.now)
     move = _by(move, caller.by, summary)
     if task.status is Status.OPEN:
         if outcome is Outcome.SUBMITTED or readiness.blocks_claim(facts, tx.now):
