@@ -23,9 +23,9 @@ from workgraph.agents.process import (
     Started,
     SweepTarget,
 )
+from workgraph.daemon.answers import read_answer
 from workgraph.daemon.artifacts import READERS
 from workgraph.daemon.clients import Clients
-from workgraph.daemon.errands import read_answer
 from workgraph.daemon.fates import fact_of
 from workgraph.daemon.fetching import read_files
 from workgraph.daemon.gates import judge_gate

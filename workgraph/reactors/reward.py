@@ -36,9 +36,7 @@ _DECIMALS: Final = 4
 def decide(view: JudgingView, now: int) -> tuple[JudgingDecision, ...]:
     """What has ended is judged; what has its score leaves its gate."""
     decisions: list[JudgingDecision] = [
-        decision
-        for work in view.work
-        if (decision := _judge(view, work)) is not None
+        decision for work in view.work if (decision := _judge(view, work)) is not None
     ]
     for scored in view.scored:
         passed, evidence = judge_score(scored.reward, view.judging.threshold)

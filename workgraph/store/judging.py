@@ -14,6 +14,7 @@ from workgraph.graph.model import Agent, Record, Task
 from workgraph.graph.rewards import effective
 from workgraph.graph.status import Status
 from workgraph.graph.times import SECOND, format_duration
+from workgraph.settings import Stream
 from workgraph.store import artifacts, reads, rewards
 from workgraph.store.database import Tx
 from workgraph.store.rows import (
@@ -47,6 +48,7 @@ where t.gate is not null and t.gate = 'reward'
   and coalesce(a.outcome, a.verdict, '') <> 'gate'
   and exists (
         select 1 from rewards r where r.task = t.id and r.attempt = a.attempt)
+  and (:task is null or t.id = :task)
 order by t.seq limit {_BATCH}
 """  # noqa: S608 - constants
 CLEAR: Final = "update agents set to_judge = 0 where number = ?"
@@ -97,15 +99,20 @@ _decode_guess: Final = msgspec.json.Decoder(_Guess).decode
 
 def to_judge(tx: Tx) -> Iterator[Work]:
     """The attempts that wait for a judgement, the oldest first."""
-    for row in tx.rows(TO_JUDGE):
+    for row in tx.all(TO_JUDGE):
         yield Work(
             agent=decode_agent(row[:_AGENT_WIDTH]), task=decode_task(row[_AGENT_WIDTH:])
         )
 
 
-def scored(tx: Tx) -> Iterator[Scored]:
-    """The tasks at the reward gate whose attempt has a score that counts."""
-    for row in tx.rows(SCORED):
+def scored(tx: Tx, task: str | None = None) -> Iterator[Scored]:
+    """The tasks at the reward gate whose attempt has a score that counts.
+
+    Args:
+        tx: The transaction.
+        task: Only this one; null: all.
+    """
+    for row in tx.all(SCORED, {"task": task}):
         reward = effective(rewards.of_attempt(tx, row[1], row[-1]))
         if reward is not None:
             yield Scored(task=decode_task(row[:-1]), reward=reward)
@@ -127,9 +134,7 @@ def attempt(tx: Tx, task: str, number: int) -> Agent | None:
     return None if row is None else decode_agent(row)
 
 
-def errand_for(
-    tx: Tx, task: str, number: int, part: str = SCORE
-) -> ErrandFor | None:
+def errand_for(tx: Tx, task: str, number: int, part: str = SCORE) -> ErrandFor | None:
     """The newest errand to judge an attempt."""
     row = tx.one(ERRAND_FOR, (task, number, part))
     if row is None:
@@ -137,9 +142,10 @@ def errand_for(
     return ErrandFor(task=row[0], status=Status(row[1]), actor=row[2])
 
 
-def stream_of(tx: Tx, agent: int) -> str:
-    """What an agent prints, `text` or the name of a stream."""
-    return str(tx.value(STREAM_OF, (agent,)))
+def stream_of(tx: Tx, agent: int) -> Stream:
+    """What an agent prints."""
+    stream: Stream = tx.value(STREAM_OF, (agent,))
+    return stream
 
 
 def view_of(tx: Tx, errand: Errand) -> Judged | None:
@@ -206,11 +212,11 @@ def _figures(task: Task, agent: Agent) -> tuple[str, ...]:
     figures = [f"attempt {agent.attempt}"]
     if agent.ended_at is not None:
         took = format_duration(max(agent.ended_at - agent.started_at, 0) / SECOND)
-        most = f" of an estimate of {format_duration(spec.estimate_s)}"
-        figures.append(f"took {took}{most if spec.estimate_s else ''}")
+        estimate = spec.estimate_s
+        of = f" of an estimate of {format_duration(estimate)}" if estimate else ""
+        figures.append(f"took {took}{of}")
     used = (agent.usage.input_tokens or 0) + (agent.usage.output_tokens or 0)
     if used:
-        most = f" of a budget of {spec.budget_tokens}" if spec.budget_tokens else ""
-        figures.append(f"used {used} tokens{most}")
+        of = f" of a budget of {spec.budget_tokens}" if spec.budget_tokens else ""
+        figures.append(f"used {used} tokens{of}")
     return tuple(figures)
-
