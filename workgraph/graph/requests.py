@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import (
@@ -405,6 +406,7 @@ TaskCommand = (
     | SendMessage
     | ClaimTrajectory
     | RecordReward
+    | RunReward
 )
 GraphQuery = (
     ShowTask
