@@ -168,12 +168,15 @@ async def test_below_the_threshold_it_is_open_again_with_the_notes() -> None:
             for change in await core.changes()
             if change.kind == "gate_judged" and change.task == task
         ]
-        assert [line.splitlines()[0] for line in told] == [
+        low, high = told
+        assert low.startswith(
             "reward: the score 0.4 by eva (evaluator) is below the threshold of 0.7;"
-            " correctness 0.4",
+            " correctness 0.4\nthe tests are missing"
+        )
+        assert high == (
             "reward: the score 0.8 by eva (evaluator) reaches the threshold of 0.7;"
-            ' correctness 0.8 (reward_gate = "enforcing")',
-        ]
+            ' correctness 0.8 (reward_gate = "enforcing")'
+        )
 
 
 async def test_an_evaluator_that_crashes_three_times_leaves_it_to_a_person() -> None:
