@@ -92,7 +92,7 @@ def _run(
         typer.Option("--attempt", metavar="N", help="Instead of the last one.", min=1),
     ] = None,
 ) -> RunReward:
-    """Have an attempt judged now: by the evaluator, or where there is none by checks."""
+    """Have an attempt judged now: by the evaluator; where there is none, by checks."""
     return RunReward(task=task, attempt=attempt)
 
 
