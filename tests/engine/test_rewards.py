@@ -47,7 +47,7 @@ async def a_judge(
     core: Core, task: str = "judge", actor: str = "eve", **errand: Any
 ) -> Caller:
     """An attempt whose task is to judge Ann's."""
-    about = {"task": task, "kind": "reward", "about": "t", "attempt": 1}
+    about: dict[str, Any] = {"task": task, "kind": "reward", "about": "t", "attempt": 1}
     await core.do(r.AddTask(title=task, exec="true", actor=actor, paused=True))
 
     def insert(tx: Any) -> None:
@@ -144,7 +144,8 @@ async def test_an_attempt_judges_nothing_else(
     async with judged_core() as core:
         await core.add("other", paused=True)
         judge = await a_judge(core, **errand)
-        said = RecordReward(**({"task": "t", "score": 1.0} | request_))
+        words: dict[str, Any] = {"task": "t", "score": 1.0} | request_
+        said = RecordReward(**words)
 
         with pytest.raises(ForbiddenError, match=message):
             await core.do(said, judge)
@@ -195,11 +196,12 @@ async def test_what_can_not_be_is_refused_with_a_remedy(
 ) -> None:
     """And nothing of it is kept."""
     async with judged_core() as core:
+        words: dict[str, Any] = {"task": "t", "score": 0.5} | said
         await core.add("new", paused=True)
         await core.add("busy")
 
         with pytest.raises(error, match=message) as raised:
-            await core.do(RecordReward(**({"task": "t", "score": 0.5} | said)))
+            await core.do(RecordReward(**words))
 
         assert getattr(raised.value, "hint", "")
         assert (await core.do(ShowRewards())).data == ()

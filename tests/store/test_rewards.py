@@ -1,5 +1,6 @@
-"""Judgements are kept by task, attempt and source; the record is what counts of them."""
+"""Judgements are kept by task, attempt and source; what counts is the record."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,8 +10,7 @@ from hypothesis import strategies as st
 from tests.commands.transfer_graph import Graph, a_graph, an_agent, lines
 from workgraph.graph.errors import NotFoundError, UsageError
 from workgraph.graph.identity import actor_id, role_id, tradeoff_id
-from workgraph.graph.matching import Standing
-from workgraph.graph.rewards import Cell, Judgement, Reward
+from workgraph.graph.rewards import Judgement, Reward
 from workgraph.store import history, rewards
 from workgraph.store.database import Tx
 
@@ -28,7 +28,8 @@ WHO = lines(
 
 def a_judgement(score: float | None = 0.8, **changes: Any) -> Judgement:
     """An evaluator's, of the first attempt at `t`."""
-    boring = {"task": "t", "attempt": 1, "source": "evaluator", "by": "eve"}
+    boring: dict[str, Any] = {"task": "t", "attempt": 1, "source": "evaluator"}
+    boring["by"] = "eve"
     return Judgement(**(boring | {"score": score} | changes))
 
 
@@ -59,7 +60,7 @@ async def record(graph: Graph, judgement: Judgement, now: int = 5_000) -> Reward
 
 async def cells(graph: Graph) -> dict[tuple[str, ...], tuple[int, float]]:
     """The record: count and sum by kind, subject, skill and complexity."""
-    found: dict[Cell, Standing] = await graph.change(lambda c: rewards.standings(c.tx))
+    found = await graph.change(lambda c: rewards.standings(c.tx))
     return {
         (cell.kind, cell.subject, cell.skill, cell.complexity): (one.count, one.total)
         for cell, one in found.items()
@@ -268,7 +269,7 @@ async def test_a_recount_finds_what_is_wrong() -> None:
             "delete from standings where kind = 'role'",
             "insert into standings values ('1', 'actor', 'x', '', '', 1, 1.0, 1.0)",
         ):
-            await graph.change(lambda c, sql=sql: c.tx.run(sql))
+            await graph.store.transaction(partial(Tx.run, sql=sql), 0)
 
         found = await graph.change(lambda c: rewards.recount(c.tx))
 
