@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core import Core, running_core
+from tests.core import OPERATOR, Core, running_core
 from tests.engine.judged import (
     ACTOR_MODE,
     ENFORCING,
@@ -13,6 +13,7 @@ from tests.engine.judged import (
 )
 from tests.fake_clock import FakeClock
 from tests.fakes import FakeLauncher
+from workgraph.commands import queries
 from workgraph.graph import requests as r
 from workgraph.graph.errors import ConflictError, ForbiddenError, UserError
 from workgraph.graph.judging_requests import RunReward
@@ -595,6 +596,22 @@ async def test_a_run_until_idle_waits_for_errands() -> None:
         await answer(core, f"reward-{task}", {"score": 1})
 
         assert await idle(core)
+
+
+async def test_wg_check_names_an_evaluator_that_is_not_there() -> None:
+    """And is quiet when it is."""
+    async with running_core(*ACTOR_MODE) as core:
+
+        async def findings() -> list[str]:
+            reply = await core.engine.read(
+                lambda context: queries.check_graph(context, frozenset()), OPERATOR
+            )
+            return [one.code for one in reply.data]
+
+        assert await findings() == ["no_such_actor"]
+        await add_actor(core, "eva")
+
+        assert await findings() == []
 
 
 async def idle(core: Core) -> bool:
