@@ -434,6 +434,23 @@ async def test_a_worker_cannot_pass_its_own_gate() -> None:
             await core.say(RecordReward(task=f"reward-{task}", score=1.0), caller)
 
 
+async def test_an_errand_that_is_given_to_the_worker_brings_no_score() -> None:
+    """Whoever it was sent to, nobody's answer counts for their own work."""
+    async with running_core(*ENFORCING, "dispatcher.max_agents=1") as core:
+        await add_actor(core, "eva")
+        await add_actor(core, "ann")
+        task = await work(core, actor="ann")
+        await core.do(r.Pause())
+        await core.exit(task)
+        await core.do(r.EditTask(task=f"reward-{task}", actor="ann"))
+        await core.do(r.Resume())
+
+        await answer(core, f"reward-{task}", {"score": 1})
+
+        assert await rewards_of(core, task) == []
+        assert await core.status(task) == "pending-review"
+
+
 async def test_the_evaluator_may_record_instead_of_answering() -> None:
     """With the token of its errand; the errand's gate is passed with that."""
     async with running_core(*ENFORCING) as core:

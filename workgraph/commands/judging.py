@@ -3,8 +3,9 @@
 The reactor `reward` decides; handlers that judge at once come here, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final, assert_never
 
 import msgspec
@@ -31,6 +32,7 @@ from workgraph.graph.judging import (
     LeaveUnjudged,
     ScoreAttempt,
     is_marked,
+    is_same_actor,
     why_not,
 )
 from workgraph.graph.model import Agent, AgentStatus, Outcome, Record, Task, TaskSpec
@@ -47,11 +49,13 @@ TRIES: Final = 3
 _MACHINE: Final = "workgraph"
 _LONGEST_NOTES: Final = 8000
 _LONGEST_GUESS: Final = 20_000
-_TITLES: Final = {
-    SCORE: "judge attempt {} at {}",
-    GUESS: "say what was asked for, from what came of it",
-    COMPARE: "compare what was guessed of attempt {} at {} with the task",
-}
+_TITLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        SCORE: "judge attempt {} at {}",
+        GUESS: "say what was asked for, from what came of it",
+        COMPARE: "compare what was guessed of attempt {} at {} with the task",
+    }
+)
 
 
 class Answer(Record, frozen=True, kw_only=True):
@@ -265,6 +269,9 @@ def _take_score(tx: Tx, errand: Errand, answer: str, settings: Settings) -> str 
     last = agent_reads.by_id(tx, judge.last_agent) if judge.last_agent else None
     assert errand.about is not None
     assert errand.attempt is not None
+    judged = store.attempt(tx, errand.about, errand.attempt)
+    if judged is not None and last is not None and is_same_actor(judged, last):
+        return f"{last.actor} can't judge its own work"
     with tx.savepoint():
         reward = rewards.record(
             tx,
@@ -331,6 +338,8 @@ def _add_errand(tx: Tx, task: Task, errand: Errand, actor: str) -> str:
 
 def _judge_gate(tx: Tx, decision: JudgeScore, settings: Settings) -> None:
     task = reads.task(tx, decision.task)
+    if task.gate != GATE:
+        return  # another score has moved it in the same tick
     agent = agent_reads.by_id(tx, task.last_agent) if task.last_agent else None
     policy = retry_policy(settings)
     forced = task.spec.review == "reward"

@@ -1,5 +1,7 @@
 """What becomes of a task whose gate has been judged: the next gate, done, or open."""
 
+from typing import Final
+
 import msgspec
 
 from workgraph.commands.moves import move_task
@@ -13,7 +15,7 @@ from workgraph.store import agents, messages, writes
 from workgraph.store.database import Tx
 
 #: Before one of these has spoken, the next attempt may have to know what was said.
-UNSETTLED = frozenset({"outputs", "verify", "reward"})
+UNSETTLED: Final = frozenset({"outputs", "verify", "reward"})
 
 
 def note_judged(

@@ -19,6 +19,7 @@ from workgraph.graph.errors import (
     UsageError,
     UserError,
 )
+from workgraph.graph.judging import is_same_actor
 from workgraph.graph.model import Agent, Task
 from workgraph.graph.replies import Reply
 from workgraph.graph.reward_requests import RecordReward, RewardData, ShowRewards
@@ -197,11 +198,7 @@ def _errand_of(context: Context, agent: Agent, request: RecordReward) -> Errand:
 
 
 def _is_same(judged: Agent, judge: Agent) -> bool:
-    if judged.number == judge.number:
-        return True
-    if judged.actor_id is not None and judged.actor_id == judge.actor_id:
-        return True
-    return judged.actor is not None and judged.actor == judge.actor
+    return judged.number == judge.number or is_same_actor(judged, judge)
 
 
 def _source_of(errand: Errand) -> str:

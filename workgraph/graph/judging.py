@@ -179,6 +179,13 @@ def why_not(evaluator: Evaluator, agent: Agent | None) -> str | None:
     return None
 
 
+def is_same_actor(judged: Agent, judge: Agent) -> bool:
+    """Whether the one who judges has done the work, by id or by name."""
+    if judged.actor_id is not None and judged.actor_id == judge.actor_id:
+        return True
+    return judged.actor is not None and judged.actor == judge.actor
+
+
 def parts_of(task: Task, flip: FlipMode) -> tuple[str, ...]:
     """What an evaluator is asked about an attempt at a task."""
     if flip == "all" or (flip == "tagged" and FLIP_TAG in task.spec.tags):
