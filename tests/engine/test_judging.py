@@ -64,6 +64,7 @@ async def test_checks_score_what_ends_in_the_same_tick() -> None:
         assert await every_task(core) == [good, bad]
 
 
+@pytest.mark.slow
 async def test_a_hundred_tasks_leave_a_hundred_nodes() -> None:
     """With `match` and `checks` nothing is added for the machinery (RULES 29)."""
     settings = ("dispatcher.max_agents=100", "agency.auto_assign=match", *CHECKS)
