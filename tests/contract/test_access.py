@@ -108,6 +108,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "config_set": {"key": "agents.nice", "value": "1"},
         "config_list": {},
         "reward_record": {"task": "ended", "score": 0.5},
+        "reward_run": {"task": "ended"},
         "reward_show": {},
         "actor_stats": {},
     }

@@ -182,7 +182,7 @@ class Launcher(Protocol):
         """Finds the file of its own that a client keeps; null while there is none."""
 
     async def read_kept(self, agent: int, path: str, offset: int, most: int) -> bytes:
-        """Reads what that file has from an offset on, at most so much."""
+        """Reads what a file of its has from an offset on; below 0: from its end."""
 
     async def close(self) -> None:
         """Starts nothing more and leaves the agents alone. End with `os._exit`."""

@@ -10,6 +10,7 @@ from workgraph.commands import (
     claiming,
     identities,
     inbox,
+    judging_now,
     life,
     loops,
     messages,
@@ -28,6 +29,7 @@ from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import identity_requests as q
 from workgraph.graph import requests as r
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
@@ -68,6 +70,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         **dict.fromkeys(get_args(q.Removes), identities.remove_identity),
         q.InitActors: lambda context, _: starters.add_starters(context),
         RecordReward: rewards.record_reward,
+        RunReward: judging_now.run_reward,
     }
 )
 

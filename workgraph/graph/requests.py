@@ -11,12 +11,11 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from workgraph.graph.identity_requests import IdentityRequest
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
-from workgraph.graph.model import (
-    EdgeKind,
-)
+from workgraph.graph.model import EdgeKind
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
@@ -407,6 +406,7 @@ TaskCommand = (
     | SendMessage
     | ClaimTrajectory
     | RecordReward
+    | RunReward
 )
 GraphQuery = (
     ShowTask
