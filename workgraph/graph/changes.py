@@ -49,6 +49,7 @@ class ChangeKind(StrEnum):
     TRAJECTORY_CLAIMED = "trajectory_claimed"
     TRAJECTORY_RELEASED = "trajectory_released"
     TRAJECTORY_ENDED = "trajectory_ended"
+    CANARIES_STARTED = "canaries_started"
     GRAPH_IMPORTED = "graph_imported"
 
 
