@@ -50,6 +50,7 @@ class ChangeKind(StrEnum):
     TRAJECTORY_RELEASED = "trajectory_released"
     TRAJECTORY_ENDED = "trajectory_ended"
     CANARIES_STARTED = "canaries_started"
+    REWARD_RECORDED = "reward_recorded"
     GRAPH_IMPORTED = "graph_imported"
 
 
