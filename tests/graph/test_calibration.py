@@ -141,8 +141,10 @@ def test_known_answers_that_are_alike_show_nothing() -> None:
 
     assert fit.calibrated is False
     assert fit.findings == (
-        "the known answers are all alike: these cases can't show whether it tells"
-        " better from worse",
+        (
+            "the known answers are all alike: these cases can't show whether it tells"
+            " better from worse"
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import GetCanaries, RunCanaries
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.loops import LoopTasks
@@ -98,6 +99,9 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.KillAgents: Reach.OPERATOR,
         ClaimTrajectory: Reach.OPERATOR,
         r.SetConfig: Reach.OPERATOR,
+        RunCanaries: Reach.OPERATOR,
+        # The known answers are not for whoever is asked for them.
+        GetCanaries: Reach.OPERATOR,
     }
 )
 

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from workgraph.commands import (
+    calibration,
     claiming,
     inbox,
     life,
@@ -21,6 +22,7 @@ from workgraph.commands import (
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import GetCanaries
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
@@ -71,6 +73,7 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         GetInbox: inbox.inbox,
         r.GetServiceStatus: queries.get_service_status,
         GetTrajectory: trajectories.get_trajectory,
+        GetCanaries: calibration.get_canaries,
     }
 )
 

@@ -8,6 +8,7 @@ import msgspec
 from workgraph.commands.escape import escape_line
 from workgraph.commands.local import LocalCommand, ServiceStatusQuery
 from workgraph.commands.render_agents import agent_table
+from workgraph.commands.render_canaries import calibration_page
 from workgraph.commands.render_context import context_page
 from workgraph.commands.render_executors import executor_table, trial_page
 from workgraph.commands.render_messages import inbox_lines, message_lines
@@ -34,6 +35,7 @@ from workgraph.commands.render_task import (
 from workgraph.commands.render_trajectories import trajectory_table
 from workgraph.commands.render_verbs import verb_lines
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import GetCanaries, RunCanaries
 from workgraph.graph.errors import WorkgraphError
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.prompt_requests import GetContext
@@ -162,6 +164,8 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return plan_page(msgspec.to_builtins(data))
         case GetContext():
             return context_page(request, data, style)
+        case RunCanaries() | GetCanaries():
+            return calibration_page(data, style)
         case r.ExportGraph():
             return _export_text(data)
         case r.ImportGraph():

@@ -15,7 +15,9 @@ from workgraph.graph.model import Record
 LEAST_CASES: Final = 2
 MOST_CASES: Final = 500
 _MOST_NAME: Final = 200
-_HINT: Final = 'a line is {"name": …, "task": {"title": …}, "result": {…}, "score": 0.8}'
+_HINT: Final = (
+    'a line is {"name": …, "task": {"title": …}, "result": {…}, "score": 0.8}'
+)
 
 Score = Annotated[float, Meta(ge=0, le=1)]
 
@@ -42,14 +44,19 @@ class ShownResult(Record, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     #: `done` or `failed`.
     outcome: str = "done"
+    #: Why it failed, if it did.
+    reason: str = ""
     summary: str = ""
-    #: What was logged, line by line.
+    #: What was logged, entry by entry.
     log: tuple[str, ...] = ()
+    #: The end of what its agent has printed.
     output: str = ""
     artifacts: tuple[ShownArtifact, ...] = ()
     diff: str = ""
-    #: What its gates said, line by line.
+    #: What its gates said, one after another.
     gates: tuple[str, ...] = ()
+    #: Numbers that tell how it went, such as `attempt 1`.
+    figures: tuple[str, ...] = ("attempt 1",)
 
 
 class Shown(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):

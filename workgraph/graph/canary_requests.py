@@ -22,6 +22,9 @@ class GetCanaries(Request, frozen=True, kw_only=True, tag="canary"):
     run: int | None = None
 
 
+CanaryRequest = RunCanaries | GetCanaries
+
+
 class CanaryData(Record, frozen=True, kw_only=True):
     """A case with its known answer, and what came of it."""
 

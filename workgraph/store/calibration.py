@@ -193,7 +193,7 @@ def earlier(tx: Tx, run: CanaryRun) -> Iterator[Earlier]:
 
 
 def set_answer(tx: Tx, task: str, answer: Answer | None) -> None:
-    """Keeps what an errand has brought; an errand of a case that nobody knows is none."""
+    """Keeps what an errand has brought; that of no case is nothing."""
     tx.run(ANSWER, (None if answer is None else encode(answer).decode(), task))
 
 
@@ -244,5 +244,10 @@ def as_case(case: StoredCase, before: float | None) -> CanaryCase:
 
 def _decode_run(row: Row) -> CanaryRun:
     return CanaryRun(
-        number=row[0], actor=row[1], actor_id=row[2], rubric=row[3], by=row[4], at=row[5]
+        number=row[0],
+        actor=row[1],
+        actor_id=row[2],
+        rubric=row[3],
+        by=row[4],
+        at=row[5],
     )

@@ -1,0 +1,52 @@
+"""The commands that try the evaluator on known answers (CONTRACT §6)."""
+
+from typing import Annotated
+
+import typer
+
+from workgraph.commands.cli_call import WgCommand, new_app, the_call
+from workgraph.graph.canary_requests import GetCanaries, RunCanaries
+
+CanaryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--canary",
+        metavar="FILE",
+        help="Try the evaluator on cases with known answers; - is standard input.",
+    ),
+]
+
+
+def register_in(group: typer.Typer) -> None:
+    """Adds this command to those of rewards."""
+    group.command("canary", cls=WgCommand)(_canary)
+
+
+def run_canaries(ctx: typer.Context, file: str) -> RunCanaries:
+    """The request to try the evaluator on the cases of a file."""
+    call = the_call(ctx)
+    call.read_file = "-" if file == "-" else call.absolute(file)
+    return RunCanaries(text="")
+
+
+def _canary(
+    run: Annotated[
+        int | None,
+        typer.Argument(metavar="[RUN]", min=1, help="Its number; else the last one."),
+    ] = None,
+) -> GetCanaries:
+    """Show how the evaluator did on cases with known answers."""
+    return GetCanaries(run=run)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands."""
+    reward = new_app("reward", "What work was worth.")
+    reward.command("run", cls=WgCommand)(_run)
+    register_in(reward)
+    app.add_typer(reward)
+
+
+def _run(ctx: typer.Context, file: CanaryOption = None) -> RunCanaries:
+    """Have the evaluator judge."""
+    return run_canaries(ctx, file or "-")
