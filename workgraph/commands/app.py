@@ -8,13 +8,13 @@ from typer._click.core import Context
 from workgraph import __version__
 from workgraph.commands import (
     cli_agents,
-    cli_canaries,
     cli_context,
     cli_executors,
     cli_graph,
     cli_life,
     cli_loops,
     cli_messages,
+    cli_rewards,
     cli_service,
     cli_trajectories,
     cli_waits,
@@ -33,11 +33,14 @@ def build_app() -> typer.Typer:
     cli_waits.register(app)
     cli_loops.register(app)
     cli_agents.register(app)
-    cli_canaries.register(app)
     cli_context.register(app)
     cli_executors.register(app)
     cli_service.register(app)
     cli_trajectories.register(app)
+    cli_rewards.register(app)
+    actor = new_app("actor", "Who does the work.")
+    cli_rewards.register_stats(actor)
+    app.add_typer(actor)
     app.command("help", cls=WgCommand)(_help)
     return app
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from workgraph.commands.cli_call import WgCommand, new_app, the_call
+from workgraph.commands.cli_call import WgCommand, the_call
 from workgraph.graph.canary_requests import GetCanaries, RunCanaries
 
 CanaryOption = Annotated[
@@ -37,16 +37,3 @@ def _canary(
 ) -> GetCanaries:
     """Show how the evaluator did on cases with known answers."""
     return GetCanaries(run=run)
-
-
-def register(app: typer.Typer) -> None:
-    """Adds these commands."""
-    reward = new_app("reward", "What work was worth.")
-    reward.command("run", cls=WgCommand)(_run)
-    register_in(reward)
-    app.add_typer(reward)
-
-
-def _run(ctx: typer.Context, file: CanaryOption = None) -> RunCanaries:
-    """Have the evaluator judge."""
-    return run_canaries(ctx, file or "-")

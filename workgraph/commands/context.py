@@ -27,6 +27,7 @@ from workgraph.store import (
     loops,
     messages,
     reads,
+    rewards,
     trajectories,
     waits,
 )
@@ -162,6 +163,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
         left.setdefault(agent.task, []).extend(p.pid for p in agent.leftover)
     stale = artifacts.stale_among(tx, tasks)
     unread = messages.unread_among(tx, ids)
+    judged = rewards.latest_of(tx, ids)
     return tuple(
         shapes.task_data(
             task,
@@ -179,6 +181,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
             loop=in_loops.get(task.id),
             wait=_wait_of(tx, task),
             unread=unread.get(task.id, 0),
+            reward=judged.get(task.id),
         )
         for task in tasks
     )

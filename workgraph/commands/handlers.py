@@ -14,7 +14,9 @@ from workgraph.commands import (
     operate,
     queries,
     records,
+    rewards,
     spending,
+    standings,
     tasks,
     trajectories,
     waits,
@@ -26,6 +28,7 @@ from workgraph.graph.canary_requests import GetCanaries
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
+from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.store import agents
 
 #: Requests that change the graph, each in one transaction.
@@ -56,6 +59,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         SendMessage: messages.message,
         r.KillAgents: operate.kill_agents,
         ClaimTrajectory: trajectories.claim_trajectory,
+        RecordReward: rewards.record_reward,
     }
 )
 
@@ -74,6 +78,8 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         r.GetServiceStatus: queries.get_service_status,
         GetTrajectory: trajectories.get_trajectory,
         GetCanaries: calibration.get_canaries,
+        ShowRewards: rewards.show_rewards,
+        GetStats: standings.actor_stats,
     }
 )
 
