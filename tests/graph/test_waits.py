@@ -1,5 +1,6 @@
 """What can be waited for: the grammar, when it is met, and circles."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from workgraph.graph.waits import (
     find_circle,
     met_branch,
     parse_condition,
-    write_condition,
+    write_term,
 )
 from workgraph.reactors import waits
 
@@ -57,6 +58,14 @@ def a_wait(*terms: Term, **values: Any) -> Wait:
     """A wait that has just begun."""
     base: dict[str, Any] = {"task": "t", "agent": 1, "condition": "", "since": NOW}
     return Wait(**(base | values), terms=terms)
+
+
+def write_condition(terms: Iterable[Term]) -> str:
+    """Terms as they are said; timers as moments."""
+    branches: dict[int, list[str]] = {}
+    for term in terms:
+        branches.setdefault(term.branch, []).append(write_term(term))
+    return "|".join(",".join(branch) for branch in branches.values())
 
 
 @settings(deadline=None)

@@ -22,6 +22,7 @@ from workgraph.store import (
     agents,
     artifacts,
     breakers,
+    errands,
     history,
     leftovers,
     loops,
@@ -71,6 +72,10 @@ class Context(Struct, frozen=True, kw_only=True):
         """The retry rule's settings."""
         return retry_policy(self.settings)
 
+    def policy_for(self, task: Task) -> RetryPolicy:
+        """The same, for a task that may be an errand."""
+        return retry_policy(self.settings, errands.among(self.tx, [task.id]))
+
 
 class Deferred(Struct, frozen=True, kw_only=True):
     """An answer that has to wait until agents are gone.
@@ -87,14 +92,23 @@ class Deferred(Struct, frozen=True, kw_only=True):
 Answer = Reply | Deferred
 
 
-def retry_policy(settings: Settings) -> RetryPolicy:
-    """What of the settings decides about ended attempts."""
+def retry_policy(
+    settings: Settings, errands: frozenset[str] = frozenset()
+) -> RetryPolicy:
+    """What of the settings decides about ended attempts.
+
+    Args:
+        settings: What is set.
+        errands: Those of the tasks in question that are errands.
+    """
     return RetryPolicy(
         max_attempts=settings.retry.max_attempts,
         on=settings.retry.on,
         backoff=settings.retry.backoff,
         backoff_max=settings.retry.backoff_max,
         exit_zero=settings.agents.exit_zero,
+        reward_gate=settings.agency.reward_gate,
+        errands=errands,
     )
 
 

@@ -227,11 +227,6 @@ def check_trajectory(
     return told
 
 
-def lies_between(region: Region, tasks: Sequence[str]) -> str | None:
-    """A task outside of these that lies between two of them; null: they are convex."""
-    return _Maps(region).between(tasks)
-
-
 class _State(Record, frozen=True, kw_only=True, gc=False):
     """The beginning of a trajectory."""
 

@@ -117,14 +117,6 @@ def parse_condition(text: str, now: int) -> tuple[Term, ...]:
     return tuple(terms)
 
 
-def write_condition(terms: Iterable[Term]) -> str:
-    """Terms as they would be said; timers as moments."""
-    branches: dict[int, list[str]] = {}
-    for term in terms:
-        branches.setdefault(term.branch, []).append(write_term(term))
-    return "|".join(",".join(branch) for branch in branches.values())
-
-
 def write_term(term: Term) -> str:
     """One term as it would be said."""
     match term.kind:
