@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -52,8 +53,8 @@ async def test_a_run_is_kept_with_its_cases_in_order() -> None:
             assert calibration.next_number(tx) == 1
             cases = [a_case(tx, name, place) for place, name in enumerate("ba", 1)]
             calibration.insert_run(tx, RUN, cases)
-            calibration.set_answer(tx, "b", Answer(score=0.25, notes="no tests"))
-            calibration.set_answer(tx, "z", Answer(score=1))
+            calibration.keep_answer(tx, "b", 0.25, {}, "no tests")
+            calibration.keep_answer(tx, "z", 1, {}, None)
 
         await change(store, write)
 
@@ -74,9 +75,7 @@ async def test_a_run_that_is_not_there_is_said_to_be_none() -> None:
     async with a_store() as store:
         for number in (None, 3):
             with pytest.raises(NotFoundError) as refused:
-                await store.read(
-                    lambda tx, number=number: calibration.run_of(tx, number), 0
-                )
+                await store.read(partial(calibration.run_of, number=number), 0)
             assert "--canary FILE" in refused.value.hint
 
 
@@ -97,8 +96,8 @@ async def test_earlier_answers_are_those_of_the_same_evaluator_and_rubric() -> N
                 task = f"t{run.number}"
                 calibration.insert_run(tx, run, [a_case(tx, task)])
                 if run.number != 4:
-                    answer = Answer(score=run.number / 10)
-                    calibration.set_answer(tx, task, answer)
+                    score = run.number / 10
+                    calibration.keep_answer(tx, task, score, {}, None)
 
         await change(store, write)
 

@@ -5,11 +5,11 @@ from typing import Final
 
 import msgspec
 
-from workgraph.commands import options
+from workgraph.commands import judging, options
 from workgraph.commands.context import Context
 from workgraph.graph import rubric
 from workgraph.graph.calibration import CanaryCase, Fit, interval, measure
-from workgraph.graph.canaries import Canary, ShownTask, read_canaries, write_shown
+from workgraph.graph.canaries import Canary, read_canaries, write_shown
 from workgraph.graph.canary_requests import (
     CalibrationData,
     CanaryData,
@@ -18,16 +18,15 @@ from workgraph.graph.canary_requests import (
     OverridesData,
     RunCanaries,
 )
-from workgraph.graph.errands import Errand, errand_id
+from workgraph.graph.errands import Errand
 from workgraph.graph.errors import UserError
-from workgraph.graph.model import DEFAULT_PRIORITY, Actor, TaskSpec
+from workgraph.graph.judging import CANARY
+from workgraph.graph.model import DEFAULT_PRIORITY, Actor
 from workgraph.graph.replies import Reply
 from workgraph.graph.times import to_rfc3339
-from workgraph.store import calibration, errands, reads, service, writes
+from workgraph.store import calibration, service
 from workgraph.store.calibration import CanaryRun, Earlier, StoredCase
 
-#: The part of an errand that is a try on a known answer.
-PART: Final = "canary"
 #: Of how many earlier runs the drift is told.
 _MOST_EARLIER: Final = 10
 #: It is neither calibrated nor being tried.
@@ -46,8 +45,8 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
 def begin_run(context: Context, request: RunCanaries) -> CanaryRun:
     """Gives the evaluator an errand for each case.
 
-    An errand looks as one about real work does: its id is made from the task's title,
-    its tag and its title are the same.
+    It looks as one about real work does: its id is made from the task's title as that
+    of an errand from the task's id, and its tag, its title and its limits are the same.
 
     Raises:
         UserError: The file can't be used, or there is no evaluator to ask.
@@ -148,29 +147,14 @@ def _evaluator(context: Context) -> Actor:
 
 
 def _add_errand(context: Context, evaluator: Actor, case: Canary) -> str:
-    tx = context.tx
-    name = errand_id(
-        "reward",
-        options.id_from_title(case.shown.task.title),
-        lambda taken: reads.is_taken(tx, taken),
+    errand = Errand(
+        task="", kind="reward", part=CANARY, attempt=1, given=write_shown(case.shown)
     )
-    writes.insert_task(
-        tx,
-        writes.NewTask(
-            id=name,
-            spec=_spec(case.shown.task),
-            priority=DEFAULT_PRIORITY,
-            actor=evaluator.name,
-        ),
-        context.caller.by,
+    # As if there was a task of that title: nothing tells that there is none.
+    about = options.id_from_title(case.shown.task.title)
+    return judging.add_errand(
+        context.tx, about, DEFAULT_PRIORITY, errand, evaluator.name
     )
-    given = write_shown(case.shown)
-    errands.insert_errand(tx, Errand(task=name, kind="reward", part=PART, given=given))
-    return name
-
-
-def _spec(task: ShownTask) -> TaskSpec:
-    return TaskSpec(title=f"Judge: {task.title}", tags=("reward",))
 
 
 def _case_data(case: StoredCase, measured: CanaryCase) -> CanaryData:

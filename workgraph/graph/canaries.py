@@ -8,7 +8,9 @@ import msgspec
 from msgspec import Meta, field
 
 from workgraph.graph.calibration import are_alike
+from workgraph.graph.context_view import Note
 from workgraph.graph.errors import UserError
+from workgraph.graph.judged_view import Judged, JudgedText
 from workgraph.graph.model import Record
 
 #: Too few show nothing, and each costs a run of the evaluator.
@@ -22,29 +24,43 @@ _HINT: Final = (
 Score = Annotated[float, Meta(ge=0, le=1)]
 
 
-class ShownTask(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Shape(
+    Record, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """What is left out is not written, so that new fields change no digest."""
+
+
+class ShownTask(_Shape, frozen=True, kw_only=True):
     """The task of a case, as the evaluator is shown it."""
 
     title: str
     description: str = ""
+    prompt: str = ""
     tags: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     verify: tuple[str, ...] = ()
 
 
-class ShownArtifact(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ShownArtifact(_Shape, frozen=True, kw_only=True):
     """A file that the work of a case has left."""
 
     name: str
     text: str = ""
 
 
-class ShownResult(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ShownGate(_Shape, frozen=True, kw_only=True):
+    """What a gate said of the work of a case."""
+
+    passed: bool
+    text: str = ""
+
+
+class ShownResult(_Shape, frozen=True, kw_only=True):
     """What came of the work of a case."""
 
-    #: `done` or `failed`.
+    #: `done` or `failed`, and why it failed.
     outcome: str = "done"
-    #: Why it failed, if it did.
     reason: str = ""
     summary: str = ""
     #: What was logged, entry by entry.
@@ -53,13 +69,12 @@ class ShownResult(Record, frozen=True, kw_only=True, forbid_unknown_fields=True)
     output: str = ""
     artifacts: tuple[ShownArtifact, ...] = ()
     diff: str = ""
-    #: What its gates said, one after another.
-    gates: tuple[str, ...] = ()
-    #: Numbers that tell how it went, such as `attempt 1`.
+    gates: tuple[ShownGate, ...] = ()
+    #: Numbers that tell how it went.
     figures: tuple[str, ...] = ("attempt 1",)
 
 
-class Shown(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Shown(_Shape, frozen=True, kw_only=True):
     """A case without its answer: what the evaluator may see of it."""
 
     task: ShownTask
@@ -129,6 +144,48 @@ def write_shown(shown: Shown) -> str:
 def read_shown(text: str) -> Shown:
     """What `write_shown` has written."""
     return _decode_shown(text)
+
+
+def judged_case(
+    task: str, shown: Shown, part: str, wrong: tuple[str, ...] = ()
+) -> Judged:
+    """A case as an attempt at real work is shown.
+
+    Args:
+        task: The id that the task is called by.
+        shown: What may be seen of it.
+        part: Which part of an evaluator's work it is taken for.
+        wrong: What was wrong with the answers before this one.
+    """
+    asked, came = shown.task, shown.result
+    texts = [JudgedText(name=one.name, text=one.text) for one in came.artifacts]
+    if came.diff:
+        texts.append(JudgedText(name="diff", text=came.diff))
+    return Judged(
+        part=part,
+        task=task,
+        attempt=1,
+        agent=0,
+        title=asked.title,
+        description=asked.description,
+        prompt=asked.prompt,
+        tags=asked.tags,
+        skills=asked.skills,
+        outputs=asked.outputs,
+        verify=asked.verify,
+        outcome=came.outcome,
+        reason=came.reason or None,
+        summary=came.summary or None,
+        said=came.output or None,
+        figures=came.figures,
+        gates=tuple(
+            Note(by="passed" if gate.passed else "failed", text=gate.text)
+            for gate in came.gates
+        ),
+        notes=tuple(Note(by="agent", text=text) for text in came.log),
+        texts=tuple(texts),
+        wrong=wrong,
+    )
 
 
 def _case(number: int, line: str) -> Canary:

@@ -10,6 +10,8 @@ from workgraph.graph.calibration import CanaryCase, Interval, interval
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import NotFoundError
 from workgraph.graph.model import Record
+from workgraph.graph.rewards import EVALUATOR
+from workgraph.graph.rubric import check_dimensions, score_of
 from workgraph.graph.status import SETTLED, Status
 from workgraph.store.database import Row, Tx
 from workgraph.store.rows import encode
@@ -192,9 +194,29 @@ def earlier(tx: Tx, run: CanaryRun) -> Iterator[Earlier]:
         yield Earlier(run=row[0], at=row[1], digest=row[2], score=score)
 
 
-def set_answer(tx: Tx, task: str, answer: Answer | None) -> None:
-    """Keeps what an errand has brought; that of no case is nothing."""
-    tx.run(ANSWER, (None if answer is None else encode(answer).decode(), task))
+def keep_answer(
+    tx: Tx,
+    task: str,
+    said: float | None,
+    dimensions: Mapping[str, float],
+    notes: str | None,
+) -> None:
+    """Keeps what an errand has brought, its score made as that of any judgement.
+
+    Args:
+        tx: The transaction.
+        task: The errand.
+        said: The score that was said, if one was.
+        dimensions: As they were said.
+        notes: What was said besides.
+
+    Raises:
+        UsageError: A number is out of range, or there is nothing to make a score of.
+    """
+    found = check_dimensions(dimensions.items())
+    score, given = score_of(EVALUATOR, said, found)
+    answer = Answer(score=score, given=given, dimensions=found, notes=notes or None)
+    tx.run(ANSWER, (encode(answer).decode(), task))
 
 
 def overrides(tx: Tx, evaluator: str, rubric: str) -> tuple[int, Interval | None]:
