@@ -47,11 +47,13 @@ class Waiting:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.begun = anyio.Event()
         self.reply: Reply | None = None
 
     async def hear(self, line: str) -> None:
         """Takes a line."""
         self.told.append(line)
+        self.begun.set()
 
     @property
     def data(self) -> CalibrationData:
@@ -71,6 +73,8 @@ async def a_run(core: Core, request: RunCanaries) -> AsyncGenerator[Waiting]:
 
     async with anyio.create_task_group() as group:
         group.start_soon(wait)
+        with anyio.fail_after(10):
+            await waiting.begun.wait()
         await core.settle()
         yield waiting
         await core.settle()
@@ -117,8 +121,8 @@ async def test_it_is_told_how_near_the_answers_are() -> None:
         ]
         assert waiting.told == [
             (
-                "run 1: eva judges 3 cases; after Ctrl-C it goes on, and wg reward canary"
-                " shows how it came out"
+                "run 1: eva judges 3 cases; after Ctrl-C it goes on, and"
+                " wg reward canary shows how it came out"
             )
         ]
 
@@ -231,8 +235,9 @@ async def test_who_goes_away_can_ask_for_the_report_later() -> None:
 
 async def test_whoever_waits_is_told_what_nobody_can_be_started_on() -> None:
     """Once for each errand."""
-    async with running_core(*SETTINGS) as core:
-        await add_actor(core, "eva", executor="nothing")
+    settings = ("agency.evaluator=eva", "dispatcher.executor=nothing")
+    async with running_core(*settings) as core:
+        await add_actor(core, "eva")
         async with a_run(core, a_file()) as waiting:
             await core.settle()
 

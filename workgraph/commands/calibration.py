@@ -1,6 +1,6 @@
 """Handlers of evaluators that are tried on known answers: the errands, the report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -9,14 +9,13 @@ from workgraph.commands import judging, options
 from workgraph.commands.context import Context
 from workgraph.graph import rubric
 from workgraph.graph.calibration import CanaryCase, Fit, interval, measure
-from workgraph.graph.canaries import Canary, read_canaries, write_shown
+from workgraph.graph.canaries import Canary, write_shown
 from workgraph.graph.canary_requests import (
     CalibrationData,
     CanaryData,
     DriftData,
     GetCanaries,
     OverridesData,
-    RunCanaries,
 )
 from workgraph.graph.errands import Errand
 from workgraph.graph.errors import UserError
@@ -42,18 +41,17 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
     held: tuple[str, ...]
 
 
-def begin_run(context: Context, request: RunCanaries) -> CanaryRun:
+def begin_run(context: Context, cases: Sequence[Canary]) -> CanaryRun:
     """Gives the evaluator an errand for each case.
 
     It looks as one about real work does: its id is made from the task's title as that
     of an errand from the task's id, and its tag, its title and its limits are the same.
 
     Raises:
-        UserError: The file can't be used, or there is no evaluator to ask.
+        UserError: There is no evaluator to ask, or a dimension is none.
     """
     tx, by = context.tx, context.caller.by
-    evaluator = _evaluator(context)
-    cases = read_canaries(request.text)
+    evaluator = find_evaluator(context)
     run = CanaryRun(
         number=calibration.next_number(tx),
         actor=evaluator.name,
@@ -125,7 +123,12 @@ def exit_code_of(fit: Fit) -> int:
     return 0 if fit.calibrated else _NOT_CALIBRATED
 
 
-def _evaluator(context: Context) -> Actor:
+def find_evaluator(context: Context) -> Actor:
+    """Whom the settings name to judge.
+
+    Raises:
+        UserError: There is nobody who could be asked.
+    """
     name = context.settings.agency.evaluator
     if not name:
         raise UserError(

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from workgraph.commands.agency_lines import ChoiceLine, ErrandLine, RewardLine
+from workgraph.commands.canary_line import CanaryLine
 from workgraph.commands.line_base import MOST, Count, LineBase
 from workgraph.commands.line_errors import bad_line
 from workgraph.commands.message_line import MessageLine
@@ -263,6 +264,7 @@ Line = (
     | RewardLine
     | ChoiceLine
     | ErrandLine
+    | CanaryLine
     | LogLine
     | IdentityLine
 )
@@ -281,6 +283,7 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "reward": RewardLine,
         "choice": ChoiceLine,
         "errand": ErrandLine,
+        "canary": CanaryLine,
         "actor": ActorLine,
         "role": RoleLine,
         "tradeoff": TradeoffLine,

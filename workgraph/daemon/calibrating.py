@@ -1,11 +1,15 @@
 """Waiting for an evaluator that is tried on known answers, until all are settled."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio.to_thread
 
 from workgraph.commands import calibration
 from workgraph.commands.context import Caller
+from workgraph.daemon.artifacts import copies_dir, keep_text
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.starting import needs_daemon
+from workgraph.graph.canaries import Canary, files_of, read_canaries
 from workgraph.graph.canary_requests import RunCanaries
 from workgraph.graph.replies import Reply
 
@@ -31,7 +35,11 @@ async def run_canaries(
     """
     if not engine.mode.is_daemon:
         raise needs_daemon("to ask the evaluator")
-    run = await engine.ask(lambda c: calibration.begin_run(c, request), caller)
+    cases = read_canaries(request.text)
+    await engine.read(calibration.find_evaluator, caller)
+    copies = copies_dir(engine.host.grounds.host.wg_dir)
+    await anyio.to_thread.run_sync(_keep_files, cases, copies)
+    run = await engine.ask(lambda c: calibration.begin_run(c, cases), caller)
     number = run.number
     awaited = await engine.read(
         lambda c: calibration.what_is_awaited(c, number), caller
@@ -53,6 +61,13 @@ async def run_canaries(
                 told.add(task)
                 await tell(f"nobody can be started on {task}: wg why {task}")
         await committed.wait()
+
+
+def _keep_files(cases: Sequence[Canary], copies: str) -> None:
+    """The files of cases stand where those of work do, so that both are shown alike."""
+    for case in cases:
+        for file in files_of(case.shown):
+            keep_text(file.text, copies)
 
 
 async def tell_nobody(line: str) -> None:

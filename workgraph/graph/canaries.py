@@ -10,7 +10,8 @@ from msgspec import Meta, field
 from workgraph.graph.calibration import are_alike
 from workgraph.graph.context_view import Note
 from workgraph.graph.errors import UserError
-from workgraph.graph.judged_view import Judged, JudgedText
+from workgraph.graph.inputs import Input
+from workgraph.graph.judged_view import Judged
 from workgraph.graph.model import Record
 
 #: Too few show nothing, and each costs a run of the evaluator.
@@ -146,10 +147,17 @@ def read_shown(text: str) -> Shown:
     return _decode_shown(text)
 
 
+def files_of(shown: Shown) -> tuple[ShownArtifact, ...]:
+    """The files that the work of a case has left, its changes as one of them."""
+    diff = shown.result.diff
+    changes = (ShownArtifact(name="changes.diff", text=diff),) if diff else ()
+    return (*shown.result.artifacts, *changes)
+
+
 def judged_case(
     task: str, shown: Shown, part: str, wrong: tuple[str, ...] = ()
 ) -> Judged:
-    """A case as an attempt at real work is shown.
+    """A case as an attempt at real work is shown, its files as copies under their hash.
 
     Args:
         task: The id that the task is called by.
@@ -158,9 +166,6 @@ def judged_case(
         wrong: What was wrong with the answers before this one.
     """
     asked, came = shown.task, shown.result
-    texts = [JudgedText(name=one.name, text=one.text) for one in came.artifacts]
-    if came.diff:
-        texts.append(JudgedText(name="diff", text=came.diff))
     return Judged(
         part=part,
         task=task,
@@ -183,7 +188,18 @@ def judged_case(
             for gate in came.gates
         ),
         notes=tuple(Note(by="agent", text=text) for text in came.log),
-        texts=tuple(texts),
+        artifacts=tuple(
+            Input(
+                ref=f"{task}:{one.name}",
+                producer=task,
+                name=one.name,
+                path=one.name,
+                sha256=sha256(one.text.encode()).hexdigest(),
+                size=len(one.text.encode()),
+                kept=True,
+            )
+            for one in files_of(shown)
+        ),
         wrong=wrong,
     )
 

@@ -5,13 +5,6 @@ from workgraph.graph.inputs import Input
 from workgraph.graph.model import Record
 
 
-class JudgedText(Record, frozen=True, kw_only=True):
-    """A file that came of it, where its text is at hand."""
-
-    name: str
-    text: str
-
-
 class Judged(Record, frozen=True, kw_only=True):
     """An attempt that is judged, and all that is known of what came of it."""
 
@@ -43,7 +36,6 @@ class Judged(Record, frozen=True, kw_only=True):
     #: What it has logged.
     notes: tuple[Note, ...] = ()
     artifacts: tuple[Input, ...] = ()
-    texts: tuple[JudgedText, ...] = ()
     #: Of `compare`: what was guessed from the result alone.
     guess: str | None = None
     #: What was wrong with the answers before this one.
