@@ -9,6 +9,7 @@ from workgraph.commands import cli_canaries
 from workgraph.commands.cli_call import WgCommand, new_app
 from workgraph.graph.canary_requests import RunCanaries
 from workgraph.graph.errors import UsageError
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.reward_requests import (
     GetStats,
     RecordReward,
@@ -86,11 +87,32 @@ def _show(
     return ShowRewards(task=task)
 
 
-def _run(ctx: typer.Context, file: cli_canaries.CanaryOption = None) -> RunCanaries:
-    """Have the evaluator judge."""
-    if file is None:
-        raise UsageError("what is to be judged?", hint="--canary FILE")
-    return cli_canaries.run_canaries(ctx, file)
+def _run(
+    ctx: typer.Context,
+    task: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", show_default=False, help="The task."),
+    ] = None,
+    *,
+    attempt: Annotated[
+        int | None,
+        typer.Option("--attempt", metavar="N", help="Instead of the last one.", min=1),
+    ] = None,
+    canary: cli_canaries.CanaryOption = None,
+) -> RunReward | RunCanaries:
+    """Have an attempt judged now: by the evaluator; where there is none, by checks."""
+    if canary is not None:
+        if task is not None or attempt is not None:
+            raise UsageError(
+                "--canary FILE is about no task", hint="leave the others out"
+            )
+        return cli_canaries.run_canaries(ctx, canary)
+    if task is None:
+        raise UsageError(
+            "what is to be judged?",
+            hint="name a task, or cases with known answers: --canary FILE",
+        )
+    return RunReward(task=task, attempt=attempt)
 
 
 def _stats(

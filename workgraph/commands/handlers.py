@@ -8,6 +8,7 @@ from workgraph.commands import (
     calibration,
     claiming,
     inbox,
+    judging_now,
     life,
     loops,
     messages,
@@ -25,6 +26,7 @@ from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
 from workgraph.graph.canary_requests import GetCanaries
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
@@ -60,6 +62,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.KillAgents: operate.kill_agents,
         ClaimTrajectory: trajectories.claim_trajectory,
         RecordReward: rewards.record_reward,
+        RunReward: judging_now.run_reward,
     }
 )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
-from workgraph.commands import shapes
+from workgraph.commands import judging, shapes
 from workgraph.commands.context import Context, describe, task_data, task_facts
 from workgraph.commands.messages import with_messages
 from workgraph.commands.spending import notes_on, notes_on_client
@@ -113,7 +113,11 @@ def explain(context: Context, request: r.ExplainTask) -> Reply:
     """Every reason why a task is not running; if it runs, since when and by what."""
     task = reads.task(context.tx, request.task or "")
     loop = loops.live_of(context.tx, task.id)
-    facts = structs.replace(task_facts(context.tx, task), loop=loop)
+    facts = structs.replace(
+        task_facts(context.tx, task),
+        loop=loop,
+        score=judging.awaited_of(context.tx, task, context.settings),
+    )
     reasons = readiness.explain(facts, context.service, context.tx.now)
     running = task.status is Status.IN_PROGRESS
     return Reply(

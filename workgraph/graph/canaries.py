@@ -8,10 +8,9 @@ import msgspec
 from msgspec import Meta, field
 
 from workgraph.graph.calibration import are_alike
-from workgraph.graph.context_view import Note
 from workgraph.graph.errors import UserError
 from workgraph.graph.inputs import Input
-from workgraph.graph.judged_view import Judged
+from workgraph.graph.judged_view import Judged, Note
 from workgraph.graph.model import Record
 
 #: Too few show nothing, and each costs a run of the evaluator.

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from workgraph.graph.canary_requests import CanaryRequest
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import (
@@ -406,6 +407,7 @@ TaskCommand = (
     | SendMessage
     | ClaimTrajectory
     | RecordReward
+    | RunReward
 )
 GraphQuery = (
     ShowTask

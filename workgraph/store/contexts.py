@@ -15,10 +15,10 @@ from workgraph.graph.context_view import (
     Loop,
     Message,
     NamedTask,
-    Note,
     Wait,
 )
 from workgraph.graph.inputs import split_reference
+from workgraph.graph.judged_view import Note
 from workgraph.graph.model import Actor, Artifact, Failure, Record, Task
 from workgraph.store import artifacts, messages
 from workgraph.store.database import Row, Tx

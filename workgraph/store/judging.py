@@ -7,9 +7,8 @@ import msgspec
 from msgspec.structs import replace
 
 from workgraph.graph.canaries import judged_case, read_shown
-from workgraph.graph.context_view import Note
 from workgraph.graph.errands import Errand
-from workgraph.graph.judged_view import Judged
+from workgraph.graph.judged_view import Judged, Note
 from workgraph.graph.judging import CANARY, COMPARE, GUESS, SCORE, Scored, Work
 from workgraph.graph.model import Agent, Record, Task
 from workgraph.graph.rewards import effective
