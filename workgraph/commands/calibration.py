@@ -1,6 +1,6 @@
 """Handlers of evaluators that are tried on known answers: the errands, the report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -37,8 +37,8 @@ class Awaited(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Cases without an answer that may still get one.
     pending: int
-    #: Of these, the errands that nobody can be started on.
-    held: tuple[str, ...]
+    #: Of these, the errands that nobody can be started on, and why.
+    held: Mapping[str, str]
 
 
 def begin_run(context: Context, cases: Sequence[Canary]) -> CanaryRun:
@@ -81,7 +81,7 @@ def what_is_awaited(context: Context, run: int) -> Awaited:
     waiting = [one for one in calibration.cases(context.tx, run) if not one.settled]
     return Awaited(
         pending=len(waiting),
-        held=tuple(one.task for one in waiting if one.parked is not None),
+        held={one.task: one.parked.message for one in waiting if one.parked},
     )
 
 

@@ -6,6 +6,7 @@ import anyio.to_thread
 
 from workgraph.commands import calibration
 from workgraph.commands.context import Caller
+from workgraph.commands.escape import escape_line
 from workgraph.daemon.artifacts import copies_dir, keep_text
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.starting import needs_daemon
@@ -56,10 +57,10 @@ async def run_canaries(
         )
         if not awaited.pending:
             return await engine.read(lambda c: calibration.report(c, number), caller)
-        for task in awaited.held:
+        for task, why in awaited.held.items():
             if task not in told:
                 told.add(task)
-                await tell(f"nobody can be started on {task}: wg why {task}")
+                await tell(f"nobody is started on {task}: {escape_line(why)}")
         await committed.wait()
 
 

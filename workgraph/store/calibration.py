@@ -9,7 +9,7 @@ from msgspec import field
 from workgraph.graph.calibration import CanaryCase, Interval, interval
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import NotFoundError
-from workgraph.graph.model import Record
+from workgraph.graph.model import Parked, Record
 from workgraph.graph.rewards import EVALUATOR
 from workgraph.graph.rubric import check_dimensions, score_of
 from workgraph.graph.status import SETTLED, Status
@@ -57,6 +57,10 @@ order by o.task, o.attempt
 """
 
 
+#: Of a task alone; with a key it is held with all others of its executor, for a time.
+_GIVEN_UP: Final = "quarantined"
+
+
 class CanaryRun(Record, frozen=True, kw_only=True):
     """A try of an evaluator."""
 
@@ -90,13 +94,19 @@ class StoredCase(Record, frozen=True, kw_only=True):
     answer: Answer | None = None
     #: How its errand stands; new ones are open.
     status: Status = Status.OPEN
-    #: Why nobody can be started on it, as JSON; null: nothing is in the way.
-    parked: str | None = None
+    #: Why nobody is started on it; null: nothing is in the way.
+    parked: Parked | None = None
 
     @property
     def settled(self) -> bool:
-        """Whether there will be no further answer."""
-        return self.answer is not None or self.status in SETTLED
+        """Whether there will be no further answer, unless somebody sees to it."""
+        return self.answer is not None or self.status in SETTLED or self._is_given_up
+
+    @property
+    def _is_given_up(self) -> bool:
+        """Whether it has come to nothing so often that it is not tried again."""
+        parked = self.parked
+        return parked is not None and (parked.code, parked.key) == (_GIVEN_UP, None)
 
 
 class Earlier(Record, frozen=True, kw_only=True):
@@ -108,6 +118,7 @@ class Earlier(Record, frozen=True, kw_only=True):
     score: float
 
 
+_decode_parked: Final = msgspec.json.Decoder(Parked).decode
 _decode_answer: Final = msgspec.json.Decoder(Answer).decode
 _decode_dimensions: Final = msgspec.json.Decoder(dict[str, float]).decode
 
@@ -181,7 +192,7 @@ def cases(tx: Tx, run: int) -> list[StoredCase]:
             task=row[5],
             answer=None if row[6] is None else _decode_answer(row[6]),
             status=Status(row[7]),
-            parked=row[8],
+            parked=None if row[8] is None else _decode_parked(row[8]),
         )
         for row in tx.rows(CASES, (run,))
     ]
