@@ -17,6 +17,7 @@ from workgraph.store import (
     messages,
     prompts,
     reads,
+    rewards,
     trajectory_rows,
     waits,
 )
@@ -43,6 +44,10 @@ _TABLES = (
     "loops",
     "loop_members",
     "prompts",
+    "rewards",
+    "standings",
+    "choices",
+    "errands",
 )
 
 
@@ -97,6 +102,17 @@ def check_invariants(tx: Tx) -> None:
     _check_waits(tx, tasks)
     _check_trajectories(tx, {task.id: task.status for task in tasks.values()})
     _check_circles(tx, tasks)
+    _check_rewards(tx, agents)
+
+
+def _check_rewards(tx: Tx, agents: list[Agent]) -> None:
+    """What is judged was tried; the record is what counts of the judgements."""
+    attempts = {(agent.task, agent.attempt): agent for agent in agents}
+    for one in rewards.every(tx):
+        judged = attempts.get((one.task, one.attempt))
+        assert judged is not None, f"{one} is of no attempt"
+        assert one.actor_id in {None, judged.actor_id}, f"{one} is not of {judged}"
+    assert rewards.recount(tx) == ()
 
 
 def _check_inputs(tx: Tx, task: Task) -> None:

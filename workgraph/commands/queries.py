@@ -39,6 +39,7 @@ from workgraph.store import (
     history,
     loops,
     reads,
+    rewards,
     service,
     trajectories,
     views,
@@ -218,6 +219,7 @@ def check_graph(context: Context, executors: frozenset[str]) -> Reply:
             findings.extend(_findings(context, task, by_id, executors))
     findings.extend(_stale(context, by_id))
     findings.extend(_recount(context, tasks))
+    findings.extend(_recount_rewards(context))
     return Reply(data=tuple(findings), exit_code=1 if findings else 0)
 
 
@@ -317,6 +319,21 @@ def _recount(context: Context, tasks: list[Task]) -> list[FindingData]:
         for task in tasks
         if (found := len(readiness.unmet(reads.dependencies(context.tx, task.id))))
         != task.unmet
+    ]
+
+
+def _recount_rewards(context: Context) -> list[FindingData]:
+    """The record of actors, against the judgements that it is kept of."""
+    return [
+        FindingData(
+            code="wrong_record",
+            task="",
+            message=f"the record of the {one.cell.kind} {one.cell.subject[:8]} has"
+            f" {one.kept.count} scores that make {one.kept.total:g}, and was given"
+            f" {one.counted.count} that make {one.counted.total:g}",
+            remedy="this is a defect of workgraph: please report it",
+        )
+        for one in rewards.recount(context.tx)
     ]
 
 

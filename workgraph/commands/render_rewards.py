@@ -71,11 +71,12 @@ def stats_page(data: StatsData, style: Style) -> str:
     heads = ("KIND", "ID", "COUNT", "MEAN", f"{data.level} %", "OF", "NAME")
     text = table(heads, [_row(one) for one in data.rows], style, words=-1)
     for one in data.overrides:
+        attempts = f"{one.count} attempt{'' if one.count == 1 else 's'}"
         text += as_lines(
             [
                 escape_line(
                     f"operators on {one.name}: {one.operator:g} where evaluators said"
-                    f" {one.evaluator:g} ({one.difference:+g}, {one.count} attempts)"
+                    f" {one.evaluator:g} ({one.difference:+g}, {attempts})"
                 )
             ]
         )
