@@ -22,6 +22,14 @@ def calibration_page(data: CalibrationData, style: Style) -> str:
     return as_lines(lines) + table(_HEADS, rows, style, words=-1)
 
 
+def difference_words(found: Interval) -> str:
+    """A mean of differences with its interval."""
+    if found.low is None or found.high is None:
+        return _signed(found.mean, 3)
+    low, high = _signed(found.low, 3), _signed(found.high, 3)
+    return f"{_signed(found.mean, 3)} ({low} to {high}, 90 %)"
+
+
 def _verdict(who: str, fit: Fit) -> str:
     if fit.calibrated is None:
         return f"{who}: {fit.pending} of {fit.cases} cases still wait for an answer"
@@ -46,7 +54,7 @@ def _measures(data: CalibrationData) -> list[str]:
             f" rank correlation {rank} (limit {limits.rank_correlation:g})"
         )
     if fit.bias is not None:
-        lines.append(f"Bias: {_interval(fit.bias)} (limit {limits.bias:g})")
+        lines.append(f"Bias: {difference_words(fit.bias)} (limit {limits.bias:g})")
     if fit.spread is not None:
         lines.append(
             f"Spread: {fit.spread.answers:.3f}, of the known answers"
@@ -56,7 +64,7 @@ def _measures(data: CalibrationData) -> list[str]:
         lines.append(f"No valid answer: {fit.unanswered}")
     if fit.drift is not None:
         lines.append(
-            f"Drift: {_interval(fit.drift)} since it had them last,"
+            f"Drift: {difference_words(fit.drift)} since it had them last,"
             f" in {fit.drift_cases} cases"
         )
     lines.append(_overrides(data))
@@ -69,13 +77,13 @@ def _overrides(data: CalibrationData) -> str:
         return "Overrides: no operator has judged what it has judged"
     return (
         f"Overrides: {found.count} by operators,"
-        f" {_interval(found.difference)} from its score"
+        f" {difference_words(found.difference)} from its score"
     )
 
 
 def _dimensions(fit: Fit) -> list[str]:
     return [
-        f"{escape_line(one.name)}: off by {one.mean_error:.3f}, bias {one.bias:+.3f}"
+        f"{escape_line(one.name)}: off by {one.mean_error:.3f}, bias {_signed(one.bias, 3)}"
         f" ({one.cases} cases)"
         for one in fit.dimensions
     ]
@@ -83,17 +91,17 @@ def _dimensions(fit: Fit) -> list[str]:
 
 def _drifts(data: CalibrationData) -> list[str]:
     return [
-        f"run {one.run}, {one.at}: {_interval(one.change)} in {one.cases} cases"
+        f"run {one.run}, {one.at}: {difference_words(one.change)} in {one.cases} cases"
         for one in data.drift
     ]
 
 
 def _cells(case: CanaryData) -> tuple[str, ...]:
     answered = "-" if case.answered is None else f"{case.answered:.2f}"
-    difference = "-" if case.difference is None else f"{case.difference:+.2f}"
+    difference = "-" if case.difference is None else _signed(case.difference, 2)
     moved = "-"
     if case.answered is not None and case.before is not None:
-        moved = f"{case.answered - case.before:+.2f}"
+        moved = _signed(case.answered - case.before, 2)
     state = ""
     if case.answered is None:
         state = f"no answer: {case.task} is {case.status}"
@@ -101,7 +109,6 @@ def _cells(case: CanaryData) -> tuple[str, ...]:
     return (expected, answered, difference, moved, escape_line(case.name), state)
 
 
-def _interval(found: Interval) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.mean:+.3f}"
-    return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}, 90 %)"
+def _signed(value: float, decimals: int) -> str:
+    """A difference; none has a minus."""
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}"
