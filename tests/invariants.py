@@ -2,7 +2,9 @@
 
 from itertools import pairwise
 
+from workgraph.graph.errands import TAGS
 from workgraph.graph.holds import AccountState, account_key
+from workgraph.graph.judging import JUDGED
 from workgraph.graph.model import Agent, AgentStatus, Task
 from workgraph.graph.status import MEETS, SETTLED, Status, Verb
 from workgraph.graph.topology import chains, sort_topologically
@@ -10,8 +12,10 @@ from workgraph.store import (
     accounts,
     agent_reads,
     artifacts,
+    errands,
     history,
     holds,
+    judging,
     loops,
     message_transfer,
     messages,
@@ -103,6 +107,30 @@ def check_invariants(tx: Tx) -> None:
     _check_trajectories(tx, {task.id: task.status for task in tasks.values()})
     _check_circles(tx, tasks)
     _check_rewards(tx, agents)
+    _check_judging(tx, tasks, agents)
+
+
+def _check_judging(tx: Tx, tasks: dict[str, Task], agents: list[Agent]) -> None:
+    """The machinery's own is never judged; what is to be judged has ended."""
+    own = errands.among(tx, list(tasks))
+    for task in tasks.values():
+        is_own = task.id in own or not TAGS.isdisjoint(task.spec.tags)
+        assert task.gate != "verdict" or task.id in own, f"{task.id} has no verdict"
+        assert not is_own or task.gate != "reward", f"{task.id} waits for a score"
+    for agent in agents:
+        if judging.is_marked(tx, agent.number):
+            assert agent.status is AgentStatus.ENDED, f"{agent.id} still runs"
+            assert agent.outcome in JUDGED, f"{agent.id}: {agent.outcome}"
+            assert agent.task not in own, f"{agent.id} was an errand's"
+    asked: set[tuple[object, ...]] = set()
+    for name in own:
+        errand = errands.find(tx, name)
+        assert errand is not None
+        if errand.kind != "reward" or tasks[name].status in SETTLED:
+            continue
+        key = (errand.about, errand.attempt, errand.part)
+        assert key not in asked, f"{key} is asked twice"
+        asked.add(key)
 
 
 def _check_rewards(tx: Tx, agents: list[Agent]) -> None:
