@@ -83,8 +83,8 @@ def _overrides(data: CalibrationData) -> str:
 
 def _dimensions(fit: Fit) -> list[str]:
     return [
-        f"{escape_line(one.name)}: off by {one.mean_error:.3f}, bias {_signed(one.bias, 3)}"
-        f" ({one.cases} cases)"
+        f"{escape_line(one.name)}: off by {one.mean_error:.3f},"
+        f" bias {_signed(one.bias, 3)} ({one.cases} cases)"
         for one in fit.dimensions
     ]
 

@@ -197,6 +197,7 @@ class Service:
                 await self._special.check(request, caller)
                 return self._change_lines(request)
             if isinstance(request, RunCanaries):
+                await self._special.check(request, caller)
                 return self._late_line(request, caller)
             reply = await self.answer(request, caller)
         except WorkgraphError as error:
