@@ -15,6 +15,7 @@ from workgraph.daemon.engine import Mode
 from workgraph.graph import requests as r
 from workgraph.graph.canary_requests import CalibrationData, GetCanaries, RunCanaries
 from workgraph.graph.errors import ForbiddenError, NeedsDaemonError, UserError
+from workgraph.graph.reward_requests import GetStats, RecordReward
 from workgraph.store import errands
 
 if TYPE_CHECKING:
@@ -229,6 +230,25 @@ async def test_drift_is_told_against_earlier_runs_on_the_same_cases() -> None:
         assert data.drift[0].change.mean == pytest.approx(0.2)
         assert [one.before for one in data.cases] == [0.9, 0.5, 0.1]
         assert data.fit.drift_cases == 3
+
+
+async def test_overrides_are_told_beside_the_known_answers() -> None:
+    """Of work that both have judged: here, and in how the evaluator stands."""
+    async with running_core(*SETTINGS) as core:
+        await add_actor(core, "eva")
+        task = await core.add("t", executor="tool")
+        await core.exit(task)
+        await answer(core, f"reward-{task}", {"score": 0.9})
+        await core.do(RecordReward(task=task, score=0.5))
+
+        waiting = await try_on(core, scores(0.9, 0.5, 0.1))
+        stats = (await core.do(GetStats(actor="eva"))).data
+
+        overrides = waiting.data.overrides
+        assert overrides.count == 1
+        assert overrides.difference is not None
+        assert overrides.difference.mean == pytest.approx(-0.4)
+        assert stats.as_evaluator == overrides
 
 
 async def test_who_goes_away_can_ask_for_the_report_later() -> None:

@@ -65,7 +65,7 @@ def _measures(data: CalibrationData) -> list[str]:
     if fit.drift is not None:
         lines.append(
             f"Drift: {difference_words(fit.drift)} since it had them last,"
-            f" in {fit.drift_cases} cases"
+            f" in {_count(fit.drift_cases)}"
         )
     lines.append(_overrides(data))
     return lines
@@ -84,14 +84,15 @@ def _overrides(data: CalibrationData) -> str:
 def _dimensions(fit: Fit) -> list[str]:
     return [
         f"{escape_line(one.name)}: off by {one.mean_error:.3f},"
-        f" bias {_signed(one.bias, 3)} ({one.cases} cases)"
+        f" bias {_signed(one.bias, 3)} ({_count(one.cases)})"
         for one in fit.dimensions
     ]
 
 
 def _drifts(data: CalibrationData) -> list[str]:
     return [
-        f"run {one.run}, {one.at}: {difference_words(one.change)} in {one.cases} cases"
+        f"run {one.run}, {one.at}: {difference_words(one.change)}"
+        f" in {_count(one.cases)}"
         for one in data.drift
     ]
 
@@ -107,6 +108,10 @@ def _cells(case: CanaryData) -> tuple[str, ...]:
         state = f"no answer: {case.task} is {case.status}"
     expected = f"{case.expected:.2f}"
     return (expected, answered, difference, moved, escape_line(case.name), state)
+
+
+def _count(cases: int) -> str:
+    return f"{cases} case{'' if cases == 1 else 's'}"
 
 
 def _signed(value: float, decimals: int) -> str:
