@@ -1,8 +1,10 @@
 """How work is judged: by checks, by an evaluator, and the gate that waits for it."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.core import Core, running_core
+from tests.core import OPERATOR, Core, plan_host, running_core
 from tests.engine.judged import (
     ACTOR_MODE,
     ENFORCING,
@@ -13,6 +15,7 @@ from tests.engine.judged import (
 )
 from tests.fake_clock import FakeClock
 from tests.fakes import FakeLauncher
+from workgraph.commands import queries
 from workgraph.graph import requests as r
 from workgraph.graph.errors import ConflictError, ForbiddenError, UserError
 from workgraph.graph.judging_requests import RunReward
@@ -467,6 +470,53 @@ async def test_an_answer_after_done_is_waited_for() -> None:
         assert await core.status(task) == "done"
 
 
+async def test_what_a_person_is_to_see_is_judged_meanwhile() -> None:
+    """One that waits for a review has an errand, too; its score decides nothing."""
+    async with running_core(*ACTOR_MODE) as core:
+        await add_actor(core, "eva")
+        task = await work(core, review="human")
+        await core.exit(task)
+        assert (await core.task(task)).gate == "human"
+
+        await answer(core, f"reward-{task}", {"score": 0.1})
+
+        assert (await core.task(task)).status == "pending-review"
+        assert [one.score for one in await rewards_of(core, task)] == [0.1]
+
+
+async def test_a_gate_of_commands_is_judged_before_the_work_is(tmp_path: Path) -> None:
+    """The evaluator is asked when they have spoken, and told what they said."""
+    host = plan_host(project_dir=str(tmp_path), wg_dir=str(tmp_path / ".wg"))
+    async with running_core(*ENFORCING, host=host) as core:
+        await add_actor(core, "eva")
+        task = await work(core, verify=("echo broken; false",), max_attempts=1)
+        await core.exit(task)
+
+        assert await core.status(task) == "failed"
+        prompt = core.launcher.orders[-1].files["prompt.md"]
+        assert core.launcher.orders[-1].env["WG_TASK_ID"] == f"reward-{task}"
+        assert "> broken" in prompt
+        assert "> gate" in prompt
+        await answer(core, f"reward-{task}", {"score": 1})
+        assert await core.status(task) == "failed"
+
+
+async def test_a_person_who_does_an_errand_says_what_the_verdict_is() -> None:
+    """By the command; there is no output to read."""
+    async with running_core(*ENFORCING, "dispatcher.max_agents=1") as core:
+        await add_actor(core, "eva")
+        task = await work(core)
+        core.launcher.exit(await core.holder(task), code=0)
+        await core.settle()
+        errand = f"reward-{task}"
+        await core.do(r.KillAgents(agent=((await core.task(errand)).claimed_by or "",)))
+        await core.do(r.ClaimTask(task=errand, actor="me", force=True))
+        await core.do(r.FinishTask(task=errand))
+
+        assert await core.status(errand) != "done"
+        assert await core.status(task) == "pending-review"
+
+
 async def reason(core: Core, task: str) -> str:
     """What `wg why` says first."""
     reply = await core.do(r.ExplainTask(task=task))
@@ -595,6 +645,22 @@ async def test_a_run_until_idle_waits_for_errands() -> None:
         await answer(core, f"reward-{task}", {"score": 1})
 
         assert await idle(core)
+
+
+async def test_wg_check_names_an_evaluator_that_is_not_there() -> None:
+    """And is quiet when it is."""
+    async with running_core(*ACTOR_MODE) as core:
+
+        async def findings() -> list[str]:
+            reply = await core.engine.read(
+                lambda context: queries.check_graph(context, frozenset()), OPERATOR
+            )
+            return [one.code for one in reply.data]
+
+        assert await findings() == ["no_such_actor"]
+        await add_actor(core, "eva")
+
+        assert await findings() == []
 
 
 async def idle(core: Core) -> bool:

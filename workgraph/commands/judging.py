@@ -269,6 +269,8 @@ def take_verdict(tx: Tx, errand: Errand, answer: str, settings: Settings) -> str
     Returns:
         What is wrong with it; null: it was taken.
     """
+    if errand.part not in _TITLES:
+        return f"nobody takes the answer of an errand of the part {errand.part!r}"
     try:
         if errand.part == GUESS:
             return _take_guess(tx, errand, answer)

@@ -7,6 +7,7 @@ from msgspec import structs
 from workgraph.commands import judging, shapes
 from workgraph.commands.context import Context, describe, task_data, task_facts
 from workgraph.commands.messages import with_messages
+from workgraph.commands.officials import check_officials
 from workgraph.commands.spending import notes_on, notes_on_client
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
@@ -220,6 +221,7 @@ def check_graph(context: Context, executors: frozenset[str]) -> Reply:
     findings.extend(_stale(context, by_id))
     findings.extend(_recount(context, tasks))
     findings.extend(_recount_rewards(context))
+    findings.extend(check_officials(context))
     return Reply(data=tuple(findings), exit_code=1 if findings else 0)
 
 

@@ -38,8 +38,11 @@ def judge(tx: Tx, fact: GatesJudged, host: Host) -> GatesJudged:
     errand = errands.find(tx, fact.task)
     if errand is None or errand.verdict is not None:
         return fact
-    if fact.answer is None:
-        wrong: str | None = (
+    wrong: str | None
+    if fact.agent is None:
+        wrong = "no agent has worked on it whose output could be read"
+    elif fact.answer is None:
+        wrong = (
             "the output does not end with a line that is a JSON object, as it was"
             " asked for"
         )
