@@ -36,10 +36,12 @@ def an_evaluator(project: Project, text: str) -> None:
     program = project.folder / "judge.py"
     program.write_text(f"import json, os, sys\n{text}\n", encoding="utf-8")
     argv = json.dumps(["python3", str(program)])
-    project.wg("config", "set", "executors.judge.argv", argv)
-    project.wg("config", "set", "agency.evaluator", "eva")
-    project.wg("config", "set", "retry.backoff", "1ms")
-    project.wg("config", "set", "retry.backoff_max", "1ms")
+    config = project.folder / ".wg" / "config.toml"
+    config.write_text(
+        f'[agency]\nevaluator = "eva"\n[executors.judge]\nargv = {argv}\n'
+        '[retry]\nbackoff = "1ms"\nbackoff_max = "1ms"\n',
+        encoding="utf-8",
+    )
     project.wg("import", "-", stdin='{"kind":"actor","name":"eva","executor":"judge"}')
 
 
@@ -143,6 +145,7 @@ def test_what_can_not_be_run_is_refused_with_the_remedy(tmp_path: Path) -> None:
         status, error = project.error("reward", "run", "--canary", file)
         assert (status, error["message"]) == (1, "there is no evaluator to try")
         an_evaluator(project, FLAT)
+        project.wg("service", "reload")
         bad = tmp_path / "bad.jsonl"
         bad.write_text('{"name": "a"}\n')
         status, error = project.error("reward", "run", "--canary", str(bad))
