@@ -111,10 +111,13 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "reward_run": {"task": "ended"},
         "reward_show": {},
         "actor_stats": {},
+        "canary": {},
+        "canary_run": {"text": ""},
     }
 )
-#: Where an operator does not get `ok`: nothing ends by itself here.
-ANSWERS: Final = MappingProxyType({"test_executor": "timed-out"})
+#: Where an operator does not get `ok`: nothing ends by itself here, and no evaluator
+#: has been tried.
+ANSWERS: Final = MappingProxyType({"test_executor": "timed-out", "canary": "not_found"})
 TAGS: Final = {
     str(cast("Any", kind).__struct_config__.tag): kind
     for kind in get_args(r.AnyRequest)

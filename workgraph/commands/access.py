@@ -13,6 +13,7 @@ import msgspec
 
 from workgraph.graph import identity_requests
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import GetCanaries, RunCanaries
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.judging_requests import RunReward
@@ -111,6 +112,9 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.SetConfig: Reach.OPERATOR,
         **dict.fromkeys(identity_requests.READS, Reach.READ),
         **dict.fromkeys(identity_requests.WRITES, Reach.OPERATOR),
+        RunCanaries: Reach.OPERATOR,
+        # The known answers are not for whoever is asked for them.
+        GetCanaries: Reach.OPERATOR,
     }
 )
 

@@ -7,6 +7,7 @@ from typing import Any, Final, get_args
 from msgspec import structs
 
 from workgraph.commands import (
+    calibration,
     claiming,
     identities,
     inbox,
@@ -29,6 +30,7 @@ from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import identity_requests as q
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import GetCanaries
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
@@ -91,6 +93,7 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         **dict.fromkeys(get_args(q.Lists), identities.list_identities),
         **dict.fromkeys(get_args(q.Shows), identities.show_identity),
         **dict.fromkeys(get_args(q.Traces), identities.trace_identity),
+        GetCanaries: calibration.get_canaries,
         ShowRewards: rewards.show_rewards,
         GetStats: standings.actor_stats,
     }

@@ -9,6 +9,7 @@ from workgraph.commands.escape import escape_line
 from workgraph.commands.local import LocalCommand, ServiceStatusQuery
 from workgraph.commands.render_actors import identity_text
 from workgraph.commands.render_agents import agent_table
+from workgraph.commands.render_canaries import calibration_page
 from workgraph.commands.render_context import context_page
 from workgraph.commands.render_executors import executor_table, trial_page
 from workgraph.commands.render_matching import match_page
@@ -42,6 +43,7 @@ from workgraph.commands.render_task import (
 from workgraph.commands.render_trajectories import trajectory_table
 from workgraph.commands.render_verbs import verb_lines
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import GetCanaries, RunCanaries
 from workgraph.graph.errors import WorkgraphError
 from workgraph.graph.identity_requests import Adds, IdentityRequest
 from workgraph.graph.judging_requests import RunReward
@@ -185,6 +187,8 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return context_page(request, data, style)
         case MatchActors():
             return match_page(request, data, style)
+        case RunCanaries() | GetCanaries():
+            return calibration_page(data, style)
         case r.ExportGraph():
             return _export_text(data)
         case r.ImportGraph():

@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType, structs
 from workgraph.commands.context import Context
 from workgraph.commands.tie_lines import PromptLine
 from workgraph.commands.transfer_batch import Batch
+from workgraph.commands.transfer_canaries import canary_lines
 from workgraph.commands.transfer_identities import identity_line
 from workgraph.commands.transfer_lines import (
     AgentLine,
@@ -73,9 +74,10 @@ def export_lines(context: Context) -> list[bytes]:
     """The whole graph as JSON lines without their ends, in a stable order.
 
     Identities come first, then tasks, attempts, loops, messages, trajectories, waits,
-    errands, choices, judgements and the log, each as they came up.
+    errands, choices, judgements, known answers and the log, each as they came up. An
+    agent gets no known answers: it may be the one that is asked for them.
     """
-    return list(_lines(context.tx))
+    return list(_lines(context.tx, has_answers=context.caller.agent is None))
 
 
 def import_graph(context: Context, text: str) -> Reply:
@@ -104,7 +106,7 @@ def import_graph(context: Context, text: str) -> Reply:
     return Reply(data=data, notes=notes)
 
 
-def _lines(tx: Tx) -> Iterator[bytes]:
+def _lines(tx: Tx, *, has_answers: bool) -> Iterator[bytes]:
     for identity in transfer.identities(tx):
         yield identity_line(identity, _moment(identity.retired_at))
     after = transfer.edges_by_task(tx)
@@ -121,6 +123,8 @@ def _lines(tx: Tx) -> Iterator[bytes]:
         yield encode(PromptLine(agent=f"agent-{number}", **structs.asdict(prompt)))
     live = transfer.live_agents(tx)
     yield from _lines_between(tx, live)
+    if has_answers:
+        yield from map(encode, canary_lines(tx))
     for change in transfer.task_changes(tx):
         if change.kind in _ABOUT_ATTEMPTS and change.agent in live:
             continue

@@ -31,7 +31,7 @@ from workgraph.commands.transfer_loops import (
 )
 from workgraph.commands.transfer_messages import MessageBatch
 from workgraph.commands.transfer_prompts import PromptBatch
-from workgraph.commands.transfer_rewards import AgencyBatch, AgencyLine
+from workgraph.commands.transfer_rewards import AgencyBatch, AgencyLine, CanaryLine
 from workgraph.commands.transfer_rows import (
     agent_row,
     artifact_rows,
@@ -144,7 +144,7 @@ class Batch:
                 self._mention(number, change.by)
             case MessageLine() | WaitLine() | TrajectoryLine() | LoopLine():
                 self._take_between(number, line)
-            case AgencyLine():
+            case AgencyLine() | CanaryLine():
                 self._agency.take(number, line)
             case ActorLine() | RoleLine() | TradeoffLine():
                 self._identities.take(number, line)

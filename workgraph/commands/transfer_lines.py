@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from workgraph.commands.agency_lines import ChoiceLine, ErrandLine, RewardLine
+from workgraph.commands.canary_line import CanaryLine
 from workgraph.commands.identity_line import (
     ActorLine,
     IdentityLine,
@@ -219,6 +220,7 @@ Line = (
     | RewardLine
     | ChoiceLine
     | ErrandLine
+    | CanaryLine
     | LogLine
     | IdentityLine
 )
@@ -237,6 +239,7 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "reward": RewardLine,
         "choice": ChoiceLine,
         "errand": ErrandLine,
+        "canary": CanaryLine,
         "actor": ActorLine,
         "role": RoleLine,
         "tradeoff": TradeoffLine,

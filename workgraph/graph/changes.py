@@ -52,6 +52,7 @@ class ChangeKind(StrEnum):
     IDENTITY_ADDED = "identity_added"
     IDENTITY_CHANGED = "identity_changed"
     IDENTITY_RETIRED = "identity_retired"
+    CANARIES_STARTED = "canaries_started"
     REWARD_RECORDED = "reward_recorded"
     GRAPH_IMPORTED = "graph_imported"
 
