@@ -12,7 +12,9 @@ from typing import Final
 import msgspec
 
 from workgraph.graph import requests as r
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.changes import ChangeKind
+from workgraph.graph.errands import ErrandKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.match_requests import MatchActors
@@ -21,7 +23,7 @@ from workgraph.graph.model import Agent, AgentStatus, Record, Task
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.status import Status
-from workgraph.store import agent_reads, reads
+from workgraph.store import agent_reads, errands, reads
 from workgraph.store.database import Tx
 
 
@@ -32,6 +34,8 @@ class Reach(StrEnum):
     READ = "read"
     #: Its own task.
     OWN = "own"
+    #: What its own task is an errand about.
+    ERRAND = "errand"
     #: New tasks, within the limits.
     ADD = "add"
     #: Nothing.
@@ -72,6 +76,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.ReportProgress: Reach.OWN,
         r.RecordArtifact: Reach.OWN,
         SendMessage: Reach.OWN,
+        AssignTask: Reach.ERRAND,
         r.AddTask: Reach.ADD,
         r.EditTask: Reach.OPERATOR,
         r.LinkTask: Reach.OPERATOR,
@@ -103,6 +108,10 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
     }
 )
 
+#: Of which errand the agent may say it.
+_ERRANDS: Final[Mapping[type, ErrandKind]] = MappingProxyType(
+    {AssignTask: "assignment"}
+)
 #: What a late request of these says, in the order in which it is kept.
 _WORDS: Final = (
     "percent",
@@ -192,6 +201,8 @@ def check_access(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
         )
     if reach is Reach.ADD:
         return
+    if reach is Reach.ERRAND and _is_its_errand(tx, agent, request):
+        return
     if reach is not Reach.OWN:
         raise ForbiddenError(
             f"{agent.id} may not do that: it is the operator's",
@@ -221,6 +232,24 @@ def keep_late_result(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
         to=str(request.__struct_config__.tag),
         reason=words or None,
     )
+
+
+def _is_its_errand(tx: Tx, agent: Agent, request: r.AnyRequest) -> bool:
+    """Whether a task is the one that the agent's own, which it holds, is about."""
+    errand = errands.find(tx, agent.task)
+    return (
+        errand is not None
+        and errand.kind == _ERRANDS.get(type(request))
+        and errand.about == getattr(request, "task", None)
+        and _is_plain(request)
+        and reads.task(tx, agent.task).claimed_by == agent.id
+        and agent.stop is None
+    )
+
+
+def _is_plain(request: r.AnyRequest) -> bool:
+    """An assigner names somebody: it neither clears nor has it chosen."""
+    return not (isinstance(request, AssignTask) and (request.auto or request.clear))
 
 
 def _check_own(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:

@@ -8,6 +8,7 @@ from typer._click.core import Context
 from workgraph import __version__
 from workgraph.commands import (
     cli_agents,
+    cli_assigning,
     cli_context,
     cli_executors,
     cli_graph,
@@ -33,6 +34,7 @@ def build_app() -> typer.Typer:
     cli_waits.register(app)
     cli_loops.register(app)
     cli_agents.register(app)
+    cli_assigning.register(app)
     cli_context.register(app)
     cli_matching.register(app)
     cli_executors.register(app)

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from workgraph.commands import (
+    assigning,
     claiming,
     inbox,
     life,
@@ -21,6 +22,7 @@ from workgraph.commands import (
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
@@ -34,6 +36,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.LinkTask: tasks.link_task,
         r.UnlinkTask: tasks.unlink_task,
         LoopTasks: loops.loop_tasks,
+        AssignTask: assigning.assign_task,
         r.ClaimTask: claiming.claim_task,
         r.UnclaimTask: life.unclaim_task,
         r.NextTask: claiming.next_task,

@@ -38,8 +38,12 @@ from workgraph.commands.context import budget_limits
 from workgraph.daemon import along
 from workgraph.daemon.orders import AwaitHost, Effect, Listen, ReadFiles, Spawn
 from workgraph.daemon.prompting import FilesWantedError, compile_prompt, draft_prompt
+from workgraph.daemon.slate import Slate
+from workgraph.graph.assigning import describe, lacks_skill
 from workgraph.graph.budgets import Held, Reservation
+from workgraph.graph.changes import ChangeKind
 from workgraph.graph.context_view import Files
+from workgraph.graph.matching import missing_skills
 from workgraph.graph.model import Actor, Parked, Record, Task, Usage
 from workgraph.graph.status import Cause, Verb
 from workgraph.graph.times import Duration
@@ -50,6 +54,7 @@ from workgraph.store import (
     agents,
     artifacts,
     budgets,
+    candidates,
     clients,
     leftovers,
     messages,
@@ -89,6 +94,8 @@ class Host(Record, frozen=True, kw_only=True):
     new_session: Callable[[], str]
     #: What has just been read for prompts.
     files: Files = field(default_factory=dict)
+    #: Who was chosen in this tick, or for this start.
+    slate: Slate = field(default_factory=Slate)
 
 
 def launch(
@@ -102,6 +109,7 @@ def launch(
         FilesWantedError: Its prompt shows files that are not among the host's; nothing
             was written either.
     """
+    _refuse_incapable(task, actor)
     aside = _set_aside(tx, task, host)
     inputs = artifacts.inputs_of(tx, task)
     number, attempt = agents.next_agent(tx, task.id)
@@ -153,6 +161,7 @@ def launch(
             reserved_usd=aside.usd,
         ),
     )
+    note_choice(tx, task, attempt, host.slate)
     prompts.keep(tx, number, compiled)
     if task.spec.exec is None:
         messages.note_read(tx, compiled.messages, number)
@@ -196,8 +205,13 @@ def launch(
 
 def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
     """Launches a ready task's agent, or keeps the task back and says why it can't."""
-    name = trajectories.actor_for(tx, task.id, task.actor)
-    actor = service.actor_by_name(tx, name)
+    cleared = host.slate.find(task.id)
+    if cleared is not None:
+        name = cleared.actor
+        actor = host.slate.actors.get(name) if name is not None else None
+    else:
+        name = trajectories.actor_for(tx, task.id, task.actor)
+        actor = service.actor_by_name(tx, name)
     if name is not None and (actor is None or actor.human):
         writes.park(
             tx,
@@ -315,6 +329,31 @@ def order_for(
         sandboxed=plan.sandbox.value != "none",
         cgroup=settings.cgroups == "auto",
     )
+
+
+def note_choice(tx: Tx, task: Task, attempt: int, slate: Slate) -> None:
+    """Keeps how an attempt's actor was chosen, where there was a choice."""
+    cleared = slate.find(task.id)
+    if cleared is None or cleared.choice is None:
+        return
+    candidates.note_choice(tx, task.id, attempt, cleared.choice)
+    tx.emit(
+        ChangeKind.ASSIGNED,
+        task=task.id,
+        attempt=attempt,
+        actor=cleared.choice.actor,
+        to=cleared.choice.actor,
+        reason=describe(cleared.choice),
+    )
+
+
+def _refuse_incapable(task: Task, actor: Actor | None) -> None:
+    """Whoever has chosen it: what lacks a skill is not started."""
+    if actor is not None and missing_skills(actor, task.spec.requires_skills):
+        parked = lacks_skill(task, actor)
+        raise PlanError(
+            f"{task.id}: {parked.message}", hint=parked.remedy, code=parked.code
+        )
 
 
 def _set_aside(tx: Tx, task: Task, host: Host) -> Reservation:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
@@ -383,6 +384,7 @@ TaskCommand = (
     | LinkTask
     | UnlinkTask
     | LoopTasks
+    | AssignTask
     | ClaimTask
     | UnclaimTask
     | NextTask

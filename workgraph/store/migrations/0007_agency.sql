@@ -101,6 +101,12 @@ create table errands (
 -- errands.about
 create index errands_about on errands (about, kind) where about is not null;
 
+-- holds.held, holds.release: what a key keeps back, in the order of dispatch
+drop index tasks_held;
+create index tasks_held on tasks (
+    json_extract(parked, '$.key'), priority, chain desc, seq)
+    where json_extract(parked, '$.key') is not null;
+
 -- One more gate. What is stored does not change, so the CHECK is edited where it stands
 -- (sqlite.org/lang_altertable.html, section 7): a new table would be written whole.
 pragma writable_schema = on;

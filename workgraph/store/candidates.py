@@ -1,0 +1,279 @@
+"""Who could do a task, how they stand, and which tasks wait for them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from workgraph.graph import assigning
+from workgraph.graph.assigning import ROOM, SKILL, Cast
+from workgraph.graph.matching import Candidate, Choice, Need, Standing, missing_skills
+from workgraph.graph.model import Actor, Task
+from workgraph.graph.rubric import RUBRIC
+from workgraph.store import agents, holds, service
+from workgraph.store.database import Tx
+from workgraph.store.rows import encode
+
+ACTORS: Final = service.ACTORS
+#: By processes and by people's claims.
+LIVE: Final = """
+select actor, count(*) from agents indexed by agents_live
+where status <> 'ended' and actor is not null group by actor
+"""
+STANDINGS: Final = """
+select s.subject, s.skill, s.complexity, s.count, s.total, s.squares
+from json_each(:ids) i join standings s
+    on s.kind = 'actor' and s.subject = i.value and s.rubric = :rubric
+where (s.skill = '' and s.complexity = '')
+   or (s.complexity = :complexity and s.skill in (select value from json_each(:skills)))
+"""
+#: Whose trajectory each of some tasks is in.
+RESERVED: Final = """
+select s.task, r.actor
+from json_each(?) i
+join trajectory_steps s indexed by trajectory_steps_task
+    on s.task = i.value and s.left_at is null
+join trajectories r on r.number = s.trajectory
+where r.actor is not null
+"""
+ASKED: Final = """
+select e.about from json_each(?) i
+join errands e indexed by errands_about on e.about = i.value and e.kind = 'assignment'
+where e.about is not null
+"""
+RETIRED: Final = """
+select name from identities
+where kind = 'actor' and retired_at is not null
+  and name in (select value from json_each(?))
+"""
+BY_PREFIX: Final = """
+select record from identities
+where kind = 'actor' and retired_at is null and id >= :low and id < :high limit 2
+"""
+#: Each key that holds tasks and begins so, by a jump through the index for each.
+KEYS: Final = """
+with recursive held (key) as (
+    select min(json_extract(parked, '$.key')) from tasks indexed by tasks_held
+    where json_extract(parked, '$.key') >= :low
+      and json_extract(parked, '$.key') < :high
+    union all
+    select (
+        select min(json_extract(parked, '$.key')) from tasks indexed by tasks_held
+        where json_extract(parked, '$.key') > held.key
+          and json_extract(parked, '$.key') < :high)
+    from held where held.key is not null
+)
+select key from held where key is not null
+"""
+#: Assigned to a name that was nobody's, and is an actor's now.
+WAKE_NAMED: Final = """
+update tasks indexed by tasks_parked set parked = null, parked_until = null
+where parked is not null and json_extract(parked, '$.code') = 'assigned_to_person'
+  and exists (
+    select 1 from identities i
+    where i.kind = 'actor' and i.name = tasks.actor and i.retired_at is null
+      and coalesce(json_extract(i.record, '$.human'), 0) = 0)
+"""
+PUT_CHOICE: Final = """
+insert or replace into choices
+    (task, attempt, actor, propensity, greedy, candidates, at)
+values (?, ?, ?, ?, ?, ?, ?)
+"""
+
+#: A record is decoded once, not in each tick.
+_decode: Final = lru_cache(maxsize=4096)(service.decode_actor)
+_FEWEST_DIGITS: Final = 4
+
+
+def cast(tx: Tx, officials: frozenset[str]) -> Cast:
+    """The living actors.
+
+    Args:
+        tx: The transaction.
+        officials: Those that `[agency]` names for other work.
+    """
+    found = tuple(_decode(row[0]) for row in tx.rows(ACTORS))
+    return Cast(actors=found, officials=officials)
+
+
+def live(tx: Tx) -> dict[str, int]:
+    """How many tasks each actor works on, by name."""
+    return dict(tx.all(LIVE))
+
+
+def load(  # noqa: PLR0913 - all but three by keyword
+    tx: Tx,
+    task: Task,
+    known: Cast,
+    *,
+    counts: Mapping[str, int] | None = None,
+    prompt_size: Callable[[Task], int | None] | None = None,
+    only_able: bool = False,
+) -> tuple[Need, tuple[Candidate, ...]]:
+    """What a task asks, and how the actors stand.
+
+    Args:
+        tx: The transaction.
+        task: The task.
+        known: The living actors.
+        counts: How many tasks each works on, where that is known.
+        prompt_size: Measures a task's prompt; asked where an actor has a limit.
+        only_able: Without those that may not be chosen.
+    """
+    spec = task.spec
+    actors = known.able(spec.requires_skills) if only_able else known.actors
+    counts = live(tx) if counts is None else counts
+    has_limit = any(actor.context_limit is not None for actor in actors)
+    attempt = 1
+    if task.last_agent is not None:
+        _, attempt = agents.next_agent(tx, task.id)
+    need = Need(
+        task=task.id,
+        attempt=attempt,
+        requires=spec.requires_skills,
+        prefers=spec.prefers_skills,
+        complexity=spec.complexity,
+        prompt_tokens=prompt_size(task) if prompt_size and has_limit else None,
+    )
+    overall, cells = _standings(tx, actors, need)
+    return need, tuple(
+        Candidate(
+            actor=actor,
+            live=counts.get(actor.name, 0),
+            is_official=actor.name in known.officials,
+            overall=overall.get(actor.id, Standing()),
+            cells=cells.get(actor.id, {}),
+        )
+        for actor in actors
+    )
+
+
+def reserved(tx: Tx, tasks: Sequence[Task]) -> dict[str, str]:
+    """Whose trajectory each of some tasks is in, by task."""
+    return dict(tx.all(RESERVED, (_ids(tasks),)))
+
+
+def asked(tx: Tx, tasks: Sequence[Task]) -> frozenset[str]:
+    """Those of some tasks for which an assigner was asked."""
+    return frozenset(row[0] for row in tx.rows(ASKED, (_ids(tasks),)))
+
+
+def retired(tx: Tx, names: Iterable[str]) -> frozenset[str]:
+    """Those of some names that actors had who were removed."""
+    wanted = sorted(set(names))
+    if not wanted:
+        return frozenset()
+    rows = tx.rows(RETIRED, (encode(wanted).decode(),))
+    return frozenset(row[0] for row in rows)
+
+
+def find_actor(tx: Tx, text: str) -> Actor | None:
+    """A living actor by its name, or by the beginning of its id."""
+    actor = service.actor_by_name(tx, text)
+    digits = text.lower()
+    is_prefix = len(digits) >= _FEWEST_DIGITS and set(digits) <= set("0123456789abcdef")
+    if actor is not None or not is_prefix:
+        return actor
+    rows = tx.all(BY_PREFIX, {"low": digits, "high": f"{digits}g"})
+    return service.decode_actor(rows[0][0]) if len(rows) == 1 else None
+
+
+def with_room(tx: Tx, officials: frozenset[str]) -> list[str]:
+    """The keys of tasks that wait for room, where some of their actors have it."""
+    keys = _keys(tx, ROOM)
+    if not keys:
+        return []
+    known, counts = cast(tx, officials), live(tx)
+    return [key for key in keys if _is_free(tx, key, known, counts)]
+
+
+def wake_parked(tx: Tx, officials: frozenset[str] = frozenset()) -> None:
+    """Lets go the tasks that waited for somebody able, where there is one now.
+
+    To be said when actors, or the settings about them, have changed. What waits for
+    room is looked at in each tick.
+    """
+    known = cast(tx, officials)
+    for key in _keys(tx, SKILL):
+        task = next(iter(holds.any_of(tx, key)), None)
+        if task is not None and _may_be_able(tx, task, known):
+            holds.release(tx, key)
+    tx.run(WAKE_NAMED)
+
+
+def note_choice(tx: Tx, task: str, attempt: int, choice: Choice) -> None:
+    """Keeps how an actor was chosen for an attempt, for learning from it."""
+    tx.run(
+        PUT_CHOICE,
+        (
+            task,
+            attempt,
+            choice.actor,
+            choice.propensity,
+            choice.greedy,
+            encode(choice.matches).decode(),
+            tx.now,
+        ),
+    )
+
+
+def _may_be_able(tx: Tx, task: Task, known: Cast) -> bool:
+    name = reserved(tx, [task]).get(task.id) or assigning.person_of(task)
+    if name is None:
+        return bool(known.able(task.spec.requires_skills))
+    actor = next((one for one in known.actors if one.name == name), None)
+    if actor is None:
+        return not retired(tx, [name])
+    return actor.human or not missing_skills(actor, task.spec.requires_skills)
+
+
+def _is_free(tx: Tx, key: str, known: Cast, counts: Mapping[str, int]) -> bool:
+    """Whether somebody who could do what a key holds has room.
+
+    The same where nobody could do it any more: then it waits for something else.
+    """
+    task = next(iter(holds.any_of(tx, key)), None)
+    if task is None:
+        return False
+    name = reserved(tx, [task]).get(task.id) or assigning.person_of(task)
+    actors = known.able(task.spec.requires_skills)
+    if name is not None:
+        actors = tuple(one for one in known.actors if one.name == name)
+    return not actors or any(
+        assigning.has_room(one, counts.get(one.name, 0)) for one in actors
+    )
+
+
+def _standings(
+    tx: Tx, actors: Sequence[Actor], need: Need
+) -> tuple[dict[str, Standing], dict[str, dict[str, Standing]]]:
+    """Of all their work, and of work like this by skill; by the actors' ids."""
+    overall: dict[str, Standing] = {}
+    cells: dict[str, dict[str, Standing]] = {}
+    skills = sorted({*need.requires, *need.prefers}) or [""]
+    complexity = need.complexity or ""
+    rows = tx.rows(
+        STANDINGS,
+        {
+            "ids": encode([actor.id for actor in actors]).decode(),
+            "rubric": RUBRIC,
+            "complexity": complexity,
+            "skills": encode(skills).decode(),
+        },
+    )
+    for subject, skill, at, count, total, squares in rows:
+        standing = Standing(count=count, total=total, squares=squares)
+        if (skill, at) == ("", ""):
+            overall[subject] = standing
+        if at == complexity and skill in skills:
+            cells.setdefault(subject, {})[skill] = standing
+    return overall, cells
+
+
+def _keys(tx: Tx, prefix: str) -> list[str]:
+    # ";" comes right after ":"
+    bounds = {"low": prefix, "high": f"{prefix[:-1]};"}
+    return [row[0] for row in tx.rows(KEYS, bounds)]
+
+
+def _ids(tasks: Sequence[Task]) -> str:
+    return encode([task.id for task in tasks]).decode()
