@@ -13,8 +13,8 @@ from workgraph.graph.errors import ConflictError, UsageError, UserError
 from workgraph.graph.matching import Choice, choose, missing_skills
 from workgraph.graph.model import Task
 from workgraph.graph.replies import Reply
-from workgraph.graph.status import SETTLED, Status
-from workgraph.store import candidates, errands, reads, service, writes
+from workgraph.graph.status import SETTLED, Status, Verb
+from workgraph.store import candidates, edges, errands, reads, service, writes
 from workgraph.store.database import Tx
 from workgraph.store.rows import to_json
 
@@ -51,6 +51,8 @@ def assign_task(context: Context, request: AssignTask) -> Reply:
         check_capable(tx, name, task.spec.requires_skills, task.id)
     writes.set_actor(tx, task.id, name, matched=False)
     _tell(context, task, name, None)
+    if name is not None:
+        _call_off(context, task)
     release_unfit(context, task.id)
     return task_reply(context, task.id)
 
@@ -164,8 +166,22 @@ def _by_matching(context: Context, task: Task) -> Reply:
     if len(found) > 1:
         candidates.note_choice(tx, task.id, need.attempt, choice)
     _tell(context, task, choice.actor, choice if len(found) > 1 else None)
+    _call_off(context, task)
     release_unfit(context, task.id)
     return task_reply(context, task.id)
+
+
+def _call_off(context: Context, task: Task) -> None:
+    """Nobody need say any more who does a task: it does not wait for that."""
+    tx, by = context.tx, context.caller.by
+    for errand in errands.about(tx, task.id, "assignment"):
+        asked = reads.task(tx, errand.task)
+        if asked.status in SETTLED:
+            continue
+        edges.delete_edge(tx, task.id, asked.id, by)
+        if asked.status is Status.OPEN:
+            marks = writes.Marks(by=by, reason=f"{task.id} is assigned")
+            writes.change_status(tx, asked, Verb.ABANDON, context.caller.cause, marks)
 
 
 def _tell(

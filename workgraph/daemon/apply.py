@@ -212,7 +212,7 @@ def _write_down(
         case d.SetAccount():
             accounts.put(tx, decision.account)
         case d.HoldTask():
-            writes.park(tx, reads.task(tx, decision.task), decision.parked, None)
+            assigning.park(tx, reads.task(tx, decision.task), decision.parked)
         case _:
             assert_never(decision)
 

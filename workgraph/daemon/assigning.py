@@ -12,7 +12,8 @@ from workgraph.daemon.slate import Slate
 from workgraph.graph import assigning
 from workgraph.graph.decisions import AskAssigner, ClearTask, HoldTask
 from workgraph.graph.errands import Errand, errand_id
-from workgraph.graph.model import Actor, Task, TaskSpec
+from workgraph.graph.model import Actor, Failure, Outcome, Parked, Task, TaskSpec
+from workgraph.graph.status import Cause, Verb
 from workgraph.graph.views import AssignView, Openings
 from workgraph.reactors import assign
 from workgraph.store import candidates, edges, errands, reads, writes
@@ -20,6 +21,8 @@ from workgraph.store.database import Tx
 
 #: How often an errand is tried, whatever is set for work.
 _TRIES: Final = 3
+#: For these an assigner is waited for.
+_PASSES: Final = frozenset({assigning.BUSY, "no_free_slot"})
 
 
 def view(tx: Tx, openings: Openings, grounds: Grounds) -> AssignView:
@@ -72,6 +75,26 @@ def carry_out(tx: Tx, decision: ClearTask | AskAssigner, slate: Slate) -> None:
             slate.clear(decision)
         case AskAssigner():
             _ask(tx, decision)
+
+
+def park(tx: Tx, task: Task, parked: Parked, until: int | None = None) -> None:
+    """Keeps a task back; what is to say who does another one fails instead.
+
+    An assigner never blocks work: for what it can't say now, matching decides.
+    """
+    if parked.code not in _PASSES and "assignment" in task.spec.tags:
+        errand = errands.find(tx, task.id)
+        if errand is not None and errand.kind == "assignment":
+            failure = Failure(class_=Outcome.SPAWN_FAILED, reason=parked.message)
+            writes.change_status(
+                tx,
+                task,
+                Verb.FAIL,
+                Cause.MACHINE,
+                writes.Marks(by="workgraph", reason=parked.message, failure=failure),
+            )
+            return
+    writes.park(tx, task, parked, until)
 
 
 def take_assignment(

@@ -35,7 +35,7 @@ from workgraph.agents.process import LaunchOrder
 from workgraph.agents.sessions import session_of
 from workgraph.agents.streams.reader import client_home
 from workgraph.commands.context import budget_limits
-from workgraph.daemon import along
+from workgraph.daemon import along, assigning
 from workgraph.daemon.orders import AwaitHost, Effect, Listen, ReadFiles, Spawn
 from workgraph.daemon.prompting import FilesWantedError, compile_prompt, draft_prompt
 from workgraph.daemon.slate import Slate
@@ -213,7 +213,7 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
         name = trajectories.actor_for(tx, task.id, task.actor)
         actor = service.actor_by_name(tx, name)
     if name is not None and (actor is None or actor.human):
-        writes.park(
+        assigning.park(
             tx,
             task,
             Parked(
@@ -221,7 +221,6 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
                 message=f"it is assigned to {name}, a person",
                 remedy=f"{name} takes it with: wg claim {task.id} --actor {name}",
             ),
-            None,
         )
         return []
     try:
@@ -248,7 +247,7 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
         )
         # An artifact that is recorded says so itself.
         until = None if error.producer else tx.now + wait
-        writes.park(tx, task, parked, until)
+        assigning.park(tx, task, parked, until)
         return [AwaitHost(awaited=error.awaits)] if error.awaits else []
     return [spawn]
 

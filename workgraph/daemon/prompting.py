@@ -14,6 +14,7 @@ from workgraph.agents.choices import (
 from workgraph.agents.context import compile_context, room_for
 from workgraph.agents.executor import Executor
 from workgraph.agents.sections import files_wanted
+from workgraph.commands.context import officials_of
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.graph.context_view import (
     Compiled,
@@ -25,7 +26,7 @@ from workgraph.graph.context_view import (
 )
 from workgraph.graph.model import Actor, Record, Task
 from workgraph.graph.tokens import estimate_item
-from workgraph.store import contexts, prompts
+from workgraph.store import candidates, contexts, prompts
 from workgraph.store.database import Tx
 
 #: Linux takes no argument of 128 KiB or more.
@@ -86,6 +87,9 @@ def draft_prompt(  # noqa: PLR0913, PLR0917 - what a prompt depends on
         wg_dir=host.wg_dir,
     )
     view = contexts.fill(tx, start, actor, given.agents if given else _NOBODY, session)
+    if "assignment" in task.spec.tags:
+        officials = officials_of(grounds.layered.settings)
+        view = replace(view, assignment=candidates.assignment(tx, task, officials))
     room = room_for(actor, settings)
     if executor.prompt == "argument":
         room = min(room, _MOST_IN_AN_ARGUMENT)

@@ -6,10 +6,18 @@ from typing import Final
 
 from workgraph.graph import assigning
 from workgraph.graph.assigning import ROOM, SKILL, Cast
-from workgraph.graph.matching import Candidate, Choice, Need, Standing, missing_skills
+from workgraph.graph.context_view import AbleActor, Assignment
+from workgraph.graph.matching import (
+    Candidate,
+    Choice,
+    Need,
+    Standing,
+    match,
+    missing_skills,
+)
 from workgraph.graph.model import Actor, Task
 from workgraph.graph.rubric import RUBRIC
-from workgraph.store import agents, holds, service
+from workgraph.store import agents, errands, holds, reads, service
 from workgraph.store.database import Tx
 from workgraph.store.rows import encode
 
@@ -81,6 +89,8 @@ values (?, ?, ?, ?, ?, ?, ?)
 
 #: A record is decoded once, not in each tick.
 _decode: Final = lru_cache(maxsize=4096)(service.decode_actor)
+#: How many actors an assigner is told of.
+_MOST_TOLD: Final = 40
 _FEWEST_DIGITS: Final = 4
 
 
@@ -144,6 +154,35 @@ def load(  # noqa: PLR0913 - all but three by keyword
             cells=cells.get(actor.id, {}),
         )
         for actor in actors
+    )
+
+
+def assignment(tx: Tx, task: Task, officials: frozenset[str]) -> Assignment | None:
+    """What the assigner of another task is told; null where a task is no errand."""
+    errand = errands.find(tx, task.id)
+    if errand is None or errand.about is None:
+        return None
+    about = reads.task(tx, errand.about)
+    need, found = load(tx, about, cast(tx, officials), only_able=True)
+    by_name = {one.actor.name: one for one in found}
+    return Assignment(
+        task=about.id,
+        title=about.spec.title,
+        description=about.spec.description,
+        requires=need.requires,
+        prefers=need.prefers,
+        complexity=need.complexity,
+        able=tuple(
+            AbleActor(
+                name=one.actor,
+                skills=by_name[one.actor].actor.skills,
+                score=one.score,
+                parts=one.parts,
+                live=by_name[one.actor].live,
+                busy=one.busy,
+            )
+            for one in match(need, found)[:_MOST_TOLD]
+        ),
     )
 
 
