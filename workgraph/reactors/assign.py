@@ -127,8 +127,8 @@ class _Desk:
 def _hold(task: Task, parked: Parked) -> HoldTask | None:
     """Parks a task, unless it is parked for the same already; told once."""
     known = task.parked
-    if known is not None and known.key == parked.key and known.code == parked.code:
-        if parked.key is not None:
+    if known is not None and known.code == parked.code:
+        if known.key == parked.key and parked.key is not None:
             return None
         parked = replace(parked, looks=known.looks + 1)
     return HoldTask(task=task.id, parked=parked)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from workgraph.graph.holds import (
     SHELL_BREAKER,
     AccountState,
@@ -274,7 +276,7 @@ def openings(
         for task in _tasks(tx, CANDIDATES, free + more)
         if task.id not in continuing
     )
-    found.extend(_tasks(tx, LOOK_AGAIN, tx.now, free))
+    found.extend(map(_let_go, _tasks(tx, LOOK_AGAIN, tx.now, free)))
     # One more than may be: then it is known that somebody goes on waiting.
     most = min(free, _HELD_AT_ONCE) + 1
     live = {key: accounts.live(tx, account) for key, account in limited.items()}
@@ -368,6 +370,13 @@ def _passing(tx: Tx, officials: frozenset[str]) -> list[str]:
         *candidates.with_room(tx, officials),
         *(account_key(a.key) for a in limited if a.state is not AccountState.BROKEN),
     ]
+
+
+def _let_go(task: Task) -> Task:
+    """What is looked at again is held by no key: it is parked anew, or started."""
+    if task.parked is None or task.parked.key is None:
+        return task
+    return replace(task, parked=replace(task.parked, key=None))
 
 
 def _limits(tx: Tx, overdue: tuple[Agent, ...]) -> dict[int, float]:
