@@ -273,6 +273,7 @@ async def test_auto_chooses_now_and_keeps_it_until_the_attempt_has_ended() -> No
     """A machine's choice that stands, and is kept with its propensity."""
     async with running_core("dispatcher.max_agents=0") as core:
         await add_actor(core, "ada", "python")
+        await add_actor(core, "bob", "python")
         await core.add("a", skill=("python",))
 
         reply = await core.do(AssignTask(task="a", auto=True))

@@ -10,11 +10,11 @@ from workgraph.graph.assigning import AssignTask
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errands import Errand
 from workgraph.graph.errors import ConflictError, UsageError, UserError
-from workgraph.graph.matching import Choice, choose, missing_skills
+from workgraph.graph.matching import Choice, choose, missing_skills, seed_of
 from workgraph.graph.model import Task
 from workgraph.graph.replies import Reply
 from workgraph.graph.status import SETTLED, Status, Verb
-from workgraph.store import candidates, edges, errands, reads, service, writes
+from workgraph.store import candidates, choices, edges, errands, reads, service, writes
 from workgraph.store.database import Tx
 from workgraph.store.rows import to_json
 
@@ -147,12 +147,13 @@ def _by_matching(context: Context, task: Task) -> Reply:
     """What a machine chooses stands until it can't be had, or the attempt has ended."""
     tx = context.tx
     known = candidates.cast(tx, officials_of(context.settings))
-    need, found = candidates.load(tx, task, known, only_able=True)
+    reserve = context.settings.context.reserve
+    need, found = candidates.load(tx, task, known, reserve=reserve, only_able=True)
     choice = choose(
         need,
         found,
         explore=context.settings.agency.explore,
-        seed=f"{need.task}:{need.attempt}",
+        seed=seed_of(need),
     )
     if choice is None:
         able = known.able(task.spec.requires_skills)
@@ -163,9 +164,10 @@ def _by_matching(context: Context, task: Task) -> Reply:
         )
         raise UserError(f"{task.id}: {parked.message}", hint=parked.remedy)
     writes.set_actor(tx, task.id, choice.actor, matched=True)
-    if len(found) > 1:
-        candidates.note_choice(tx, task.id, need.attempt, choice)
-    _tell(context, task, choice.actor, choice if len(found) > 1 else None)
+    was_open = len(assigning.beside_default([one.actor for one in found])) > 1
+    if was_open:
+        choices.put(tx, task.id, need.attempt, choice)
+    _tell(context, task, choice.actor, choice if was_open else None)
     _call_off(context, task)
     release_unfit(context, task.id)
     return task_reply(context, task.id)

@@ -16,7 +16,7 @@ from workgraph.graph.model import Actor, Failure, Outcome, Parked, Task, TaskSpe
 from workgraph.graph.status import Cause, Verb
 from workgraph.graph.views import AssignView, Openings
 from workgraph.reactors import assign
-from workgraph.store import candidates, edges, errands, reads, writes
+from workgraph.store import candidates, choices, edges, errands, reads, writes
 from workgraph.store.database import Tx
 
 #: How often an errand is tried, whatever is set for work.
@@ -36,7 +36,7 @@ def view(tx: Tx, openings: Openings, grounds: Grounds) -> AssignView:
     assigned = {task.actor for task in tasks if assigning.person_of(task) is not None}
     counts: dict[str, int] = {}
     if len(cast.actors) > 1 or any(one.capacity is not None for one in cast.actors):
-        counts = candidates.live(tx)
+        counts = choices.live(tx)
     standing = {}
     if settings.auto_assign != "off" and len(cast.actors) > 1:
         standing = {
@@ -46,6 +46,7 @@ def view(tx: Tx, openings: Openings, grounds: Grounds) -> AssignView:
                 cast,
                 counts=counts,
                 prompt_size=lambda one: measure_prompt(tx, one, grounds),
+                reserve=grounds.layered.settings.context.reserve,
                 only_able=True,
             )
             for task in tasks

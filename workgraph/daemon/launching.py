@@ -54,7 +54,7 @@ from workgraph.store import (
     agents,
     artifacts,
     budgets,
-    candidates,
+    choices,
     clients,
     leftovers,
     messages,
@@ -335,7 +335,7 @@ def note_choice(tx: Tx, task: Task, attempt: int, slate: Slate) -> None:
     cleared = slate.find(task.id)
     if cleared is None or cleared.choice is None:
         return
-    candidates.note_choice(tx, task.id, attempt, cleared.choice)
+    choices.put(tx, task.id, attempt, cleared.choice)
     tx.emit(
         ChangeKind.ASSIGNED,
         task=task.id,

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Final
 
 from workgraph.graph.errands import TAGS
-from workgraph.graph.matching import Choice, missing_skills
+from workgraph.graph.matching import DEFAULT, Choice, missing_skills
 from workgraph.graph.model import Actor, Parked, Record, Task
 from workgraph.graph.task_options import Request
 
@@ -57,6 +57,12 @@ def is_machinery(task: Task) -> bool:
 def has_room(actor: Actor, live: int) -> bool:
     """Whether an actor that works on so many tasks may take one more."""
     return actor.capacity is None or live < actor.capacity
+
+
+def beside_default(actors: Sequence[Actor]) -> Sequence[Actor]:
+    """Those of some who can do a task that it is open between: `default` only alone."""
+    others = [actor for actor in actors if actor.name != DEFAULT]
+    return others or actors
 
 
 def person_of(task: Task) -> str | None:

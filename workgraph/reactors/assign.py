@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from workgraph.graph import assigning
 from workgraph.graph.decisions import AskAssigner, ClearTask, Decision, HoldTask
-from workgraph.graph.matching import choose, missing_skills
+from workgraph.graph.matching import choose, missing_skills, seed_of
 from workgraph.graph.model import Actor, Parked, Task
 from workgraph.graph.views import AssignView, dispatch_order
 
@@ -95,8 +95,9 @@ class _Desk:
         free = [actor for actor in able if self._has_room(actor)]
         if not free:
             return _hold(task, assigning.busy(task, None, able))
-        if len(free) == 1:
-            return self._give(task, free[0])
+        open_to = assigning.beside_default(free)
+        if len(open_to) == 1:
+            return self._give(task, open_to[0])
         need, candidates = self._view.standing[task.id]
         choice = choose(
             need,
@@ -105,7 +106,7 @@ class _Desk:
                 for one in candidates
             ],
             explore=self._view.explore,
-            seed=f"{need.task}:{need.attempt}",
+            seed=seed_of(need),
         )
         if choice is None:
             return _hold(task, assigning.nobody_able(task, self._view.cast))

@@ -9,7 +9,6 @@ from workgraph.graph.assigning import ROOM, SKILL, Cast
 from workgraph.graph.context_view import AbleActor, Assignment
 from workgraph.graph.matching import (
     Candidate,
-    Choice,
     Need,
     Standing,
     match,
@@ -17,22 +16,17 @@ from workgraph.graph.matching import (
 )
 from workgraph.graph.model import Actor, Task
 from workgraph.graph.rubric import RUBRIC
-from workgraph.store import agents, errands, holds, reads, service
+from workgraph.store import agents, choices, errands, holds, reads, service
 from workgraph.store.database import Tx
 from workgraph.store.rows import encode
 
 ACTORS: Final = service.ACTORS
-#: By processes and by people's claims.
-LIVE: Final = """
-select actor, count(*) from agents indexed by agents_live
-where status <> 'ended' and actor is not null group by actor
-"""
 STANDINGS: Final = """
 select s.subject, s.skill, s.complexity, s.count, s.total, s.squares
 from json_each(:ids) i join standings s
     on s.kind = 'actor' and s.subject = i.value and s.rubric = :rubric
 where (s.skill = '' and s.complexity = '')
-   or (s.complexity = :complexity and s.skill in (select value from json_each(:skills)))
+   or s.skill in (select value from json_each(:skills))
 """
 #: Whose trajectory each of some tasks is in.
 RESERVED: Final = """
@@ -81,12 +75,6 @@ where parked is not null and json_extract(parked, '$.code') = 'assigned_to_perso
     where i.kind = 'actor' and i.name = tasks.actor and i.retired_at is null
       and coalesce(json_extract(i.record, '$.human'), 0) = 0)
 """
-PUT_CHOICE: Final = """
-insert or replace into choices
-    (task, attempt, actor, propensity, greedy, candidates, at)
-values (?, ?, ?, ?, ?, ?, ?)
-"""
-
 #: A record is decoded once, not in each tick.
 _decode: Final = lru_cache(maxsize=4096)(service.decode_actor)
 #: How many actors an assigner is told of.
@@ -105,11 +93,6 @@ def cast(tx: Tx, officials: frozenset[str]) -> Cast:
     return Cast(actors=found, officials=officials)
 
 
-def live(tx: Tx) -> dict[str, int]:
-    """How many tasks each actor works on, by name."""
-    return dict(tx.all(LIVE))
-
-
 def load(  # noqa: PLR0913 - all but three by keyword
     tx: Tx,
     task: Task,
@@ -117,6 +100,7 @@ def load(  # noqa: PLR0913 - all but three by keyword
     *,
     counts: Mapping[str, int] | None = None,
     prompt_size: Callable[[Task], int | None] | None = None,
+    reserve: int = 0,
     only_able: bool = False,
 ) -> tuple[Need, tuple[Candidate, ...]]:
     """What a task asks, and how the actors stand.
@@ -127,11 +111,12 @@ def load(  # noqa: PLR0913 - all but three by keyword
         known: The living actors.
         counts: How many tasks each works on, where that is known.
         prompt_size: Measures a task's prompt; asked where an actor has a limit.
+        reserve: How many tokens of a limit are kept back.
         only_able: Without those that may not be chosen.
     """
     spec = task.spec
     actors = known.able(spec.requires_skills) if only_able else known.actors
-    counts = live(tx) if counts is None else counts
+    counts = choices.live(tx) if counts is None else counts
     has_limit = any(actor.context_limit is not None for actor in actors)
     attempt = 1
     if task.last_agent is not None:
@@ -143,15 +128,17 @@ def load(  # noqa: PLR0913 - all but three by keyword
         prefers=spec.prefers_skills,
         complexity=spec.complexity,
         prompt_tokens=prompt_size(task) if prompt_size and has_limit else None,
+        reserve_tokens=reserve,
     )
-    overall, cells = _standings(tx, actors, need)
+    records = _records(tx, actors, need)
     return need, tuple(
         Candidate(
             actor=actor,
             live=counts.get(actor.name, 0),
             is_official=actor.name in known.officials,
-            overall=overall.get(actor.id, Standing()),
-            cells=cells.get(actor.id, {}),
+            overall=records[actor.id].overall,
+            cells=records[actor.id].cells,
+            skills=records[actor.id].skills,
         )
         for actor in actors
     )
@@ -221,7 +208,7 @@ def with_room(tx: Tx, officials: frozenset[str]) -> list[str]:
     keys = _keys(tx, ROOM)
     if not keys:
         return []
-    known, counts = cast(tx, officials), live(tx)
+    known, counts = cast(tx, officials), choices.live(tx)
     return [key for key in keys if _is_free(tx, key, known, counts)]
 
 
@@ -237,22 +224,6 @@ def wake_parked(tx: Tx, officials: frozenset[str] = frozenset()) -> None:
         if task is not None and _may_be_able(tx, task, known):
             holds.release(tx, key)
     tx.run(WAKE_NAMED)
-
-
-def note_choice(tx: Tx, task: str, attempt: int, choice: Choice) -> None:
-    """Keeps how an actor was chosen for an attempt, for learning from it."""
-    tx.run(
-        PUT_CHOICE,
-        (
-            task,
-            attempt,
-            choice.actor,
-            choice.propensity,
-            choice.greedy,
-            encode(choice.matches).decode(),
-            tx.now,
-        ),
-    )
 
 
 def _may_be_able(tx: Tx, task: Task, known: Cast) -> bool:
@@ -282,12 +253,18 @@ def _is_free(tx: Tx, key: str, known: Cast, counts: Mapping[str, int]) -> bool:
     )
 
 
-def _standings(
-    tx: Tx, actors: Sequence[Actor], need: Need
-) -> tuple[dict[str, Standing], dict[str, dict[str, Standing]]]:
+class _Records:
+    """What is known of an actor's work, as far as a task asks for it."""
+
+    def __init__(self) -> None:
+        self.overall = Standing()
+        self.cells: dict[str, Standing] = {}
+        self.skills: dict[str, Standing] = {}
+
+
+def _records(tx: Tx, actors: Sequence[Actor], need: Need) -> dict[str, _Records]:
     """Of all their work, and of work like this by skill; by the actors' ids."""
-    overall: dict[str, Standing] = {}
-    cells: dict[str, dict[str, Standing]] = {}
+    found = {actor.id: _Records() for actor in actors}
     skills = sorted({*need.requires, *need.prefers}) or [""]
     complexity = need.complexity or ""
     rows = tx.rows(
@@ -295,17 +272,24 @@ def _standings(
         {
             "ids": encode([actor.id for actor in actors]).decode(),
             "rubric": RUBRIC,
-            "complexity": complexity,
             "skills": encode(skills).decode(),
         },
     )
     for subject, skill, at, count, total, squares in rows:
         standing = Standing(count=count, total=total, squares=squares)
+        one = found[subject]
         if (skill, at) == ("", ""):
-            overall[subject] = standing
-        if at == complexity and skill in skills:
-            cells.setdefault(subject, {})[skill] = standing
-    return overall, cells
+            one.overall = standing
+        if skill in skills and at == complexity:
+            one.cells[skill] = standing
+        if skill and skill in skills:
+            before = one.skills.get(skill, Standing())
+            one.skills[skill] = Standing(
+                count=before.count + count,
+                total=before.total + total,
+                squares=before.squares + squares,
+            )
+    return found
 
 
 def _keys(tx: Tx, prefix: str) -> list[str]:
