@@ -27,6 +27,7 @@ from workgraph.daemon import freezing, waiting
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine, Mode
 from workgraph.daemon.launching import Host
+from workgraph.daemon.project import DEFAULT_ACTOR
 from workgraph.daemon.recover import settle_agents
 from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
@@ -35,6 +36,7 @@ from workgraph.graph.replies import Reply
 from workgraph.settings import load_settings
 from workgraph.store import agent_reads, history, reads, views
 from workgraph.store.database import Store, Tx
+from workgraph.store.identities import insert_actor
 
 OPERATOR = Caller(name="me")
 #: One for each run of tests: a daemon that starts ends the gates of its project, and
@@ -186,6 +188,12 @@ class Core:
         return Caller(name=agent.id, agent=agent)
 
 
+def _make_default(tx: Tx) -> None:
+    """A new graph has the actor that `wg init` makes."""
+    if tx.value("select count(*) from identities") == 0:
+        insert_actor(tx, DEFAULT_ACTOR)
+
+
 @asynccontextmanager
 async def running_core(
     *settings: str,
@@ -200,6 +208,7 @@ async def running_core(
     A `store` that is given stays open, so that the next core is a restart.
     """
     own = await Store.open(":memory:") if store is None else store
+    await own.transaction(_make_default, 0)
     clock = clock or FakeClock()
     launcher = launcher or FakeLauncher()
     layered = load_settings(None, None, settings)

@@ -1,11 +1,13 @@
 """What holds of the database after every step (DESIGN §10)."""
 
+from collections import Counter
 from itertools import pairwise
 
 from tests.identity_invariants import check_identities, check_person
 from workgraph.graph.errands import TAGS
 from workgraph.graph.holds import AccountState, account_key
 from workgraph.graph.judging import CANARY, JUDGED
+from workgraph.graph.matching import missing_skills
 from workgraph.graph.model import Agent, AgentStatus, Task
 from workgraph.graph.status import MEETS, SETTLED, Status, Verb
 from workgraph.graph.topology import chains, sort_topologically
@@ -24,6 +26,7 @@ from workgraph.store import (
     prompts,
     reads,
     rewards,
+    service,
     trajectory_rows,
     waits,
 )
@@ -56,6 +59,8 @@ _TABLES = (
     "errands",
     "canary_runs",
     "canary_cases",
+    "choices",
+    "errands",
 )
 
 
@@ -115,6 +120,7 @@ def check_invariants(tx: Tx) -> None:
     _check_rewards(tx, agents)
     _check_judging(tx, tasks, agents)
     _check_canaries(tx)
+    _check_actors(tx, tasks, live)
 
 
 def _check_judging(tx: Tx, tasks: dict[str, Task], agents: list[Agent]) -> None:
@@ -162,6 +168,33 @@ def _check_rewards(tx: Tx, agents: list[Agent]) -> None:
         assert judged is not None, f"{one} is of no attempt"
         assert one.actor_id in {None, judged.actor_id}, f"{one} is not of {judged}"
     assert rewards.recount(tx) == ()
+
+
+def _check_actors(tx: Tx, tasks: dict[str, Task], live: list[Agent]) -> None:
+    """Nobody is started on what it can't do, nor on more than it may.
+
+    What people have claimed counts for the second, but is theirs to exceed; a task that
+    was edited since is another one.
+    """
+    actors = {actor.name: actor for actor in service.actors(tx)}
+    busy = Counter(agent.actor for agent in live)
+    edited = {
+        change.task: change.at
+        for change in history.changes_since(tx, 0, None, 1_000_000)
+        if change.kind == "task_edited"
+    }
+    for agent in live:
+        actor = actors.get(agent.actor or "")
+        if agent.human or actor is None:
+            continue
+        assert not actor.human, f"{agent.id} is a process of {actor.name}, a person"
+        if edited.get(agent.task, -1) < agent.started_at:
+            missing = missing_skills(actor, tasks[agent.task].spec.requires_skills)
+            assert not missing, f"{agent.id} lacks {missing} for {agent.task}"
+        persons = sum(one.human and one.actor == actor.name for one in live)
+        assert actor.capacity is None or busy[actor.name] - persons <= actor.capacity, (
+            f"{actor.name} works on {busy[actor.name]}"
+        )
 
 
 def _check_inputs(tx: Tx, task: Task) -> None:

@@ -15,9 +15,12 @@ from workgraph.store import (
     artifacts,
     budgets,
     calibration,
+    candidates,
+    choices,
     contexts,
     errands,
     history,
+    holds,
     identities,
     inbox,
     judging,
@@ -227,6 +230,12 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "waits-mark": (waits.MARK, {"now": 0, "target": "t"}, {"wait_terms_target"}),
     "waits-files": (waits.FILES, (), {"wait_terms_file"}),
     "waits-by-themselves": (waits.WAKES_BY_ITSELF, (), {"wait_terms_due"}),
+    "held-by-key": (holds.HELD, ("k", 9), {"tasks_held"}),
+    "any-of-key": (holds.ANY_OF, ("k",), {"tasks_held"}),
+    "keys": (candidates.KEYS, {"low": "actor:", "high": "actor;"}, {"tasks_held"}),
+    "live-by-actor": (choices.LIVE, (), {"agents_live"}),
+    "reserved-among": (candidates.RESERVED, ("[]",), {"trajectory_steps_task"}),
+    "asked-for": (candidates.ASKED, ("[]",), {"errands_about"}),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 
@@ -248,7 +257,7 @@ def test_a_hot_query_reads_no_more_than_it_gives(
     for step in steps:
         scans = re.match(rf"SCAN ({LARGE})\b", step)
         assert scans is None or re.search(r"USING (COVERING )?INDEX", step), steps
-    if name in {"candidates", "ended", "overdue"}:
+    if name in {"candidates", "ended", "overdue", "held-by-key"}:
         assert not any("TEMP B-TREE" in step for step in steps), steps
 
 

@@ -31,6 +31,7 @@ from workgraph.commands.transfer import import_graph
 from workgraph.daemon.engine import Mode
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.ends import Report
 from workgraph.graph.errors import (
@@ -63,6 +64,7 @@ from workgraph.store import (
     accounts,
     agent_reads,
     artifacts,
+    candidates,
     errands,
     history,
     identities,
@@ -72,6 +74,7 @@ from workgraph.store import (
     waits,
 )
 from workgraph.store.database import Store, Tx
+from workgraph.store.identities import insert_actor
 
 T = TypeVar("T")
 Step = tuple[str, int, int]
@@ -450,6 +453,16 @@ class Story:
         if could and task.status is Status.OPEN and task.id not in lingering:
             reasons = readiness.explain_task(facts, tx.now)
             assert reasons, f"{task.id} could be started and is not"
+            if len(reasons) == 1 and task.parked is not None:
+                self._check_waits_for_actor(tx, task)
+
+    def _check_waits_for_actor(self, tx: Tx, task: Task) -> None:
+        """Whoever it waits for is not there, or has no room."""
+        assert task.parked is not None
+        assert task.parked.key not in candidates.with_room(tx, frozenset()), task
+        if task.parked.code == "no_capable_actor" and task.actor is None:
+            known = candidates.cast(tx, frozenset())
+            assert not known.able(task.spec.requires_skills), task
 
     # What steps need.
 
@@ -529,6 +542,51 @@ async def _add(story: Story, x: int, y: int) -> None:
     after = {await story.pick(n) for n in range(x % 4, x % 4 + y % 3)} - {"nobody"}
     options = {"exec": "true"} | OPTIONS[x % len(OPTIONS)]
     await story.ask(r.AddTask(title=f"t{x % 8}", after=tuple(sorted(after)), **options))
+
+
+#: Actors that come into a story, by skill, capacity, and whether they are persons.
+_ACTORS = (
+    ("ada", ("python",), 1, False),
+    ("bob", ("python", "rust"), 2, False),
+    ("eva", ("law",), 1, False),
+    ("alice", ("law", "rust"), None, True),
+)
+
+
+async def _add_actor(story: Story, x: int, y: int) -> None:
+    name, skills, capacity, human = _ACTORS[(x + y) % len(_ACTORS)]
+    actor = Actor(
+        id=actor_id(name=name), name=name, skills=skills, capacity=capacity, human=human
+    )
+
+    def add(tx: Tx) -> None:
+        insert_actor(tx, actor)
+        candidates.wake_parked(tx)
+
+    with suppress(MachineError):
+        await story.core.store.transaction(add, story.core.clock.now())
+    story.core.engine.wake()
+
+
+async def _add_skilled(story: Story, x: int, y: int) -> None:
+    """Some that one actor can do, or nobody can yet."""
+    skills = (("python",), ("rust",), ("law",), ("python", "rust"))[x % 4]
+    options: dict[str, Any] = {"executor": CLIENT} if y % 4 == 0 else {"exec": "true"}
+    for n in range(1 + y % 3):
+        title = f"k{x % 8}-{n}"
+        await story.ask(r.AddTask(title=title, skill=skills, priority=1, **options))
+
+
+async def _assign(story: Story, x: int, y: int) -> None:
+    words: tuple[dict[str, Any], ...] = (
+        {"auto": True},
+        {"clear": True},
+        {"actor": "ada"},
+        {"actor": "default"},
+        {"actor": "alice"},
+        {"actor": "nobody"},
+    )
+    await story.ask(AssignTask(task=await story.pick(x), **words[y % len(words)]))
 
 
 async def _add_consumer(story: Story, x: int, y: int) -> None:
@@ -1204,6 +1262,10 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "add-known-more": _add_known,
     "judge-known": _judge_known,
     "judge-known-more": _judge_known,
+    "add-actor": _add_actor,
+    "add-skilled": _add_skilled,
+    "add-skilled-more": _add_skilled,
+    "assign": _assign,
     "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
     "identity": _change_identity,
     "identity-more": _change_identity,

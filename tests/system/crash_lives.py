@@ -257,7 +257,7 @@ class Lives:
     ) -> int:
         """Imports tasks in one request; gives the exit status of `wg`."""
         lines = [
-            json.dumps({"kind": "task", "title": str(task["id"])} | dict(task))
+            json.dumps({"kind": "task", "title": str(task.get("id"))} | dict(task))
             for task in tasks
         ]
         done = self.project.run("import", "-", stdin="\n".join(lines))

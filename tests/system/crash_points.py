@@ -120,6 +120,7 @@ _STARTED: Final = _tick(kind=ChangeKind.AGENT_STARTED)
 _ENDED: Final = _tick(kind=ChangeKind.AGENT_ENDED)
 _JUDGED: Final = _tick(kind=ChangeKind.GATE_JUDGED)
 _ITERATED: Final = _tick(kind=ChangeKind.LOOP_ITERATED)
+_ASSIGNED: Final = _tick(kind=ChangeKind.ASSIGNED)
 _ADD: Final = _request(r.AddTask)
 _IMPORT: Final = _request(r.ImportGraph)
 _KILL: Final = _request(r.KillAgents)
@@ -150,6 +151,8 @@ POINTS: Final = tuple(
         ("folder-locked", "an agent's folder is locked, nothing is forked", "work", "workgraph.agents.record:take_lock", "after", _always, 1, 3),
         ("wrapper-forked", "the wrapper is forked, nobody has noted its pid", "work", _FORK, "after", _forks_agent, 1, 3),
         ("start-before-told", "an agent runs, the engine does not know it yet", "work", "workgraph.agents.process:RealLauncher.launch", "after", _always, 1, 3),
+        ("assign-before-commit", "a tick has chosen who does a task, not committed", "assign", _COMMIT, "before", _ASSIGNED),
+        ("assign-after-commit", "a tick has committed a choice with its claim", "assign", _COMMIT, "after", _ASSIGNED),
         ("start-before-commit", "the record of a start is written, not committed", "work", _COMMIT, "before", _STARTED),
         ("start-after-commit", "the record of a start is committed", "work", _COMMIT, "after", _STARTED),
         # The same, and the agent leaves no record of itself

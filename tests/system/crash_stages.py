@@ -285,6 +285,28 @@ def _loop(lives: Lives, task: str, point: Point) -> Iterator[None]:
     assert stands() == (2, "condition met")
 
 
+def _assign(lives: Lives, task: str, point: Point) -> Iterator[None]:
+    """Two could do it: the choice is there with its claim, or neither is."""
+    del point
+    actors = [f"ada-{task}", f"bob-{task}"]
+    lives.arm()
+    lives.import_tasks(
+        *({"kind": "actor", "name": name, "skills": [task]} for name in actors),
+        {
+            "id": task,
+            "exec": lives.evidence.agent("exit", 0),
+            "requires_skills": [task],
+        },
+    )
+    yield
+    _expect_done_once(lives, task)
+    runs = lives.task(task)["runs"]
+    log = lives.project.json("log", task, "--list")
+    told = [one["attempt"] for one in log if one["kind"] == "assigned"]
+    assert told == [run["attempt"] for run in runs], (told, runs)
+    assert {run["actor"] for run in runs} <= set(actors), runs
+
+
 def _boot(lives: Lives, task: str, point: Point) -> Iterator[None]:
     agent = lives.evidence.agent
     names = [lives.fifo(f"{task}-{n}") for n in range(1, 4)]
@@ -416,6 +438,7 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
         "kill-tree": _kill_tree,
         "gate": _gate,
         "loop": _loop,
+        "assign": _assign,
         "boot": _boot,
         "stop": _stop,
         "stop-agents": _stop_agents,

@@ -21,7 +21,7 @@ CHAINS = (
     ("attack",),
     ("leave-behind",),
     ("kill", "kill-tree"),
-    ("boot", "gate", "loop"),
+    ("boot", "gate", "loop", "assign"),
     ("verdict", "spawn", "stop", "stop-agents", "offline-add", "offline-tick"),
     ("add", "add-line", "import", "export", "backup", "migrate"),
 )

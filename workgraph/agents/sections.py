@@ -7,6 +7,7 @@ providers find it in their caches.
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from workgraph.agents.assignment import assignment_block
 from workgraph.agents.blocks import Block, Item, Part
 from workgraph.graph.context_view import (
     Attempt,
@@ -46,7 +47,11 @@ def blocks_of(view: ContextView) -> Iterator[Block]:
     """All blocks of a task's scope, the empty ones left out."""
     yield RULES_BLOCK
     scope = view.task.spec.context_scope or "task"
-    found: list[Block | None] = [_actor(view), _task(view)]
+    found: list[Block | None] = [
+        _actor(view),
+        _task(view),
+        assignment_block(view.assignment),
+    ]
     if scope != "clean":
         found += [
             _inputs(view),

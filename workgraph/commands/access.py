@@ -13,8 +13,10 @@ import msgspec
 
 from workgraph.graph import identity_requests
 from workgraph.graph import requests as r
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.canary_requests import GetCanaries, RunCanaries
 from workgraph.graph.changes import ChangeKind
+from workgraph.graph.errands import ErrandKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
@@ -80,6 +82,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.ReportProgress: Reach.OWN,
         r.RecordArtifact: Reach.OWN,
         SendMessage: Reach.OWN,
+        AssignTask: Reach.ERRAND,
         r.AddTask: Reach.ADD,
         RecordReward: Reach.ERRAND,
         r.EditTask: Reach.OPERATOR,
@@ -118,6 +121,10 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
     }
 )
 
+#: Of which errand the agent may say it.
+_ERRANDS: Final[Mapping[type, ErrandKind]] = MappingProxyType(
+    {AssignTask: "assignment", RecordReward: "reward"}
+)
 #: What a late request of these says, in the order in which it is kept.
 _WORDS: Final = (
     "percent",
@@ -251,6 +258,11 @@ def keep_late_result(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
     )
 
 
+def _is_plain(request: r.AnyRequest) -> bool:
+    """An assigner names somebody: it neither clears nor has it chosen."""
+    return not (isinstance(request, AssignTask) and (request.auto or request.clear))
+
+
 def _check_own(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
     named = getattr(request, "task", None)
     if named != agent.task:
@@ -263,7 +275,12 @@ def _check_own(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
 
 def _is_errand_about(tx: Tx, agent: Agent, request: r.AnyRequest) -> bool:
     errand = errands.find(tx, agent.task)
-    return errand is not None and errand.about == getattr(request, "task", None)
+    return (
+        errand is not None
+        and errand.kind == _ERRANDS.get(type(request))
+        and errand.about == getattr(request, "task", None)
+        and _is_plain(request)
+    )
 
 
 def _check_held(task: Task, agent: Agent, request: r.AnyRequest) -> None:

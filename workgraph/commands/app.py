@@ -9,6 +9,7 @@ from workgraph import __version__
 from workgraph.commands import (
     cli_actors,
     cli_agents,
+    cli_assigning,
     cli_context,
     cli_executors,
     cli_graph,
@@ -36,6 +37,7 @@ def build_app() -> typer.Typer:
     cli_loops.register(app)
     cli_agents.register(app)
     cli_actors.register(app)
+    cli_assigning.register(app)
     cli_context.register(app)
     cli_matching.register(app)
     cli_executors.register(app)

@@ -4,6 +4,7 @@ from workgraph.commands.context import Context, describe, task_facts, task_reply
 from workgraph.commands.life import claimant
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
+from workgraph.graph.assigning import BUSY, NOBODY
 from workgraph.graph.errors import ConflictError, UserError
 from workgraph.graph.matching import missing_skills
 from workgraph.graph.model import Task
@@ -15,6 +16,9 @@ from workgraph.store import agents, artifacts, reads, service, trajectories, wri
 
 #: The executor of a person's claim.
 PERSON = "person"
+#: What keeps others from a task, and not who may take it: actors that lack a skill or
+#: have no room.
+_NOT_OURS = frozenset({"reserved", NOBODY, BUSY})
 
 
 def claim_task(context: Context, request: r.ClaimTask) -> Reply:
@@ -118,7 +122,7 @@ def _holder(context: Context, task: Task) -> str:
 def _is_open_to(facts: readiness.TaskFacts, now: int) -> bool:
     """Whether somebody whom a task is reserved for, or is for anybody, can begin."""
     return facts.task.status is Status.OPEN and all(
-        reason.code == "reserved" or reason.weight is Weight.SERVICE
+        reason.code in _NOT_OURS or reason.weight is Weight.SERVICE
         for reason in readiness.explain_task(facts, now)
     )
 

@@ -7,6 +7,7 @@ from typing import Any, Final, get_args
 from msgspec import structs
 
 from workgraph.commands import (
+    assigning,
     calibration,
     claiming,
     identities,
@@ -30,6 +31,7 @@ from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import identity_requests as q
 from workgraph.graph import requests as r
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.canary_requests import GetCanaries
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
@@ -47,6 +49,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.LinkTask: tasks.link_task,
         r.UnlinkTask: tasks.unlink_task,
         LoopTasks: loops.loop_tasks,
+        AssignTask: assigning.assign_task,
         r.ClaimTask: claiming.claim_task,
         r.UnclaimTask: life.unclaim_task,
         r.NextTask: claiming.next_task,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from workgraph.commands.context import Context
+from workgraph.commands.context import Context, officials_of
 from workgraph.graph.bandit import credible
 from workgraph.graph.match_requests import (
     ChosenData,
@@ -24,7 +24,7 @@ from workgraph.graph.replies import Reply
 from workgraph.graph.scoring import belief_of, kind_of
 from workgraph.graph.times import to_rfc3339
 from workgraph.settings import Settings
-from workgraph.store import agents, choices, reads, service
+from workgraph.store import candidates, choices, reads
 from workgraph.store.choices import KeptChoice
 from workgraph.store.database import Tx
 
@@ -44,12 +44,12 @@ def match_actors(
     """
     tx, settings = context.tx, context.settings
     task = reads.task(tx, request.task or "")
-    need, candidates = load_candidates(tx, task, settings, prompt_size)
+    need, found_actors = load_candidates(tx, task, settings, prompt_size)
     explore = settings.agency.explore
-    found = match(need, candidates, explore=explore)
-    choice = choose(need, candidates, explore=explore, seed=seed_of(need))
+    found = match(need, found_actors, explore=explore)
+    choice = choose(need, found_actors, explore=explore, seed=seed_of(need))
     last = choices.last_of(tx, task.id)
-    by_id = {one.actor.id: one for one in candidates}
+    by_id = {one.actor.id: one for one in found_actors}
     return Reply(
         data=tuple(
             _match_data(one, need, by_id[one.actor_id], choice, last) for one in found
@@ -69,26 +69,12 @@ def load_candidates(
         settings: Who is named for other work, and what is kept back of a limit.
         prompt_size: Asked where an actor has a context limit of its own.
     """
-    actors, live = service.actors(tx), choices.live(tx)
-    agency = settings.agency
-    officials = {agency.assigner, agency.evaluator, agency.evolver}
-    has_limit = any(actor.context_limit is not None for actor in actors)
-    need = Need(
-        task=task.id,
-        attempt=agents.next_agent(tx, task.id)[1],
-        requires=task.spec.requires_skills,
-        prefers=task.spec.prefers_skills,
-        complexity=task.spec.complexity,
-        prompt_tokens=prompt_size(tx, task) if prompt_size and has_limit else None,
-        reserve_tokens=settings.context.reserve,
-    )
-    return need, tuple(
-        Candidate(
-            actor=actor,
-            live=live.get(actor.name, 0),
-            is_official=actor.name in officials,
-        )
-        for actor in actors
+    return candidates.load(
+        tx,
+        task,
+        candidates.cast(tx, officials_of(settings)),
+        prompt_size=(lambda one: prompt_size(tx, one)) if prompt_size else None,
+        reserve=settings.context.reserve,
     )
 
 

@@ -5,6 +5,7 @@ from workgraph.commands.context import (
     Context,
     Deferred,
     describe,
+    officials_of,
 )
 from workgraph.commands.life import pause_task, resume_task
 from workgraph.graph import requests as r
@@ -19,6 +20,7 @@ from workgraph.store import (
     agent_reads,
     agents,
     breakers,
+    candidates,
     leftovers,
     moments,
     reads,
@@ -82,6 +84,7 @@ def thaw(context: Context) -> None:
 def try_all_anew(context: Context) -> None:
     """Other settings, or an operator who has mended something: all is tried again."""
     views.look_at_all_parked(context.tx)
+    candidates.wake_parked(context.tx, officials_of(context.settings))
     breakers.forget_troubled(context.tx, context.caller.by)
     accounts.try_all_now(context.tx)
 

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from workgraph.commands import judging, shapes
-from workgraph.commands.context import Context, describe, task_data, task_facts
+from workgraph.commands.context import (
+    Context,
+    describe,
+    officials_of,
+    task_data,
+    task_facts,
+)
 from workgraph.commands.messages import with_messages
 from workgraph.commands.officials import check_officials
 from workgraph.commands.spending import notes_on, notes_on_client
@@ -173,7 +179,7 @@ def service_status(context: Context) -> ServiceData:
         max_agents=facts.max_agents,
         agents=service.count_live(tx),
         ready=service.count_ready(tx),
-        idle=views.is_idle(tx, facts.max_agents),
+        idle=views.is_idle(tx, facts.max_agents, officials_of(context.settings)),
         unfinished=service.count_unfinished(tx),
         counts=service.counts(tx),
         providers=providers(tx),

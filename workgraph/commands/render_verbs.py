@@ -6,6 +6,7 @@ from workgraph.commands.escape import escape_line
 from workgraph.commands.local import LocalCommand
 from workgraph.commands.render_style import Style, as_lines
 from workgraph.graph import requests as r
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import SendMessage
 from workgraph.graph.replies import AgentData, Reply, TaskData
@@ -44,6 +45,8 @@ def _said(  # noqa: C901, PLR0912 - one arm for each command
             return f"no longer waits for {escape_line(request.after)}"
         case LoopTasks():
             return f"loop: {escape_line(task.loop.stands)}" if task.loop else ""
+        case AssignTask():
+            return f"assigned to {escape_line(task.actor)}" if task.actor else "cleared"
         case r.Pause():
             return "paused"
         case r.Resume():

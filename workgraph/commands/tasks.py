@@ -7,6 +7,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from workgraph.commands import options, sandboxed
+from workgraph.commands.assigning import check_capable
 from workgraph.commands.context import Context, task_reply
 from workgraph.commands.trajectories import release_unfit
 from workgraph.graph import requests as r
@@ -55,6 +56,8 @@ def add_task(context: Context, request: r.AddTask) -> Reply:
     for dep in waits_for:
         if not reads.is_taken(tx, dep):
             raise reads.no_such_task(tx, dep)
+    actor = options.actor_of(request, None)
+    check_capable(tx, actor, spec.requires_skills)
     writes.insert_task(
         tx,
         writes.NewTask(
@@ -62,7 +65,7 @@ def add_task(context: Context, request: r.AddTask) -> Reply:
             spec=spec,
             priority=options.priority_of(request, DEFAULT_PRIORITY),
             paused=request.paused,
-            actor=options.actor_of(request, None),
+            actor=actor,
             not_before=options.not_before_of(request, None, tx.now),
             added_by=agent.id if agent else None,
             depth=depth,
@@ -106,6 +109,10 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
         )
     _check_texts(spec)
     actor = options.actor_of(request, task.actor)
+    if request.actor is not UNSET or set(spec.requires_skills) - set(
+        task.spec.requires_skills
+    ):
+        check_capable(tx, actor, spec.requires_skills, task.id)
     writes.update_spec(
         tx,
         task,

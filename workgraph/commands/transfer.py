@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType, structs
 
-from workgraph.commands.context import Context
+from workgraph.commands.context import Context, officials_of
 from workgraph.commands.tie_lines import PromptLine
 from workgraph.commands.transfer_batch import Batch
 from workgraph.commands.transfer_canaries import canary_lines
@@ -50,7 +50,7 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
-from workgraph.store import loops, prompts, reads, transfer, waits
+from workgraph.store import candidates, loops, prompts, reads, transfer, waits
 from workgraph.store.database import Tx
 from workgraph.store.transfer import EndedAgent
 from workgraph.store.transfer_artifacts import StoredArtifact, artifacts_by_task
@@ -94,6 +94,8 @@ def import_graph(context: Context, text: str) -> Reply:
         batch.take(number, line)
     batch.settle()
     batch.write()
+    if batch.identity_count:
+        candidates.wake_parked(context.tx, officials_of(context.settings))
     warnings = (*reader.warnings(), *batch.warnings)
     data = ImportedData(
         tasks=batch.task_count,

@@ -15,7 +15,7 @@ from workgraph.commands import iterations, judging, passing
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
 from workgraph.commands.records import keep_outputs
-from workgraph.daemon import errands, spending
+from workgraph.daemon import assigning, errands, spending
 from workgraph.daemon.artifacts import copies_dir
 from workgraph.daemon.launching import Host, launch_or_park
 from workgraph.daemon.orders import (
@@ -119,6 +119,9 @@ def apply_decision(  # noqa: C901 - one arm for each kind
         case ScoreAttempt() | AskEvaluator() | LeaveUnjudged() | JudgeScore():
             judging.carry_out(tx, decision, host.grounds.layered.settings)
             return []
+        case d.ClearTask() | d.AskAssigner():
+            assigning.carry_out(tx, decision, host.slate)
+            return []
         case d.LaunchAgent():
             return launch_or_park(tx, decision.task, host)
         case _:
@@ -219,7 +222,7 @@ def _write_down(
         case d.SetAccount():
             accounts.put(tx, decision.account)
         case d.HoldTask():
-            writes.park(tx, reads.task(tx, decision.task), decision.parked, None)
+            assigning.park(tx, reads.task(tx, decision.task), decision.parked)
         case _:
             assert_never(decision)
 

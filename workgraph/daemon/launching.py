@@ -36,11 +36,15 @@ from workgraph.agents.process import LaunchOrder
 from workgraph.agents.sessions import session_of
 from workgraph.agents.streams.reader import client_home
 from workgraph.commands.context import budget_limits
-from workgraph.daemon import along
+from workgraph.daemon import along, assigning
 from workgraph.daemon.orders import AwaitHost, Effect, Listen, ReadFiles, Spawn
 from workgraph.daemon.prompting import FilesWantedError, compile_prompt, draft_prompt
+from workgraph.daemon.slate import Slate
+from workgraph.graph.assigning import describe, lacks_skill
 from workgraph.graph.budgets import Held, Reservation
+from workgraph.graph.changes import ChangeKind
 from workgraph.graph.context_view import Files
+from workgraph.graph.matching import missing_skills
 from workgraph.graph.model import Actor, Parked, Record, Task, Usage
 from workgraph.graph.status import Cause, Verb
 from workgraph.graph.times import Duration
@@ -51,6 +55,7 @@ from workgraph.store import (
     agents,
     artifacts,
     budgets,
+    choices,
     clients,
     leftovers,
     messages,
@@ -90,6 +95,8 @@ class Host(Record, frozen=True, kw_only=True):
     new_session: Callable[[], str]
     #: What has just been read for prompts.
     files: Files = field(default_factory=dict)
+    #: Who was chosen in this tick, or for this start.
+    slate: Slate = field(default_factory=Slate)
 
 
 def launch(
@@ -103,6 +110,7 @@ def launch(
         FilesWantedError: Its prompt shows files that are not among the host's; nothing
             was written either.
     """
+    _refuse_incapable(task, actor)
     aside = _set_aside(tx, task, host)
     inputs = artifacts.inputs_of(tx, task)
     number, attempt = agents.next_agent(tx, task.id)
@@ -154,6 +162,7 @@ def launch(
             reserved_usd=aside.usd,
         ),
     )
+    note_choice(tx, task, attempt, host.slate)
     prompts.keep(tx, number, compiled)
     if task.spec.exec is None:
         messages.note_read(tx, compiled.messages, number)
@@ -197,18 +206,26 @@ def launch(
 
 def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
     """Launches a ready task's agent, or keeps the task back and says why it can't."""
-    name = trajectories.actor_for(tx, task.id, task.actor)
-    actor = service.actor_by_name(tx, name)
+    cleared = host.slate.find(task.id)
+    if cleared is not None:
+        name = cleared.actor
+        actor = host.slate.actors.get(name) if name is not None else None
+    else:
+        name = trajectories.actor_for(tx, task.id, task.actor)
+        actor = service.actor_by_name(tx, name)
     if name is not None and (actor is None or actor.human):
         code, shown = "assigned_to_person", shlex.quote(name)
         known = task.parked is not None and task.parked.code == code
-        parked = Parked(
-            code=code,
-            message=f"it is assigned to {name}, a person",
-            remedy=f"{name} takes it with: wg claim {task.id} --actor {shown}",
-            looks=task.parked.looks + 1 if task.parked and known else 1,
+        assigning.park(
+            tx,
+            task,
+            Parked(
+                code=code,
+                message=f"it is assigned to {name}, a person",
+                remedy=f"{name} takes it with: wg claim {task.id} --actor {shown}",
+                looks=task.parked.looks + 1 if task.parked and known else 1,
+            ),
         )
-        writes.park(tx, task, parked, None)
         return []
     try:
         _, spawn = launch(tx, task, actor, Flags(), host)
@@ -234,7 +251,7 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
         )
         # An artifact that is recorded says so itself.
         until = None if error.producer else tx.now + wait
-        writes.park(tx, task, parked, until)
+        assigning.park(tx, task, parked, until)
         return [AwaitHost(awaited=error.awaits)] if error.awaits else []
     return [spawn]
 
@@ -315,6 +332,31 @@ def order_for(
         sandboxed=plan.sandbox.value != "none",
         cgroup=settings.cgroups == "auto",
     )
+
+
+def note_choice(tx: Tx, task: Task, attempt: int, slate: Slate) -> None:
+    """Keeps how an attempt's actor was chosen, where there was a choice."""
+    cleared = slate.find(task.id)
+    if cleared is None or cleared.choice is None:
+        return
+    choices.put(tx, task.id, attempt, cleared.choice)
+    tx.emit(
+        ChangeKind.ASSIGNED,
+        task=task.id,
+        attempt=attempt,
+        actor=cleared.choice.actor,
+        to=cleared.choice.actor,
+        reason=describe(cleared.choice),
+    )
+
+
+def _refuse_incapable(task: Task, actor: Actor | None) -> None:
+    """Whoever has chosen it: what lacks a skill is not started."""
+    if actor is not None and missing_skills(actor, task.spec.requires_skills):
+        parked = lacks_skill(task, actor)
+        raise PlanError(
+            f"{task.id}: {parked.message}", hint=parked.remedy, code=parked.code
+        )
 
 
 def _set_aside(tx: Tx, task: Task, host: Host) -> Reservation:

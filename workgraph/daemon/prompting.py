@@ -4,25 +4,37 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from workgraph.agents.choices import Grounds, choose_working_dir
+from workgraph.agents.choices import (
+    Flags,
+    Grounds,
+    PlanError,
+    choose_executor,
+    choose_working_dir,
+)
 from workgraph.agents.context import compile_context, room_for
 from workgraph.agents.executor import Executor
 from workgraph.agents.judging import judging_files
 from workgraph.agents.sections import files_wanted
+from workgraph.commands.context import officials_of
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.graph.context_view import (
     Compiled,
     ContextView,
     Files,
+    FileText,
     FileWish,
     Given,
 )
 from workgraph.graph.model import Actor, Record, Task
-from workgraph.store import contexts, errands, judging, prompts
+from workgraph.graph.tokens import estimate_item
+from workgraph.store import candidates, contexts, errands, judging, prompts
 from workgraph.store.database import Tx
 
 #: Linux takes no argument of 128 KiB or more.
 _MOST_IN_AN_ARGUMENT: Final = 34_000
+#: More than any prompt takes, in tokens.
+_NO_LIMIT: Final = 10_000_000
+_UNREAD: Final = FileText(problem="it was not read")
 _NOBODY: Final[frozenset[int]] = frozenset()
 
 
@@ -78,6 +90,9 @@ def draft_prompt(  # noqa: PLR0913, PLR0917 - what a prompt depends on
     view = contexts.fill(tx, start, actor, given.agents if given else _NOBODY, session)
     if task.spec.exec is None and (errand := errands.find(tx, task.id)) is not None:
         view = replace(view, judged=judging.view_of(tx, errand))
+    if "assignment" in task.spec.tags:
+        officials = officials_of(grounds.layered.settings)
+        view = replace(view, assignment=candidates.assignment(tx, task, officials))
     room = room_for(actor, settings)
     if executor.prompt == "argument":
         room = min(room, _MOST_IN_AN_ARGUMENT)
@@ -87,6 +102,24 @@ def draft_prompt(  # noqa: PLR0913, PLR0917 - what a prompt depends on
         given=given,
         wishes=(*files_wanted(view), *judging_files(view)),
     )
+
+
+def measure_prompt(tx: Tx, task: Task, grounds: Grounds) -> int | None:
+    """How many tokens a task's prompt would take uncut, whoever works on it.
+
+    Nothing is read for it: files count as large as they were recorded, and those of
+    which no size is known as usual. Null where no prompt can be made.
+    """
+    if task.spec.exec is not None:
+        return None
+    try:
+        _, executor = choose_executor(grounds, task, None, Flags())
+        draft = draft_prompt(tx, task, None, executor, grounds)
+        view = replace(draft.view, files=dict.fromkeys(draft.wishes, _UNREAD))
+        compiled = compile_context(view, _NO_LIMIT)
+    except PlanError:
+        return None
+    return compiled.tokens + sum(estimate_item(one.size) for one in draft.wishes)
 
 
 def compile_prompt(draft: PromptDraft, grounds: Grounds, files: Files) -> Compiled:

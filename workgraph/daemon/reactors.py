@@ -10,18 +10,25 @@ from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
-from workgraph.agents.choices import Grounds, account_of, executor_of
+from workgraph.agents.choices import account_of, executor_of
 from workgraph.commands import judging
-from workgraph.commands.context import budget_limits, retry_policy
-from workgraph.daemon import apply
+from workgraph.commands.context import budget_limits, officials_of, retry_policy
+from workgraph.daemon import apply, assigning
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect, ReadFiles, Spawn
-from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent, SetBreaker
+from workgraph.graph.assigning import is_machinery, person_of
+from workgraph.graph.decisions import (
+    ClearTask,
+    ConcludeAttempt,
+    Decision,
+    LaunchAgent,
+    SetBreaker,
+)
 from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.holds import SHELL_BREAKER, breaker_key
 from workgraph.graph.model import Record, Task
-from workgraph.graph.views import DispatchView, Needs
-from workgraph.reactors import budgets, dispatch, gates, patrol, reward
+from workgraph.graph.views import AssignView, DispatchView, Needs, Openings
+from workgraph.reactors import assign, budgets, dispatch, gates, patrol, reward
 from workgraph.store import budgets as store_budgets
 from workgraph.store import reads, service, trajectories, views
 from workgraph.store.database import Tx
@@ -110,7 +117,7 @@ def _goes_behind(
             return decision.task.spec.exec is None and _has_common_budget(host)
         case SetBreaker() if read:
             tasks = (reads.task(tx, task) for task in read)
-            keys = {_needs_of(tx, task, host.grounds).executor for task in tasks}
+            keys = {_needs_of(tx, task, host).executor for task in tasks}
             return decision.breaker.key in keys
         case _:
             return False
@@ -130,6 +137,9 @@ def _is_more_likely(
     that care come later in the same tick. A launch that parked its task has left a
     slot free, and many decisions may be a batch that was cut.
     """
+    cleared = sum(isinstance(decision, ClearTask) for decision in decisions)
+    if cleared == len(decisions):
+        return False
     launches = sum(isinstance(decision, LaunchAgent) for decision in decisions)
     if is_reading:
         # What goes behind them is looked at again when the files are there.
@@ -140,37 +150,68 @@ def _is_more_likely(
     )
 
 
-def _needs_of(tx: Tx, task: Task, grounds: Grounds) -> Needs:
+def _needs_of(tx: Tx, task: Task, host: Host) -> Needs:
     if task.spec.exec:
         return Needs(executor=SHELL_BREAKER)
-    actor = service.actor_by_name(tx, trajectories.actor_for(tx, task.id, task.actor))
-    executor = executor_of(grounds, task, actor)
+    cleared = host.slate.find(task.id)
+    if cleared is not None:
+        actor = host.slate.actors.get(cleared.actor or "")
+    else:
+        name = trajectories.actor_for(tx, task.id, task.actor)
+        actor = service.actor_by_name(tx, name)
+    executor = executor_of(host.grounds, task, actor)
     return Needs(
         executor=None if executor is None else breaker_key(executor),
-        account=account_of(grounds, task, actor),
+        account=account_of(host.grounds, task, actor),
     )
+
+
+def _openings(tx: Tx, around: Surroundings) -> Openings:
+    """What could be started; those whose files are being read have a slot already."""
+    settings = around.host.grounds.layered.settings
+    found = views.openings(
+        tx, around.max_agents, officials_of(settings), may_start=around.may_start
+    )
+    if not around.fetching:
+        return found
+    behind = _has_common_budget(around.host)
+    return replace(
+        found,
+        free_slots=max(0, found.free_slots - len(around.fetching)),
+        candidates=tuple(
+            task
+            for task in found.candidates
+            if task.id not in around.fetching and (task.spec.exec or not behind)
+        ),
+    )
+
+
+def _load_assign(tx: Tx, around: Surroundings) -> AssignView:
+    slate = around.host.slate
+    slate.openings = _openings(tx, around)
+    seen = assigning.view(tx, slate.openings, around.host.grounds)
+    slate.actors = {actor.name: actor for actor in seen.cast.actors}
+    return seen
 
 
 def _load_dispatch(tx: Tx, around: Surroundings) -> DispatchView:
-    """What could be started; those whose files are being read have a slot already."""
-    view = views.dispatch(
-        tx,
-        around.max_agents,
-        retry_policy(around.host.grounds.layered.settings).max_starts,
-        lambda task: _needs_of(tx, task, around.host.grounds),
-        may_start=around.may_start,
-    )
-    if not around.fetching:
-        return view
-    behind = _has_common_budget(around.host)
-    return replace(
-        view,
-        free_slots=max(0, view.free_slots - len(around.fetching)),
-        candidates=tuple(
+    """What `assign` has cleared; where it has failed, what needed nobody chosen."""
+    slate = around.host.slate
+    openings = slate.openings
+    if openings is None or slate.decided_after != len(tx.changes):
+        openings = _openings(tx, around)
+    cleared = slate.among(openings.candidates)
+    if not slate.is_decided:
+        cleared = tuple(
             task
-            for task in view.candidates
-            if task.id not in around.fetching and (task.spec.exec or not behind)
-        ),
+            for task in openings.candidates
+            if person_of(task) is not None or is_machinery(task)
+        )
+    return views.dispatch(
+        tx,
+        replace(openings, candidates=cleared),
+        {task.id: _needs_of(tx, task, around.host) for task in cleared},
+        retry_policy(around.host.grounds.layered.settings).max_starts,
     )
 
 
@@ -187,6 +228,16 @@ def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
         return result
     coroutine.close()
     raise WorkgraphBug("a reactor has awaited something that is not its transaction")
+
+
+class Assigner(Reactor, frozen=True, kw_only=True):
+    """Dispatch goes by what it has decided, whole, or not at all."""
+
+    async def react(self, tx: Tx, now: int, around: Surroundings) -> Outcomes:
+        """As every reactor's; then it is known that all is decided."""
+        outcomes = await super().react(tx, now, around)
+        around.host.slate.decided_after = len(tx.changes)
+        return outcomes
 
 
 REACTORS: Final = (
@@ -213,6 +264,11 @@ REACTORS: Final = (
             tx, around.judging, may_start=around.may_start
         ),
         decide=gates.decide,
+    ),
+    Assigner(
+        name="assign",
+        load=_load_assign,
+        decide=assign.decide,
     ),
     Reactor(
         name="reward",

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio.abc
 
 from workgraph.agents.process import Adopted
+from workgraph.commands.context import officials_of
 from workgraph.daemon import gates, launching, trials
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine
@@ -17,7 +18,7 @@ from workgraph.daemon.orders import Listen
 from workgraph.graph.facts import AgentStarted
 from workgraph.graph.model import Agent, AgentStatus, ProcessId
 from workgraph.logs import Logger
-from workgraph.store import accounts, agent_reads, clients, service, views
+from workgraph.store import accounts, agent_reads, candidates, clients, service, views
 from workgraph.store.database import Tx
 
 _Listens = dict[int, Listen | None]
@@ -37,6 +38,7 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
 
     def load(tx: Tx) -> tuple[list[Agent], _Listens, bool]:
         views.look_at_all_parked(tx)
+        candidates.wake_parked(tx, officials_of(engine.host.grounds.layered.settings))
         accounts.try_broken_now(tx)
         live = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
         listens = {

@@ -17,6 +17,7 @@ import anyio.abc
 import msgspec
 
 from workgraph.commands import local, queries, shapes
+from workgraph.commands.context import officials_of
 from workgraph.commands.escape import escape_line
 from workgraph.commands.render import Style
 from workgraph.commands.render_agents import progress_line
@@ -155,7 +156,10 @@ async def _is_idle(daemon: Daemon) -> bool:
     engine = daemon.engine
     if not engine.is_quiet or engine.effects.is_starting or engine.effects.is_awaiting:
         return False
-    return await _read(daemon, lambda tx: views.is_idle(tx, engine.max_agents))
+    officials = officials_of(engine.host.grounds.layered.settings)
+    return await _read(
+        daemon, lambda tx: views.is_idle(tx, engine.max_agents, officials)
+    )
 
 
 async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:

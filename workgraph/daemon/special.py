@@ -22,6 +22,7 @@ from workgraph.daemon.engine import Engine
 from workgraph.daemon.executors import check_executor, look_at_executors
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.notify import NotifySocket
+from workgraph.daemon.prompting import measure_prompt
 from workgraph.daemon.recording import Recorder
 from workgraph.daemon.starting import Starting, needs_daemon
 from workgraph.graph import requests as r
@@ -288,7 +289,12 @@ class Special:
 
     async def _match(self, request: MatchActors, caller: Caller) -> Reply:
         return await self._engine.read(
-            lambda context: matching.match_actors(context, request), caller
+            lambda context: matching.match_actors(
+                context,
+                request,
+                lambda tx, task: measure_prompt(tx, task, self._engine.host.grounds),
+            ),
+            caller,
         )
 
     async def _executors(self, request: r.ListExecutors, caller: Caller) -> Reply:

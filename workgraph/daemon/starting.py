@@ -13,12 +13,14 @@ from workgraph.agents.plan import Flags, before_the_claim, plan_spawn, visible
 from workgraph.commands import shapes
 from workgraph.commands.context import Caller, Context
 from workgraph.daemon import freezing, launching
+from workgraph.daemon.assigning import choose_now
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.fetching import read_files
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Spawn
 from workgraph.daemon.prompting import FilesWantedError, compile_prompt, draft_prompt
+from workgraph.daemon.slate import Slate
 from workgraph.daemon.startable import check_no_person, check_startable
 from workgraph.graph import requests as r
 from workgraph.graph.context_view import Compiled, Files, FileText, KeptPrompt
@@ -36,8 +38,6 @@ from workgraph.store import (
     artifacts,
     prompts,
     reads,
-    service,
-    trajectories,
 )
 from workgraph.store.identities import find_actor
 
@@ -69,10 +69,11 @@ class Starting:
             task = reads.task(tx, request.task or "")
             freezing.check_not_frozen(tx, f"{task.id} can't be started")
             check_startable(context, task)
-            actor = _actor_for(context, task, request.actor)
+            task, actor, slate = _for_whom(context, task, request.actor, host)
             if request.actor is None or (actor is not None and actor.human):
                 check_no_person(tx, task, actor)
-            return launching.launch(tx, task, actor, _flags(request), host)
+            own = replace(host, slate=slate)
+            return launching.launch(tx, task, actor, _flags(request), own)
 
         number, spawn = await self._with_files(start, caller)
         self._engine.perform([spawn])
@@ -89,7 +90,7 @@ class Starting:
         def plan(host: Host, context: Context) -> Reply:
             grounds = host.grounds
             task = reads.task(context.tx, request.task or "")
-            actor = _actor_for(context, task, request.actor)
+            task, actor = _preview(context, task, request.actor, host)
             flags = _flags(request)
             session = launching.session_to_go_on(
                 context.tx, task, actor, flags, grounds
@@ -121,7 +122,7 @@ class Starting:
         def compile_now(host: Host, context: Context) -> Compiled:
             tx, grounds = context.tx, host.grounds
             task = reads.task(tx, request.task or "")
-            actor = _actor_for(context, task, request.actor)
+            task, actor = _preview(context, task, request.actor, host)
             flags = Flags(actor=request.actor)
             _, executor = choose_executor(grounds, task, actor, flags)
             session = launching.session_to_go_on(tx, task, actor, flags, grounds)
@@ -243,8 +244,27 @@ def _flags(request: r.PlanOptions) -> Flags:
     )
 
 
-def _actor_for(context: Context, task: Task, name: str | None) -> Actor | None:
-    if name:
-        return find_actor(context.tx, name)
-    wanted = trajectories.actor_for(context.tx, task.id, task.actor)
-    return service.actor_by_name(context.tx, wanted)
+def _for_whom(
+    context: Context, task: Task, name: str | None, host: Host
+) -> tuple[Task, Actor | None, Slate]:
+    """A task with whoever would work on it: who is named, else as the tick has it.
+
+    Raises:
+        NotFoundError: There is no such actor.
+        PlanError: Nobody can do it, or has room.
+    """
+    slate = Slate()
+    if name is None:
+        return (*choose_now(context.tx, task, host.grounds, slate), slate)
+    return task, find_actor(context.tx, name), slate
+
+
+def _preview(
+    context: Context, task: Task, name: str | None, host: Host
+) -> tuple[Task, Actor | None]:
+    """The same where nothing is started: nobody, where nobody can do it."""
+    try:
+        mine, actor, _ = _for_whom(context, task, name, host)
+    except PlanError:
+        return task, None
+    return mine, actor

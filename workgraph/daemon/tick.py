@@ -8,6 +8,7 @@ from workgraph.daemon import apply
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect
 from workgraph.daemon.reactors import REACTORS, Outcomes, Surroundings, run_to_end
+from workgraph.daemon.slate import Slate
 from workgraph.graph.facts import Fact, FilesRead
 from workgraph.graph.model import Record
 from workgraph.store import moments, views, waits
@@ -78,7 +79,8 @@ def tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
     if around.anchor is not None:
         moments.follow_clock(tx, around.anchor)
     unwritten = _write_facts(tx, facts, around.host, failed)
-    around = _with_files(around, facts)
+    host = replace(around.host, slate=Slate())
+    around = _with_files(replace(around, host=host), facts)
     outcomes: list[Outcomes] = []
     for reactor in REACTORS:
         try:

@@ -17,6 +17,7 @@ class ChangeKind(StrEnum):
     TASK_RESUMED = "task_resumed"
     TASK_PARKED = "task_parked"
     TASK_UNPARKED = "task_unparked"
+    ASSIGNED = "assigned"
     TASK_LOGGED = "log"
     PROGRESS_REPORTED = "progress"
     ARTIFACT_RECORDED = "artifact"

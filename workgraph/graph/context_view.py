@@ -142,6 +142,30 @@ class Chain(Record, frozen=True, kw_only=True):
     steps: tuple[NamedTask, ...] = ()
 
 
+class AbleActor(Record, frozen=True, kw_only=True):
+    """Somebody who could do a task, as its assigner is told."""
+
+    name: str
+    skills: tuple[str, ...] = ()
+    score: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    live: int = 0
+    busy: bool = False
+
+
+class Assignment(Record, frozen=True, kw_only=True):
+    """The task that somebody is to be chosen for."""
+
+    task: str
+    title: str
+    description: str = ""
+    requires: tuple[str, ...] = ()
+    prefers: tuple[str, ...] = ()
+    complexity: str | None = None
+    #: The best first.
+    able: tuple[AbleActor, ...] = ()
+
+
 class ContextView(Record, frozen=True, kw_only=True):
     """All that a prompt is made from."""
 
@@ -160,6 +184,8 @@ class ContextView(Record, frozen=True, kw_only=True):
     wait: Wait | None = None
     loop: Loop | None = None
     chain: Chain | None = None
+    #: What the assigner of another task is told.
+    assignment: Assignment | None = None
     dependents: tuple[NamedTask, ...] = ()
     #: One hop further, for the scope `graph`.
     around: tuple[NamedTask, ...] = ()

@@ -7,6 +7,7 @@ commit, and what it learns comes back as a fact (`facts`).
 from workgraph.graph.budgets import Warned
 from workgraph.graph.holds import Account, Breaker
 from workgraph.graph.judging import JudgingDecision
+from workgraph.graph.matching import Choice
 from workgraph.graph.model import Failure, Outcome, Parked, Record, Stop, Task
 from workgraph.graph.status import Verb
 
@@ -99,6 +100,23 @@ class HoldTask(Record, frozen=True, kw_only=True):
     parked: Parked
 
 
+class ClearTask(Record, frozen=True, kw_only=True):
+    """A ready task may be started in this tick, by whom it has for its actor."""
+
+    task: Task
+    #: Who is to work on it, by name: whose trajectory it is in, or the task's actor.
+    actor: str | None = None
+    #: Where several could have been chosen: how this one was.
+    choice: Choice | None = None
+
+
+class AskAssigner(Record, frozen=True, kw_only=True):
+    """A task of its own is to say who does this one."""
+
+    task: Task
+    assigner: str
+
+
 class TakeClaim(Record, frozen=True, kw_only=True):
     """A person's claim has reached its only limit, `--abandon-after`."""
 
@@ -163,6 +181,8 @@ Decision = (
     | WakeTask
     | NoteWait
     | WatchPaths
+    | ClearTask
+    | AskAssigner
     | LaunchAgent
     | JudgingDecision
 )

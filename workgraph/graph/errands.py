@@ -9,6 +9,8 @@ from workgraph.graph.model import Record
 ErrandKind = Literal["assignment", "reward", "evolution"]
 #: What marks them, and what is never assigned or judged itself.
 TAGS: Final[frozenset[str]] = frozenset({"assignment", "reward", "evolution"})
+#: What the ids begin with of tasks that say who does another one.
+ASSIGN: Final = "assign-"
 #: The gate of an errand: its verdict is read, and taken or not.
 GATE: Final = "verdict"
 

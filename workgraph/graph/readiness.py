@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from workgraph.graph.assigning import AWAITING
+from workgraph.graph.errands import ASSIGN
 from workgraph.graph.holds import Account, AccountState, Breaker
 from workgraph.graph.inputs import MISSING_INPUT, Input, missing_artifact, remedy_of
 from workgraph.graph.judging import Awaited, explain_score
@@ -76,7 +78,7 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
         if facts.wait is not None:
             return explain_wait(facts.wait, now)
         return _closed(task, facts.loop, facts.score)
-    reasons = [_waits_for(edge, at) for edge, at in unmet(facts.dependencies)]
+    reasons = [_waits_for(task, edge, at) for edge, at in unmet(facts.dependencies)]
     reasons += [_misses(task, one) for one in facts.missing]
     if task.paused:
         reasons.append(
@@ -326,7 +328,13 @@ def _misses(task: Task, one: Input) -> Reason:
     )
 
 
-def _waits_for(edge: Edge, at: Status) -> Reason:
+def _waits_for(task: Task, edge: Edge, at: Status) -> Reason:
+    if edge.on == "settled" and edge.id.startswith(ASSIGN):
+        return Reason(
+            code=AWAITING,
+            message=f"{edge.id} is to say who does it, and is {at}",
+            remedy=f"wg why {edge.id}, or wg assign {task.id} NAME",
+        )
     if at is Status.FAILED:
         return Reason(
             code="dependency_failed",

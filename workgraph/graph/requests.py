@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.canary_requests import CanaryRequest
 from workgraph.graph.identity_requests import IdentityRequest
 from workgraph.graph.judging_requests import RunReward
@@ -365,6 +366,7 @@ TaskCommand = (
     | LinkTask
     | UnlinkTask
     | LoopTasks
+    | AssignTask
     | ClaimTask
     | UnclaimTask
     | NextTask

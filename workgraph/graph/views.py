@@ -1,10 +1,13 @@
 """What a reactor is shown of the graph: just what its decision needs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Literal
 
 from msgspec import field
 
+from workgraph.graph.assigning import Cast
 from workgraph.graph.holds import Account, Breaker
+from workgraph.graph.matching import Candidate, Need
 from workgraph.graph.model import Agent, Record, RetryOn, RewardGate, Task
 from workgraph.graph.times import Duration
 from workgraph.graph.waits import WaitState
@@ -93,6 +96,58 @@ class Needs(Record, frozen=True, kw_only=True):
     executor: str | None = None
     #: The account that its next attempt would use.
     account: str | None = None
+
+
+class Openings(Record, frozen=True, kw_only=True):
+    """How much could be started, and what."""
+
+    #: Neither paused nor draining nor offline.
+    may_start: bool = False
+    free_slots: int = 0
+    #: The best ready tasks; no more than there are slots, and those that were held.
+    candidates: tuple[Task, ...] = ()
+    #: Those of them that go on with a trajectory.
+    continuing: frozenset[str] = frozenset()
+    #: The breakers that are not closed, by key.
+    breakers: Mapping[str, Breaker] = field(default_factory=dict)
+    #: The accounts that hold anything back, by key.
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    #: How many agents run on each of these that were started since its limit.
+    on_account: Mapping[str, int] = field(default_factory=dict)
+
+
+class AssignView(Record, frozen=True, kw_only=True):
+    """The tasks that could be started in this tick, and who could do them."""
+
+    mode: Literal["off", "match", "actor"] = "match"
+    free_slots: int = 0
+    #: What dispatch is going to choose from.
+    tasks: tuple[Task, ...] = ()
+    continuing: frozenset[str] = frozenset()
+    cast: Cast = Cast()
+    #: Whose trajectory a task is in, by task.
+    reserved: Mapping[str, str] = field(default_factory=dict)
+    #: Names of actors that were removed, of those that tasks are assigned to.
+    vanished: frozenset[str] = frozenset()
+    #: How many tasks each actor works on, by name.
+    live: Mapping[str, int] = field(default_factory=dict)
+    #: What is asked, and how those who could do it stand, where they are several.
+    standing: Mapping[str, tuple[Need, tuple[Candidate, ...]]] = field(
+        default_factory=dict
+    )
+    #: Who assigns; null: matching alone.
+    assigner: str | None = None
+    #: The tasks for which it was asked already.
+    asked: frozenset[str] = frozenset()
+    #: The share of choices that try what the record leaves open.
+    explore: float = 0.0
+
+
+def dispatch_order(
+    task: Task, continuing: Collection[str]
+) -> tuple[bool, int, int, int]:
+    """What ready tasks are sorted by: those that go on with a trajectory come first."""
+    return (task.id not in continuing, task.priority, -task.chain, task.seq)
 
 
 class DispatchView(Record, frozen=True, kw_only=True):

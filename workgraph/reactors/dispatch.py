@@ -5,7 +5,7 @@ from typing import Final
 from workgraph.graph.decisions import Decision, HoldTask, LaunchAgent
 from workgraph.graph.holds import account_key
 from workgraph.graph.model import Parked, Task
-from workgraph.graph.views import DispatchView, Needs
+from workgraph.graph.views import DispatchView, Needs, dispatch_order
 from workgraph.reactors import accounts, breakers
 
 _NONE: Final = Needs()
@@ -16,13 +16,7 @@ def decide(view: DispatchView, now: int) -> tuple[Decision, ...]:
     if not view.may_start:
         return ()
     ordered = sorted(
-        view.candidates,
-        key=lambda task: (
-            task.id not in view.continuing,
-            task.priority,
-            -task.chain,
-            task.seq,
-        ),
+        view.candidates, key=lambda task: dispatch_order(task, view.continuing)
     )
     executors = breakers.Admission(view.breakers, view.young, now)
     providers = accounts.Admission(view.accounts, view.on_account, now)

@@ -2,8 +2,10 @@
 
 from typing import Final
 
+from workgraph.graph.matching import Choice
 from workgraph.graph.model import Record
 from workgraph.store.database import Tx
+from workgraph.store.rows import encode
 
 #: By processes and by people's claims.
 LIVE: Final = """
@@ -13,6 +15,12 @@ where status <> 'ended' and actor is not null group by actor
 LAST: Final = """
 select actor, attempt, propensity, greedy, at from choices
 where task = ? order by attempt desc limit 1
+"""
+
+PUT_CHOICE: Final = """
+insert or replace into choices
+    (task, attempt, actor, propensity, greedy, candidates, at)
+values (?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -39,4 +47,20 @@ def last_of(tx: Tx, task: str) -> KeptChoice | None:
     actor, attempt, propensity, greedy, at = row
     return KeptChoice(
         actor=actor, attempt=attempt, propensity=propensity, greedy=greedy, at=at
+    )
+
+
+def put(tx: Tx, task: str, attempt: int, choice: Choice) -> None:
+    """Keeps how an actor was chosen for an attempt, for learning from it."""
+    tx.run(
+        PUT_CHOICE,
+        (
+            task,
+            attempt,
+            choice.actor,
+            choice.propensity,
+            choice.greedy,
+            encode(choice.matches).decode(),
+            tx.now,
+        ),
     )

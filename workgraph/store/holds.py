@@ -28,6 +28,11 @@ where json_extract(t.parked, '$.key') = ?
   and {NOT_RESERVED}
 limit 1
 """  # noqa: S608 - constants
+#: Whatever else may keep it: what a key holds needs the same.
+ANY_OF: Final = f"""
+select {TASK_COLUMNS} from tasks t indexed by tasks_held
+where json_extract(t.parked, '$.key') = ? limit 1
+"""  # noqa: S608 - constants
 RELEASE: Final = """
 update tasks indexed by tasks_held set parked = null, parked_until = null
 where json_extract(parked, '$.key') = ?
@@ -37,6 +42,11 @@ where json_extract(parked, '$.key') = ?
 def held(tx: Tx, key: str, most: int) -> list[Task]:
     """The best tasks that a key keeps back and nothing else does."""
     return [decode_task(row) for row in tx.rows(HELD, (key, most))]
+
+
+def any_of(tx: Tx, key: str) -> list[Task]:
+    """One of the tasks that a key keeps back, or none."""
+    return [decode_task(row) for row in tx.rows(ANY_OF, (key,))]
 
 
 def is_any_held(tx: Tx, key: str) -> bool:

@@ -65,8 +65,9 @@ create index tasks_due on tasks (start_after) where start_after is not null;
 create index tasks_claim_ends on tasks (claim_ends_at)
     where claim_ends_at is not null;
 create index tasks_parked on tasks (parked_until) where parked is not null;
--- breakers.held, breakers.release: what a breaker keeps back
-create index tasks_held on tasks (json_extract(parked, '$.key'))
+-- holds.held, holds.release: what a key keeps back, in the order of dispatch
+create index tasks_held on tasks (
+    json_extract(parked, '$.key'), priority, chain desc, seq)
     where json_extract(parked, '$.key') is not null;
 -- budgets.wake: what waits for more of a budget
 create index tasks_budget on tasks (json_extract(parked, '$.budget'))

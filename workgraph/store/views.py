@@ -1,6 +1,6 @@
 """What reactors are shown: one query for each question, none of which scans."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from workgraph.graph.views import (
     EndedAttempt,
     GateView,
     Needs,
+    Openings,
     PatrolView,
     RetryPolicy,
 )
@@ -27,6 +28,7 @@ from workgraph.store import (
     accounts,
     agent_reads,
     breakers,
+    candidates,
     errands,
     holds,
     leftovers,
@@ -260,58 +262,73 @@ def handed_in(tx: Tx, task_id: str) -> int:
     return int(tx.value(HANDED_IN, (task_id,)) or 0)
 
 
-def dispatch(
-    tx: Tx,
-    max_agents: int,
-    max_starts: int,
-    needs_of: Callable[[Task], Needs],
-    *,
-    may_start: bool,
-) -> DispatchView:
+def openings(
+    tx: Tx, max_agents: int, officials: frozenset[str], *, may_start: bool
+) -> Openings:
     """What could be started, and how much of it.
 
     Args:
         tx: The transaction.
         max_agents: How many may run at a time.
-        max_starts: How often a task may be started.
-        needs_of: What a task needs that many others need, too.
+        officials: The actors that `[agency]` names: they do nothing else by themselves.
         may_start: Whether this engine starts anything.
     """
     may = may_start and not service.is_service_paused(tx)
     free = max_agents - service.count_live(tx) if may else 0
     if free <= 0:
-        return DispatchView(may_start=may, free_slots=0)
+        return Openings(may_start=may, free_slots=0)
     troubled, limited = breakers.troubled(tx), accounts.troubled(tx)
     more = _HELD_AT_ONCE if troubled or limited else 0
-    candidates = _tasks(tx, CONTINUING, free + more)
-    continuing = frozenset(task.id for task in candidates)
-    candidates.extend(
+    found = _tasks(tx, CONTINUING, free + more)
+    continuing = frozenset(task.id for task in found)
+    found.extend(
         task
         for task in _tasks(tx, CANDIDATES, free + more)
         if task.id not in continuing
     )
-    candidates.extend(_tasks(tx, LOOK_AGAIN, tx.now, free))
+    found.extend(map(_let_go, _tasks(tx, LOOK_AGAIN, tx.now, free)))
     # One more than may be: then it is known that somebody goes on waiting.
     most = min(free, _HELD_AT_ONCE) + 1
     live = {key: accounts.live(tx, account) for key, account in limited.items()}
     for key, account in limited.items():
         if allowance(account, live[key], tx.now) != 0:
-            candidates.extend(holds.held(tx, account_key(key), most))
-    for key in troubled:
-        candidates.extend(holds.held(tx, key, most))
-    needs = {task.id: needs_of(task) for task in candidates}
-    troubled |= _unknown(tx, troubled, needs.values())
-    young = breakers.young(tx, tx.now - SECOND) if troubled else {}
-    return DispatchView(
+            found.extend(holds.held(tx, account_key(key), most))
+    for key in (*troubled, *candidates.with_room(tx, officials)):
+        found.extend(holds.held(tx, key, most))
+    return Openings(
         may_start=may,
         free_slots=free,
-        candidates=tuple(candidates),
+        candidates=tuple(found),
         continuing=continuing,
+        breakers=troubled,
+        accounts=limited,
+        on_account=live,
+    )
+
+
+def dispatch(
+    tx: Tx, found: Openings, needs: Mapping[str, Needs], max_starts: int
+) -> DispatchView:
+    """What could be started, with all that may hold it.
+
+    Args:
+        tx: The transaction.
+        found: What could be started.
+        needs: What tasks need that many others need, too.
+        max_starts: How often a task may be started.
+    """
+    troubled = {**found.breakers, **_unknown(tx, found.breakers, needs.values())}
+    young = breakers.young(tx, tx.now - SECOND) if troubled else {}
+    return DispatchView(
+        may_start=found.may_start,
+        free_slots=found.free_slots,
+        candidates=found.candidates,
+        continuing=found.continuing,
         needs=needs,
         breakers=troubled,
         young={breaker_key(name): count for name, count in young.items()},
-        accounts=limited,
-        on_account=live,
+        accounts=found.accounts,
+        on_account=found.on_account,
         max_starts=max_starts,
     )
 
@@ -328,10 +345,15 @@ def next_start(tx: Tx) -> int | None:
     return moment
 
 
-def is_idle(tx: Tx, max_agents: int) -> bool:
+def is_idle(tx: Tx, max_agents: int, officials: frozenset[str] = frozenset()) -> bool:
     """Whether nothing runs, and nothing will start by itself.
 
     What an account that is broken keeps back waits for somebody to log in.
+
+    Args:
+        tx: The transaction.
+        max_agents: How many may run at a time.
+        officials: The actors that `[agency]` names.
     """
     if service.count_live(tx) or tx.one(ENDED) or tx.one(GATES):
         return False
@@ -341,7 +363,7 @@ def is_idle(tx: Tx, max_agents: int) -> bool:
         next_start(tx) is None
         and not waits.wakes_by_itself(tx)
         and tx.one(CANDIDATES, (1,)) is None
-        and not any(holds.is_any_held(tx, key) for key in _passing(tx))
+        and not any(holds.is_any_held(tx, key) for key in _passing(tx, officials))
     )
 
 
@@ -350,13 +372,21 @@ def look_at_all_parked(tx: Tx) -> None:
     tx.run(LOOK_AT_ALL, (tx.now,))
 
 
-def _passing(tx: Tx) -> list[str]:
+def _passing(tx: Tx, officials: frozenset[str]) -> list[str]:
     """The keys of all that holds tasks back and passes by itself."""
     limited = accounts.troubled(tx).values()
     return [
         *breakers.troubled(tx),
+        *candidates.with_room(tx, officials),
         *(account_key(a.key) for a in limited if a.state is not AccountState.BROKEN),
     ]
+
+
+def _let_go(task: Task) -> Task:
+    """What is looked at again is held by no key: it is parked anew, or started."""
+    if task.parked is None or task.parked.key is None:
+        return task
+    return replace(task, parked=replace(task.parked, key=None))
 
 
 def _limits(tx: Tx, overdue: tuple[Agent, ...]) -> dict[int, float]:

@@ -99,7 +99,11 @@ update tasks set parked = ?, parked_until = ?, updated_at = ? where id = ?
 """
 CLEAR_DUE: Final = "update tasks set start_after = null where id = ?"
 SET_ACTOR: Final = """
-update tasks set actor = ?, actor_matched = ?, updated_at = ? where id = ?
+update tasks
+set actor = ?, actor_matched = ?, updated_at = ?, parked_until = null,
+    parked = iif(json_extract(parked, '$.code') = 'quarantined'
+        and json_extract(parked, '$.key') is null, parked, null)
+where id = ?
 """
 SET_PROGRESS: Final = "update tasks set progress = ?, updated_at = ? where id = ?"
 CLEAR_RESERVATION: Final = """
@@ -203,8 +207,9 @@ def _columns(
     claim = verb is Verb.CLAIM
     retry = verb in _NEW_COUNTS
     ended = new in statuses.SETTLED
-    # A machine's choice of actor ends with the attempt; a person's stays.
-    drops_actor = new is Status.OPEN and task.actor_matched
+    # A machine's choice of actor ends with the attempt; a person's stays. What has
+    # waited goes on in the same session, and so with the same actor.
+    drops_actor = new is Status.OPEN and task.actor_matched and verb is not Verb.WAKE
     attempts = 0 if retry else task.attempts + claim
     if not claim and not marks.counted:
         attempts = max(attempts - 1, 0)
@@ -364,7 +369,7 @@ def clear_due(tx: Tx, task: str) -> None:
 
 
 def set_actor(tx: Tx, task: str, actor: str | None, *, matched: bool) -> None:
-    """Says who is to do a task."""
+    """Says who is to do a task; a parked one is looked at again."""
     tx.run(SET_ACTOR, (actor, matched, tx.now, task))
 
 

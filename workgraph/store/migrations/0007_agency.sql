@@ -140,6 +140,11 @@ create unique index canary_cases_task on canary_cases (task);
 
 -- calibration.OVERRIDES: what people say of work, beside what the evaluator has said
 create index rewards_operator on rewards (task, attempt) where source = 'operator';
+-- holds.held, holds.release: what a key keeps back, in the order of dispatch
+drop index tasks_held;
+create index tasks_held on tasks (
+    json_extract(parked, '$.key'), priority, chain desc, seq)
+    where json_extract(parked, '$.key') is not null;
 
 -- One more gate. What is stored does not change, so the CHECK is edited where it stands
 -- (sqlite.org/lang_altertable.html, section 7): a new table would be written whole.
