@@ -49,6 +49,7 @@ class ChangeKind(StrEnum):
     TRAJECTORY_CLAIMED = "trajectory_claimed"
     TRAJECTORY_RELEASED = "trajectory_released"
     TRAJECTORY_ENDED = "trajectory_ended"
+    REWARD_RECORDED = "reward_recorded"
     GRAPH_IMPORTED = "graph_imported"
 
 
