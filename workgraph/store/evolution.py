@@ -49,7 +49,9 @@ def view(
     )
 
 
-def _all_of(tx: Tx, type_: type[Role] | type[Tradeoff]) -> list[Actor | Role | Tradeoff]:
+def _all_of(
+    tx: Tx, type_: type[Role] | type[Tradeoff]
+) -> list[Actor | Role | Tradeoff]:
     return [one.identity for one in identities.every(tx, type_, retired=True)]
 
 
