@@ -22,7 +22,7 @@ from workgraph.agents.fitting import TooSmallError, fit
 from workgraph.agents.sections import RULES_BLOCK, blocks_of, preamble_of
 from workgraph.graph.context_view import Compiled, ContextView, Given, Told
 from workgraph.graph.model import Actor
-from workgraph.graph.tokens import bytes_of, estimate
+from workgraph.graph.tokens import bytes_of, estimate, room_of
 from workgraph.settings.schema import ContextSettings
 
 GOES_ON: Final = """\
@@ -34,16 +34,6 @@ NEXT_TASK: Final = """\
 This conversation goes on with another task, which is yours now. What you were told
 before still holds, and is not repeated; what this task adds is below.
 """
-#: No more of the limit than this is kept back, however large the reserve is.
-_MOST_RESERVED: Final = 4
-
-
-def room_of(limit: int, reserve: int) -> int:
-    """What of an actor's limit a prompt may take: all but the reserve.
-
-    That is a quarter at the most, so that a small limit leaves room for a prompt.
-    """
-    return limit - min(reserve, limit // _MOST_RESERVED)
 
 
 def room_for(actor: Actor | None, settings: ContextSettings) -> int:

@@ -11,6 +11,8 @@ EXCERPT_BYTES: Final = 16 * 1024
 UNKNOWN_BYTES: Final = 4096
 #: What a conclusion counts that is not there yet.
 CONCLUSION_BYTES: Final = 700
+#: No more of a limit than this part of it is kept back, however large the reserve is.
+_MOST_RESERVED: Final = 4
 
 
 def estimate(size: int) -> int:
@@ -21,6 +23,14 @@ def estimate(size: int) -> int:
 def bytes_of(tokens: int) -> int:
     """The most bytes that are estimated at so many tokens."""
     return tokens * 7 // 2
+
+
+def room_of(limit: int, reserve: int) -> int:
+    """What of an actor's limit a prompt may take: all but the reserve.
+
+    That is a quarter at the most, so that a small limit leaves room for a prompt.
+    """
+    return limit - min(reserve, limit // _MOST_RESERVED)
 
 
 def estimate_item(size: int | None) -> int:
