@@ -17,7 +17,7 @@ from workgraph.commands import iterations
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
 from workgraph.commands.records import keep_outputs
-from workgraph.daemon import spending
+from workgraph.daemon import evolving, spending
 from workgraph.daemon.artifacts import copies_dir
 from workgraph.daemon.launching import Host, launch_or_park
 from workgraph.daemon.orders import (
@@ -109,6 +109,9 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
             return [WatchPaths(paths=decision.paths)]
         case d.JudgeGates():
             return [_gate_effect(tx, decision, host)]
+        case d.JudgeTrial():
+            evolving.judge_trial(tx, decision, host)
+            return []
         case d.LaunchAgent():
             return launch_or_park(tx, decision.task, host)
         case _:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from workgraph.agents.choices import Grounds, account_of, executor_of
 from workgraph.commands.context import budget_limits, retry_policy
-from workgraph.daemon import apply
+from workgraph.daemon import apply, evolving
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect, ReadFiles, Spawn
 from workgraph.graph.decisions import ConcludeAttempt, Decision, LaunchAgent, SetBreaker
@@ -20,7 +20,7 @@ from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.holds import SHELL_BREAKER, breaker_key
 from workgraph.graph.model import Record, Task
 from workgraph.graph.views import DispatchView, Needs
-from workgraph.reactors import budgets, dispatch, gates, patrol
+from workgraph.reactors import budgets, dispatch, evolve, gates, patrol
 from workgraph.store import budgets as store_budgets
 from workgraph.store import reads, service, trajectories, views
 from workgraph.store.database import Tx
@@ -32,7 +32,15 @@ T = TypeVar("T")
 _MANY: Final = 100
 
 #: The order in which reactors run in a tick. Later ones see what earlier ones did.
-ORDER: Final = ("patrol", "budgets", "gates", "assign", "reward", "dispatch")
+ORDER: Final = (
+    "patrol",
+    "budgets",
+    "gates",
+    "assign",
+    "reward",
+    "evolve",
+    "dispatch",
+)
 
 
 class Surroundings(Record, frozen=True, kw_only=True):
@@ -212,6 +220,13 @@ REACTORS: Final = (
             tx, around.judging, may_start=around.may_start
         ),
         decide=gates.decide,
+    ),
+    Reactor(
+        name="evolve",
+        load=lambda tx, around: evolving.load(
+            tx, around.host.grounds.layered.settings
+        ),
+        decide=evolve.decide,
     ),
     Reactor(
         name="dispatch",

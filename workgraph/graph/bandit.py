@@ -121,7 +121,7 @@ def win_chances(beliefs: Sequence[Belief], offsets: Sequence[float]) -> list[flo
     for row, under, after in zip(rows, below, reversed(behind), strict=True):
         others = map(mul, before, after)
         chances.append(
-            sum([(b - a) * rest for (a, b), rest in zip(pairwise(row), others)])  # noqa: B905, C419
+            sum([(b - a) * rest for (a, b), rest in zip(pairwise(row), others)])  # noqa: B905
         )
         before = [*map(mul, before, under)]
     whole = sum(chances)

@@ -50,6 +50,8 @@ class ChangeKind(StrEnum):
     TRAJECTORY_RELEASED = "trajectory_released"
     TRAJECTORY_ENDED = "trajectory_ended"
     REWARD_RECORDED = "reward_recorded"
+    PROPOSAL_ADDED = "proposal_added"
+    PROPOSAL_CHANGED = "proposal_changed"
     GRAPH_IMPORTED = "graph_imported"
 
 

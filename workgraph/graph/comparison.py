@@ -18,6 +18,7 @@ from statistics import NormalDist, fmean
 from typing import Final, Literal
 
 from workgraph.graph.model import Record
+from workgraph.graph.proposals import Proposal
 
 Finding = Literal["promote", "retire", "go on"]
 
@@ -49,35 +50,57 @@ class Comparison(Record, frozen=True, kw_only=True):
     finding: Finding
 
 
-def next_look(taken: int) -> int | None:
+class Trial(Record, frozen=True, kw_only=True):
+    """A proposal on trial, and what has been judged of both since it began."""
+
+    proposal: Proposal
+    child: tuple[float, ...] = ()
+    #: Filled up with its earlier work to `LEAST_OF_PARENT`; only where a look is due.
+    parent: tuple[float, ...] = ()
+    #: Why there is nothing left to compare, in words.
+    void: str | None = None
+    #: A person has to say yes before the child takes its parent's place.
+    needs_review: bool = False
+
+
+class TrialsView(Record, frozen=True, kw_only=True):
+    """All trials that are to be judged."""
+
+    trials: tuple[Trial, ...] = ()
+
+
+def next_look(looked_at: int) -> int | None:
     """How much judged work the next look asks for; null: there is none left.
 
     Args:
-        taken: How many looks there have been.
+        looked_at: How much there was at the last look, 0 before the first.
     """
-    return LOOKS[taken] if taken < len(LOOKS) else None
+    return next((wanted for wanted in LOOKS if wanted > looked_at), None)
 
 
-def is_due(taken: int, judged: int) -> bool:
+def is_due(looked_at: int, judged: int) -> bool:
     """Whether a trial is to be looked at, with so much work of the child judged."""
-    wanted = next_look(taken)
+    wanted = next_look(looked_at)
     return wanted is not None and judged >= wanted
 
 
 def compare(
-    child: Sequence[float], parent: Sequence[float], taken: int
+    child: Sequence[float], parent: Sequence[float], looked_at: int
 ) -> Comparison | None:
     """What the next look finds; null where too little has been judged.
 
     Args:
         child: Scores of its work, 0 to 1.
         parent: Scores of its parent's.
-        taken: How many looks there have been.
+        looked_at: How much of the child's work was judged at the last look.
     """
-    if not is_due(taken, len(child)) or not parent:
+    if not is_due(looked_at, len(child)):
         return None
-    probability = better(child, parent)
-    is_last = next_look(taken + 1) is None
+    is_last = next_look(len(child)) is None
+    is_known = len(parent) >= LEAST_OF_PARENT
+    if not is_known and not is_last:
+        return None
+    probability = better(child, parent) if is_known else 0.0
     finding: Finding = "go on"
     if probability >= SURE:
         finding = "promote"
@@ -87,7 +110,7 @@ def compare(
         child_count=len(child),
         child_mean=fmean(child),
         parent_count=len(parent),
-        parent_mean=fmean(parent),
+        parent_mean=fmean(parent) if parent else 0.0,
         probability=probability,
         finding=finding,
     )

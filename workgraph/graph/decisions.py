@@ -7,6 +7,7 @@ commit, and what it learns comes back as a fact (`facts`).
 from workgraph.graph.budgets import Warned
 from workgraph.graph.holds import Account, Breaker
 from workgraph.graph.model import Failure, Outcome, Parked, Record, Stop, Task
+from workgraph.graph.proposals import Look, ProposalStatus
 from workgraph.graph.status import Verb
 
 
@@ -147,6 +148,16 @@ class LaunchAgent(Record, frozen=True, kw_only=True):
     actor: str | None
 
 
+class JudgeTrial(Record, frozen=True, kw_only=True):
+    """What a look at the trial of a changed actor has found."""
+
+    proposal: int
+    #: Null where there was nothing left to compare.
+    look: Look | None
+    to: ProposalStatus
+    result: str | None = None
+
+
 Decision = (
     ConcludeAttempt
     | MakeDue
@@ -163,4 +174,5 @@ Decision = (
     | NoteWait
     | WatchPaths
     | LaunchAgent
+    | JudgeTrial
 )

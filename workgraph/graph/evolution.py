@@ -27,7 +27,6 @@ from workgraph.graph.proposals import (
     Draft,
     Proposal,
     ProposalKind,
-    ProposalStatus,
     same_change,
 )
 from workgraph.graph.remedies import REMEDIES
@@ -72,9 +71,7 @@ class EvolutionView(Record, frozen=True, kw_only=True):
     def on_trial(self) -> frozenset[str]:
         """The ids of children that have not shown anything yet."""
         return frozenset(
-            one.child
-            for one in self.proposals
-            if one.child is not None and one.status is ProposalStatus.TRIAL
+            one.child for one in self.proposals if one.child and one.has_trial
         )
 
     @property

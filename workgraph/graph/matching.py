@@ -315,9 +315,7 @@ def _others(peers: Sequence[Candidate]) -> _Others:
     )
 
 
-def _score(
-    need: Need, one: Candidate, reason: str | None, others: _Others
-) -> _Weighed:
+def _score(need: Need, one: Candidate, reason: str | None, others: _Others) -> _Weighed:
     actor = one.actor
     belief = belief_of(need, one)
     unknown = []

@@ -119,6 +119,16 @@ class Proposal(Draft, frozen=True, kw_only=True):
     #: What has come of it, in words.
     result: str | None = None
 
+    @property
+    def has_trial(self) -> bool:
+        """Whether its changed actor is there, and has not taken a place yet."""
+        return self.child is not None and self.status in OPEN
+
+    @property
+    def looked_at(self) -> int:
+        """How much of the child's work was judged at the last look."""
+        return self.looks[-1].child_count if self.looks else 0
+
 
 def same_change(one: Draft, other: Draft) -> bool:
     """Whether two propose the same."""

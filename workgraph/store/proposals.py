@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import NotFoundError
 from workgraph.graph.model import Record
 from workgraph.graph.proposals import (
@@ -16,6 +17,7 @@ from workgraph.graph.proposals import (
     encode_becomes,
 )
 from workgraph.graph.rewards import Reward, effective
+from workgraph.store import writes
 from workgraph.store.database import Row, Tx
 from workgraph.store.rows import encode
 
@@ -52,10 +54,18 @@ where p.status = 'trial'
 """  # noqa: S608 - constants
 TRIALS: Final = """
 select p.child, p.subject, p.share from proposals p indexed by proposals_open
-where p.status = 'trial' order by p.number
+where p.status in ('trial', 'waiting') and p.child is not null
+order by p.number
 """
 TAKEN: Final = """
 select number from proposals where number in (select value from json_each(?))
+"""
+#: Tasks of an actor that may still be worked on.
+ASSIGNED: Final = """
+select id, actor_matched from tasks
+where actor = ? and status not in ('done', 'abandoned')
+  and not (status = 'in-progress' and actor_matched = 1)
+order by seq
 """
 #: What decides which reward of an attempt counts, and when the work began.
 OF_ACTOR: Final = """
@@ -189,6 +199,21 @@ def judged(tx: Tx, actor_id: str) -> list[Judged]:
         if one is not None and one.teaches
     ]
     return [Judged(started_at=at, score=score) for at, _, score in sorted(found)]
+
+
+def hand_over(tx: Tx, old: str, new: str | None, by: str) -> int:
+    """Gives the tasks that an actor was to do to another one, or to nobody.
+
+    What a machine has chosen is chosen anew; a choice that runs ends with its attempt.
+
+    Returns:
+        How many there were.
+    """
+    found = tx.all(ASSIGNED, (old,))
+    for task, matched in found:
+        writes.set_actor(tx, task, None if matched else new, matched=False)
+        tx.emit(ChangeKind.TASK_EDITED, task=task, by=by, reason="actor")
+    return len(found)
 
 
 def _params(proposal: Proposal, number: int | None) -> tuple[object, ...]:
