@@ -275,6 +275,11 @@ class FakeLauncher:
         out, err = self.written.get(agent, (b"", b""))
         return Written(out[offsets[0] :][:most], err[offsets[1] :][:most])
 
+    async def read_end(self, agent: int, folder: str, most: int) -> bytes:
+        """The end of what a test has had it write."""
+        del folder
+        return self.written.get(agent, (b"", b""))[0][-most:]
+
     async def find_kept(self, agent: int, pattern: str) -> str | None:
         """The first of `kept` that the pattern names."""
         del agent

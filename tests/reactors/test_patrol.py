@@ -264,9 +264,9 @@ def test_the_gates_come_in_order(options: dict[str, Any], gates: list[str]) -> N
     """Outputs, then commands, then a person."""
     task = a_task(**options)
     found = []
-    gate = patrol.first_gate(task)
+    gate = patrol.first_gate(task, POLICY)
     while gate is not None:
         found.append(gate)
-        gate = patrol.gate_after(gate, task)
+        gate = patrol.gate_after(gate, task, POLICY)
 
     assert found == gates

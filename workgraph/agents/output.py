@@ -61,6 +61,16 @@ def read_on(folder: str, offsets: Offsets, most: int) -> Written:
     return Written(out, err)
 
 
+def read_end(folder: str, most: int) -> bytes:
+    """The end of what standard output has, at most so many bytes."""
+    path = f"{folder}/{LOGS[0]}"
+    try:
+        size = os.stat(path, follow_symlinks=False).st_size
+    except OSError:
+        return b""
+    return read_from(path, max(size - most, 0), most)
+
+
 class OutputWatch:
     """Says when agents have written more; one descriptor for all of them.
 

@@ -178,6 +178,9 @@ class Launcher(Protocol):
     ) -> Written:
         """Reads what an agent has written from these offsets on, at most so much."""
 
+    async def read_end(self, agent: int, folder: str, most: int) -> bytes:
+        """Reads the end of what an agent has written to out, at most so much."""
+
     async def find_kept(self, agent: int, pattern: str) -> str | None:
         """Finds the file of its own that a client keeps; null while there is none."""
 

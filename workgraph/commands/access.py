@@ -19,8 +19,9 @@ from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
+from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.graph.status import Status
-from workgraph.store import agent_reads, reads
+from workgraph.store import agent_reads, errands, reads
 from workgraph.store.database import Tx
 
 
@@ -33,6 +34,8 @@ class Reach(StrEnum):
     OWN = "own"
     #: New tasks, within the limits.
     ADD = "add"
+    #: What its task was made for: the one that it judges. The handler asks the rest.
+    ERRAND = "errand"
     #: Nothing.
     OPERATOR = "operator"
 
@@ -54,6 +57,8 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.GetPlan: Reach.READ,
         GetTrajectory: Reach.READ,
         GetContext: Reach.READ,
+        ShowRewards: Reach.READ,
+        GetStats: Reach.READ,
         r.GetOutput: Reach.READ,
         r.ListExecutors: Reach.READ,
         r.GetServiceStatus: Reach.READ,
@@ -71,6 +76,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.RecordArtifact: Reach.OWN,
         SendMessage: Reach.OWN,
         r.AddTask: Reach.ADD,
+        RecordReward: Reach.ERRAND,
         r.EditTask: Reach.OPERATOR,
         r.LinkTask: Reach.OPERATOR,
         r.UnlinkTask: Reach.OPERATOR,
@@ -118,7 +124,13 @@ _HARMLESS: Final = (r.Log, r.Heartbeat, SendMessage)
 #: What may be said twice: the second time changes nothing.
 _HANDING_IN: Final = (r.FinishTask, r.SubmitTask)
 _PARKING: Final = (r.WaitTask, r.AskQuestion)
-_VERDICTS: Final = (r.FinishTask, r.SubmitTask, r.FailTask, *_PARKING)
+_VERDICTS: Final = (
+    r.FinishTask,
+    r.SubmitTask,
+    r.FailTask,
+    *_PARKING,
+    RecordReward,
+)
 
 
 class Origin(Record, frozen=True, kw_only=True):
@@ -190,12 +202,16 @@ def check_access(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
         )
     if reach is Reach.ADD:
         return
-    if reach is not Reach.OWN:
-        raise ForbiddenError(
-            f"{agent.id} may not do that: it is the operator's",
-            hint="an agent works on its own task, and may add tasks",
-        )
-    _check_own(tx, agent, request)
+    if reach is Reach.OWN:
+        _check_own(tx, agent, request)
+        return
+    if reach is Reach.ERRAND and _is_errand_about(tx, agent, request):
+        _check_held(reads.task(tx, agent.task), agent, request)
+        return
+    raise ForbiddenError(
+        f"{agent.id} may not do that: it is the operator's",
+        hint="an agent works on its own task, and may add tasks",
+    )
 
 
 def keep_late_result(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
@@ -205,7 +221,10 @@ def keep_late_result(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
     if reach is Reach.OWN and getattr(request, "task", None) == agent.task:
         said = [getattr(request, name, None) for name in _WORDS]
         words = ": ".join(str(word) for word in said if word is not None)
-    elif reach is Reach.ADD and agent.status is AgentStatus.ENDED:
+    elif agent.status is AgentStatus.ENDED and (
+        reach is Reach.ADD
+        or (reach is Reach.ERRAND and _is_errand_about(tx, agent, request))
+    ):
         words = _as_json(request)
     else:
         return
@@ -228,7 +247,15 @@ def _check_own(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
             f"{agent.id} works on {agent.task}, not on {named}",
             hint=f"wg add a task for what is to be done to {named}",
         )
-    task = reads.task(tx, agent.task)
+    _check_held(reads.task(tx, agent.task), agent, request)
+
+
+def _is_errand_about(tx: Tx, agent: Agent, request: r.AnyRequest) -> bool:
+    errand = errands.find(tx, agent.task)
+    return errand is not None and errand.about == getattr(request, "task", None)
+
+
+def _check_held(task: Task, agent: Agent, request: r.AnyRequest) -> None:
     if task.claimed_by != agent.id and not isinstance(request, _HARMLESS):
         if isinstance(request, _HANDING_IN) and _is_handed_in(task, agent):
             return

@@ -14,6 +14,7 @@ from workgraph.commands import (
     cli_life,
     cli_loops,
     cli_messages,
+    cli_rewards,
     cli_service,
     cli_trajectories,
     cli_waits,
@@ -36,6 +37,10 @@ def build_app() -> typer.Typer:
     cli_executors.register(app)
     cli_service.register(app)
     cli_trajectories.register(app)
+    cli_rewards.register(app)
+    actor = new_app("actor", "Who does the work.")
+    cli_rewards.register_stats(actor)
+    app.add_typer(actor)
     app.command("help", cls=WgCommand)(_help)
     return app
 

@@ -22,11 +22,13 @@ from workgraph.store import (
     agents,
     artifacts,
     breakers,
+    errands,
     history,
     leftovers,
     loops,
     messages,
     reads,
+    rewards,
     trajectories,
     waits,
 )
@@ -70,6 +72,10 @@ class Context(Struct, frozen=True, kw_only=True):
         """The retry rule's settings."""
         return retry_policy(self.settings)
 
+    def policy_for(self, task: Task) -> RetryPolicy:
+        """The same, for a task that may be an errand."""
+        return retry_policy(self.settings, errands.among(self.tx, [task.id]))
+
 
 class Deferred(Struct, frozen=True, kw_only=True):
     """An answer that has to wait until agents are gone.
@@ -86,14 +92,23 @@ class Deferred(Struct, frozen=True, kw_only=True):
 Answer = Reply | Deferred
 
 
-def retry_policy(settings: Settings) -> RetryPolicy:
-    """What of the settings decides about ended attempts."""
+def retry_policy(
+    settings: Settings, errands: frozenset[str] = frozenset()
+) -> RetryPolicy:
+    """What of the settings decides about ended attempts.
+
+    Args:
+        settings: What is set.
+        errands: Those of the tasks in question that are errands.
+    """
     return RetryPolicy(
         max_attempts=settings.retry.max_attempts,
         on=settings.retry.on,
         backoff=settings.retry.backoff,
         backoff_max=settings.retry.backoff_max,
         exit_zero=settings.agents.exit_zero,
+        reward_gate=settings.agency.reward_gate,
+        errands=errands,
     )
 
 
@@ -162,6 +177,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
         left.setdefault(agent.task, []).extend(p.pid for p in agent.leftover)
     stale = artifacts.stale_among(tx, tasks)
     unread = messages.unread_among(tx, ids)
+    judged = rewards.latest_of(tx, ids)
     return tuple(
         shapes.task_data(
             task,
@@ -179,6 +195,7 @@ def describe(context: Context, tasks: list[Task]) -> tuple[TaskData, ...]:
             loop=in_loops.get(task.id),
             wait=_wait_of(tx, task),
             unread=unread.get(task.id, 0),
+            reward=judged.get(task.id),
         )
         for task in tasks
     )

@@ -1,14 +1,17 @@
 """Handlers of `wg evolve`: making proposals, looking at them, saying yes or no."""
 
+from collections.abc import Collection
+
 from msgspec.structs import replace
 
-from workgraph.commands import proposal_moves
+from workgraph.commands import evolver, proposal_moves
 from workgraph.commands.context import Context
 from workgraph.graph.errors import ConflictError, UsageError
 from workgraph.graph.evolution import needs_review, propose
 from workgraph.graph.model import Actor
 from workgraph.graph.proposals import (
     OPEN,
+    STRATEGY,
     Draft,
     EvolutionData,
     Evolve,
@@ -19,17 +22,16 @@ from workgraph.graph.proposals import (
     ProposalStatus,
     ReviewProposal,
     ShowProposal,
-    STRATEGY,
 )
 from workgraph.graph.replies import Reply
-from workgraph.graph.times import show_moment
+from workgraph.graph.times import to_rfc3339
 from workgraph.store import evolution, identities, proposals
 from workgraph.store.database import Tx
 
 
 def evolve(context: Context, request: Evolve) -> Reply:
     """Makes proposals from the record and begins what may be begun."""
-    tx, settings = context.tx, context.settings
+    tx, settings, by = context.tx, context.settings, context.caller.by
     view = evolution.view(tx, proposal_moves.officials(settings))
     drafts = propose(view)
     if request.dry_run:
@@ -37,25 +39,16 @@ def evolve(context: Context, request: Evolve) -> Reply:
             _draft_data(tx, draft, waits=needs_review(draft, view)) for draft in drafts
         )
         return Reply(data=EvolutionData(proposals=would, dry_run=True))
-    by = context.caller.by
-    queued = [
-        one
-        for one in proposals.open_ones(tx)
-        if one.status is ProposalStatus.PROPOSED
-    ]
+    queued = [one for one in view.proposals if one.status is ProposalStatus.PROPOSED]
     new = [proposals.add(tx, draft, STRATEGY) for draft in drafts]
     for one in new:
         proposal_moves.tell(tx, one, by)
-    done = [
-        proposal_moves.carry_out(tx, one, settings, by) for one in (*queued, *new)
-    ]
-    moved = [one for one in done if one in new or one.status not in {
-        ProposalStatus.PROPOSED
-    } or one.number in {other.number for other in new}]
+    moved = [proposal_moves.carry_out(tx, one, settings, by) for one in (*queued, *new)]
+    errand, notes = evolver.ask(tx, view, settings)
     data = EvolutionData(
-        proposals=tuple(_data(tx, one) for one in moved), dry_run=False
+        proposals=tuple(_data(tx, one) for one in moved), dry_run=False, errand=errand
     )
-    return Reply(data=data)
+    return Reply(data=data, notes=notes)
 
 
 def review(context: Context, request: ReviewProposal) -> Reply:
@@ -76,31 +69,101 @@ def review(context: Context, request: ReviewProposal) -> Reply:
         return _list(tx, {ProposalStatus.WAITING})
     proposal = proposals.find(tx, request.id)
     if request.verdict == "reject":
-        return _reject(context, proposal, request.reason)
+        if proposal.status not in OPEN:
+            raise _over(proposal)
+        words = f"rejected by {by}" + (f": {request.reason}" if request.reason else "")
+        moved = proposal_moves.drop(
+            tx, proposal, ProposalStatus.REJECTED, settings, by=by, result=words
+        )
+        return Reply(data=_data(tx, moved))
     if proposal.status is not ProposalStatus.WAITING:
+        if proposal.status not in OPEN:
+            raise _over(proposal)
         raise ConflictError(
-            f"proposal {proposal.number} is {proposal.status}: it does not wait for"
-            " anybody",
+            f"proposal {proposal.number} is {proposal.status}: it waits for nobody",
             hint="wg evolve review lists what does",
         )
     approved = replace(proposal, approved_by=by)
     if approved.child is not None:
         said = f"{approved.result}; approved by {by}"
-        moved = proposal_moves.judge(
-            tx, approved, ProposalStatus.PROMOTED, settings, said
-        )
+        to = ProposalStatus.PROMOTED
+        moved = proposal_moves.judge(tx, approved, to, settings, said)
     else:
+        proposals.update(tx, approved)
         moved = proposal_moves.carry_out(tx, approved, settings, by)
-        if moved.status is ProposalStatus.WAITING:
-            proposals.update(tx, moved)
     return Reply(data=_data(tx, moved))
 
 
 def list_proposals(context: Context, request: ListProposals) -> Reply:
     """Proposals, the oldest first."""
-    return _list(context.tx, set(ProposalStatus) if request.all else set(OPEN))
+    return _list(context.tx, set(ProposalStatus) if request.all else OPEN)
 
 
 def show_proposal(context: Context, request: ShowProposal) -> Reply:
     """Everything about a proposal."""
     return Reply(data=_data(context.tx, proposals.find(context.tx, request.id)))
+
+
+def _over(proposal: Proposal) -> ConflictError:
+    return ConflictError(
+        f"proposal {proposal.number} is {proposal.status}: {proposal.result}",
+        hint="wg evolve proposes it again when there is new evidence",
+    )
+
+
+def _list(tx: Tx, statuses: Collection[ProposalStatus]) -> Reply:
+    found = (one for one in proposals.every(tx) if one.status in statuses)
+    return Reply(data=tuple(_data(tx, one) for one in found))
+
+
+def _name(tx: Tx, id_: str | None) -> str | None:
+    kept = identities.by_id(tx, Actor, id_) if id_ is not None else None
+    return None if kept is None else kept.identity.name
+
+
+def _draft_data(tx: Tx, draft: Draft, *, waits: bool) -> ProposalData:
+    status = ProposalStatus.WAITING if waits else ProposalStatus.PROPOSED
+    return ProposalData(
+        id=None,
+        kind=draft.kind,
+        subject=_name(tx, draft.subject) or draft.subject,
+        subject_id=draft.subject,
+        change=draft.change,
+        reason=draft.reason,
+        evidence=draft.evidence,
+        by=STRATEGY,
+        status=status,
+    )
+
+
+def _data(tx: Tx, one: Proposal) -> ProposalData:
+    return replace(
+        _draft_data(tx, one, waits=False),
+        id=one.number,
+        by=one.by,
+        status=one.status,
+        created_at=to_rfc3339(one.created_at),
+        started_at=_moment(one.started_at),
+        ended_at=_moment(one.ended_at),
+        child=_name(tx, one.child),
+        child_id=one.child,
+        share=one.share,
+        looks=tuple(
+            LookData(
+                number=look.number,
+                at=to_rfc3339(look.at),
+                child_count=look.child_count,
+                child_mean=look.child_mean,
+                parent_count=look.parent_count,
+                parent_mean=look.parent_mean,
+                probability=look.probability,
+            )
+            for look in one.looks
+        ),
+        approved_by=one.approved_by,
+        result=one.result,
+    )
+
+
+def _moment(micros: int | None) -> str | None:
+    return None if micros is None else to_rfc3339(micros)

@@ -13,7 +13,9 @@ from workgraph.commands import (
     operate,
     queries,
     records,
+    rewards,
     spending,
+    standings,
     tasks,
     trajectories,
     waits,
@@ -24,6 +26,7 @@ from workgraph.graph import requests as r
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
+from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.store import agents
 
 #: Requests that change the graph, each in one transaction.
@@ -54,6 +57,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         SendMessage: messages.message,
         r.KillAgents: operate.kill_agents,
         ClaimTrajectory: trajectories.claim_trajectory,
+        RecordReward: rewards.record_reward,
     }
 )
 
@@ -71,6 +75,8 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         GetInbox: inbox.inbox,
         r.GetServiceStatus: queries.get_service_status,
         GetTrajectory: trajectories.get_trajectory,
+        ShowRewards: rewards.show_rewards,
+        GetStats: standings.actor_stats,
     }
 )
 

@@ -1,6 +1,6 @@
 """Handlers of a task's life: unclaim, done, submit, fail, and what reviewers say."""
 
-from workgraph.commands import iterations, loops
+from workgraph.commands import iterations, judging, loops
 from workgraph.commands.context import (
     Answer,
     Context,
@@ -230,7 +230,8 @@ def _hand_in(
             f"{task.id} waits for {names}",
             hint="finish or abandon those first, or wg unlink them",
         )
-    move = patrol.judge(outcome, "", task, context.policy, tx.now)
+    policy = context.policy_for(task)
+    move = patrol.judge(outcome, "", task, policy, tx.now)
     move = _by(move, caller.by, summary)
     if task.status is Status.OPEN:
         if outcome is Outcome.SUBMITTED or readiness.blocks_claim(facts, tx.now):
@@ -267,7 +268,8 @@ def end_claim(
         agents.record_end(
             tx, agent.number, agents.End(outcome=outcome, reason=move.reason), move.by
         )
-        agents.conclude(tx, agent.number, outcome, counted=counted)
+        to_judge = judging.is_to_judge(tx, task.id, outcome, context.settings)
+        agents.conclude(tx, agent.number, outcome, counted=counted, to_judge=to_judge)
     else:
         leave_by = tx.now + context.settings.agents.kill_grace.micros
         agents.set_verdict(tx, agent, outcome, move.reason, leave_by)

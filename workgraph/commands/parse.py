@@ -48,6 +48,7 @@ _LONG_TEXTS: Final = (
     "message",
     "question",
     "text",
+    "notes",
 )
 #: Pydantic's and typer's words in errors, and ours.
 _WORDINGS: Final = (

@@ -3,8 +3,8 @@
 A changed actor is a new identity that lives beside its parent, by a name of its own:
 its name is part of its id, and its record belongs to the id. So it keeps that name when
 it takes its parent's place, and the tasks that were given to the parent by name are
-given to it. Actors that `[agency]` names keep theirs: their work is not judged, so there is
-no trial and no record, and what a person has approved takes effect at once.
+given to it. Actors that `[agency]` names keep theirs: their work is not judged, so there
+is no trial and no record, and what a person has approved takes effect at once.
 """
 
 import re
@@ -39,7 +39,7 @@ def officials(settings: Settings) -> frozenset[str]:
     return frozenset({agency.assigner, agency.evaluator, agency.evolver} - {""})
 
 
-def add(tx: Tx, found: Proposal, by: str) -> None:
+def tell(tx: Tx, found: Proposal, by: str) -> None:
     """Tells that a proposal was made."""
     actor = _name_of(tx, found.subject)
     reason = f"{found.number}: {found.kind} of {actor}: {found.reason}"
@@ -80,9 +80,7 @@ def judge(
         if wrong is None:
             return _promote(tx, proposal, by, result)
         result = f"{result}, but {wrong}"
-    return drop(
-        tx, proposal, ProposalStatus.RETIRED, settings, by=by, result=result
-    )
+    return drop(tx, proposal, ProposalStatus.RETIRED, settings, by=by, result=result)
 
 
 def drop(

@@ -11,6 +11,11 @@ from workgraph.commands.render_agents import agent_table
 from workgraph.commands.render_context import context_page
 from workgraph.commands.render_executors import executor_table, trial_page
 from workgraph.commands.render_messages import inbox_lines, message_lines
+from workgraph.commands.render_rewards import (
+    recorded_line,
+    reward_lines,
+    stats_page,
+)
 from workgraph.commands.render_service import (
     findings_lines,
     imported_lines,
@@ -48,6 +53,7 @@ from workgraph.graph.replies import (
     UnitsData,
 )
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
+from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 
 __all__ = [
     "Style",
@@ -146,6 +152,12 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return spend_table(data, style)
         case GetTrajectory() | ClaimTrajectory():
             return trajectory_table(data, style)
+        case RecordReward():
+            return recorded_line(data)
+        case ShowRewards():
+            return reward_lines(data, style)
+        case GetStats():
+            return stats_page(data, style)
         case r.ListExecutors():
             return executor_table(data, style)
         case r.TryExecutor():

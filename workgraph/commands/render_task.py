@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from workgraph.commands.escape import escape_line
 from workgraph.commands.render_agents import run_lines
 from workgraph.commands.render_messages import short_lines
+from workgraph.commands.render_rewards import reward_words
 from workgraph.commands.render_style import (
     Style,
     as_lines,
@@ -178,6 +179,7 @@ def _state(task: TaskData, style: Style) -> list[tuple[str, str | None]]:
             if progress
             else None,
         ),
+        ("Reward", reward_words(task.reward)),
         ("Failure", f"{failure.class_}: {failure.reason}" if failure else None),
         ("Unread messages", _number(task.unread) if task.unread else None),
         ("Leftover processes", " ".join(map(str, task.leftover)) or None),

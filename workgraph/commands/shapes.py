@@ -28,6 +28,8 @@ from workgraph.graph.replies import (
     WaitData,
 )
 from workgraph.graph.reservations import Reserved, ReservedData
+from workgraph.graph.reward_requests import TaskReward
+from workgraph.graph.rewards import Reward
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
 from workgraph.graph.waits import WaitState
@@ -52,6 +54,7 @@ def task_data(
     loop: Loop | None = None,
     wait: WaitState | None = None,
     unread: int = 0,
+    reward: Reward | None = None,
 ) -> TaskData:
     """A task as the world sees it.
 
@@ -68,6 +71,7 @@ def task_data(
         loop: The loop that it is in, or was in last.
         wait: What it waits for.
         unread: How many messages no attempt was given.
+        reward: What counts of its judgements.
     """
     spec = {name: getattr(task.spec, name) for name in _SPEC_FIELDS}
     if task.spec.max_attempts is None:
@@ -96,6 +100,7 @@ def task_data(
         gate=task.gate,
         loop=loop_data(loop),
         unread=unread,
+        reward=_reward(reward),
         summary=task.summary,
         superseded_by=task.superseded_by,
         reserved_for=task.reserved_for,
@@ -243,6 +248,12 @@ def _progress_data(progress: Progress | None) -> ProgressData | None:
         message=progress.message,
         at=to_rfc3339(progress.at),
     )
+
+
+def _reward(reward: Reward | None) -> TaskReward | None:
+    if reward is None:
+        return None
+    return TaskReward(score=reward.score, dimensions=reward.dimensions, by=reward.by)
 
 
 def _trajectory_data(reserved: Reserved | None) -> ReservedData | None:

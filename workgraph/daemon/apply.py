@@ -5,19 +5,17 @@ What has to be done in the world afterwards is returned as effects.
 
 from typing import Final, assert_never
 
-import msgspec
-
 from workgraph.agents.choices import choose_working_dir
 from workgraph.agents.plan import (
     plan_gate,
 )
 from workgraph.agents.redact import redact, secrets_in
 from workgraph.agents.sandbox import PRIVATE
-from workgraph.commands import iterations
+from workgraph.commands import iterations, judging, passing
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
 from workgraph.commands.records import keep_outputs
-from workgraph.daemon import evolving, spending
+from workgraph.daemon import errands, evolving, spending
 from workgraph.daemon.artifacts import copies_dir
 from workgraph.daemon.launching import Host, launch_or_park
 from workgraph.daemon.orders import (
@@ -31,7 +29,7 @@ from workgraph.daemon.orders import (
 )
 from workgraph.daemon.reporting import note_report
 from workgraph.graph import decisions as d
-from workgraph.graph.changes import ChangeKind
+from workgraph.graph.errands import GATE as VERDICT
 from workgraph.graph.facts import (
     AgentEnded,
     AgentReported,
@@ -43,6 +41,12 @@ from workgraph.graph.facts import (
     LifeSought,
     PathFound,
 )
+from workgraph.graph.judging import (
+    AskEvaluator,
+    JudgeScore,
+    LeaveUnjudged,
+    ScoreAttempt,
+)
 from workgraph.graph.loops import GATE
 from workgraph.graph.model import (
     Agent,
@@ -51,7 +55,6 @@ from workgraph.graph.model import (
     Usage,
 )
 from workgraph.graph.status import Cause, Status, Verb
-from workgraph.reactors import patrol
 from workgraph.store import (
     accounts,
     agent_reads,
@@ -72,7 +75,9 @@ from workgraph.store.database import Tx
 _LOOK_S: Final = 1.0
 
 
-def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
+def apply_decision(  # noqa: C901 - one arm for each kind
+    tx: Tx, decision: d.Decision, host: Host
+) -> list[Effect]:
     """Makes one decision true."""
     match decision:
         case d.ConcludeAttempt():
@@ -108,9 +113,14 @@ def apply_decision(tx: Tx, decision: d.Decision, host: Host) -> list[Effect]:
         case d.WatchPaths():
             return [WatchPaths(paths=decision.paths)]
         case d.JudgeGates():
+            if decision.gate == VERDICT:
+                return errands.ask(tx, decision, host)
             return [_gate_effect(tx, decision, host)]
         case d.JudgeTrial():
             evolving.judge_trial(tx, decision, host)
+            return []
+        case ScoreAttempt() | AskEvaluator() | LeaveUnjudged() | JudgeScore():
+            judging.carry_out(tx, decision, host.grounds.layered.settings)
             return []
         case d.LaunchAgent():
             return launch_or_park(tx, decision.task, host)
@@ -231,8 +241,13 @@ def _judge_wait(tx: Tx, decision: d.WakeTask | d.NoteWait) -> None:
 
 
 def _conclude(tx: Tx, decision: d.ConcludeAttempt, host: Host) -> None:
+    settings = host.grounds.layered.settings
     agent = agents.conclude(
-        tx, decision.agent, decision.outcome, counted=decision.counted
+        tx,
+        decision.agent,
+        decision.outcome,
+        counted=decision.counted,
+        to_judge=judging.is_to_judge(tx, decision.task, decision.outcome, settings),
     )
     spending.settle_end(tx, agent, host)
     if decision.move is None and agent.usage == Usage():
@@ -267,7 +282,7 @@ def _settle_messages(tx: Tx, agent: Agent) -> None:
         return
     if not messages.has_any(tx, agent.task):
         return
-    if reads.task(tx, agent.task).gate not in {"outputs", "verify"}:
+    if reads.task(tx, agent.task).gate not in passing.UNSETTLED:
         messages.settle(tx, agent)
 
 
@@ -314,35 +329,22 @@ def _judge_gates(tx: Tx, fact: GatesJudged, host: Host) -> None:
     ):
         return
     agent = _attempt_of(tx, task)
+    if task.gate == VERDICT:
+        fact = errands.judge(tx, fact, host)
     if task.gate == GATE:
         met = fact.failed is None
         iterations.judge(tx, task, agent, met=met, evidence=fact.evidence)
         return
-    tx.emit(
-        ChangeKind.GATE_JUDGED,
-        task=task.id,
-        agent=fact.agent,
-        attempt=agent.attempt if agent else None,
-        to="failed" if fact.failed else "passed",
-        reason=f"{task.gate}" + (f": {fact.evidence}" if fact.evidence else ""),
+    passed = fact.failed is None
+    passing.note_judged(
+        tx, task, agent, "passed" if passed else "failed", fact.evidence
     )
     keep_outputs(tx, task, fact.found, agent)
-    if fact.failed is None:
-        following = patrol.gate_after(task.gate or "outputs", task)
-        if following is not None:
-            writes.set_gate(tx, task.id, following)
-        if agent is not None and following not in {"outputs", "verify"}:
-            messages.settle(tx, agent)
-        if following is not None:
-            return
-        move_task(tx, task, d.MoveTask(verb=Verb.APPROVE), agent=agent)
-        return
     policy = retry_policy(host.grounds.layered.settings)
-    move = patrol.judge(Outcome.GATE, fact.evidence, task, policy, tx.now)
-    verb = Verb.REJECT if move.verb is Verb.REQUEUE else Verb.FAIL
-    if agent is not None:
-        agents.fail_gate(tx, agent)
-    move_task(tx, task, msgspec.structs.replace(move, verb=verb), agent=agent)
+    if passed:
+        passing.let_pass(tx, task, agent, policy)
+    else:
+        passing.send_back(tx, task, agent, fact.evidence, policy)
 
 
 def _attempt_of(tx: Tx, task: Task) -> Agent | None:

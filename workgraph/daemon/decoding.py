@@ -10,8 +10,18 @@ from workgraph.graph import requests as r
 from workgraph.graph.errors import UsageError
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.reservations import GetTrajectory
+from workgraph.graph.reward_requests import ShowRewards
 
 _decode: Final = msgspec.json.Decoder(r.AnyRequest).decode
+#: What names a task, or is about all of them.
+_ABOUT_ALL: Final = (
+    r.Pause,
+    r.Resume,
+    r.Watch,
+    r.GetSpend,
+    GetTrajectory,
+    ShowRewards,
+)
 #: Commands under other spellings than their tags.
 _ALIASES: Final = {"add": "add_task", "config": "config_list"}
 
@@ -35,7 +45,7 @@ def about_a_task(request: r.AnyRequest, caller: Caller) -> r.AnyRequest:
     Raises:
         UsageError: It names none and is not an agent's.
     """
-    if isinstance(request, r.Pause | r.Resume | r.Watch | r.GetSpend | GetTrajectory):
+    if isinstance(request, _ABOUT_ALL):
         return request
     if isinstance(request, GetContext) and request.agent is not None:
         return request

@@ -23,6 +23,7 @@ from workgraph.agents.process import (
     Started,
     SweepTarget,
 )
+from workgraph.daemon.answers import read_answer
 from workgraph.daemon.artifacts import READERS
 from workgraph.daemon.clients import Clients
 from workgraph.daemon.fates import fact_of
@@ -34,6 +35,7 @@ from workgraph.daemon.orders import (
     EndLeftover,
     Listen,
     LookAtOutput,
+    ReadAnswer,
     ReadFiles,
     RunGate,
     Spawn,
@@ -158,6 +160,9 @@ class Effects:
                 case RunGate():
                     self.judging.add(effect.task)
                     group.start_soon(self._judge, effect)
+                case ReadAnswer():
+                    self.judging.add(effect.task)
+                    group.start_soon(self._read_answer, effect)
                 case ReadFiles():
                     self.fetching.add(effect.task)
                     group.start_soon(self._fetch, effect)
@@ -392,6 +397,11 @@ class Effects:
 
     async def _judge(self, effect: RunGate) -> None:
         judged = await self._patiently(judge_gate, effect, self._readers)
+        self.judging.discard(effect.task)
+        self._post(judged)
+
+    async def _read_answer(self, effect: ReadAnswer) -> None:
+        judged = await self._patiently(read_answer, effect, self._launcher)
         self.judging.discard(effect.task)
         self._post(judged)
 

@@ -88,6 +88,17 @@ class RunGate(Record, frozen=True, kw_only=True):
     timeout_s: float
 
 
+class ReadAnswer(Record, frozen=True, kw_only=True):
+    """What an errand's agent has answered is to be read."""
+
+    task: str
+    #: Its number; null: nobody has worked on it.
+    agent: int | None
+    folder: str
+    stream: Stream
+    handed_in: int
+
+
 class ReadFiles(Record, frozen=True, kw_only=True):
     """A task's prompt shows something of files: they are read before its start."""
 
@@ -103,6 +114,7 @@ Effect = (
     | AwaitHost
     | WatchPaths
     | RunGate
+    | ReadAnswer
     | ReadFiles
 )
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from workgraph.agents.choices import Grounds, account_of, executor_of
+from workgraph.commands import judging
 from workgraph.commands.context import budget_limits, retry_policy
 from workgraph.daemon import apply, evolving
 from workgraph.daemon.launching import Host
@@ -20,7 +21,7 @@ from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.holds import SHELL_BREAKER, breaker_key
 from workgraph.graph.model import Record, Task
 from workgraph.graph.views import DispatchView, Needs
-from workgraph.reactors import budgets, dispatch, evolve, gates, patrol
+from workgraph.reactors import budgets, dispatch, evolve, gates, patrol, reward
 from workgraph.store import budgets as store_budgets
 from workgraph.store import reads, service, trajectories, views
 from workgraph.store.database import Tx
@@ -222,10 +223,13 @@ REACTORS: Final = (
         decide=gates.decide,
     ),
     Reactor(
+        name="reward",
+        load=lambda tx, around: judging.load(tx, around.host.grounds.layered.settings),
+        decide=reward.decide,
+    ),
+    Reactor(
         name="evolve",
-        load=lambda tx, around: evolving.load(
-            tx, around.host.grounds.layered.settings
-        ),
+        load=lambda tx, around: evolving.load(tx, around.host.grounds.layered.settings),
         decide=evolve.decide,
     ),
     Reactor(

@@ -6,6 +6,7 @@ commit, and what it learns comes back as a fact (`facts`).
 
 from workgraph.graph.budgets import Warned
 from workgraph.graph.holds import Account, Breaker
+from workgraph.graph.judging import JudgingDecision
 from workgraph.graph.model import Failure, Outcome, Parked, Record, Stop, Task
 from workgraph.graph.proposals import Look, ProposalStatus
 from workgraph.graph.status import Verb
@@ -175,4 +176,5 @@ Decision = (
     | WatchPaths
     | LaunchAgent
     | JudgeTrial
+    | JudgingDecision
 )

@@ -80,6 +80,8 @@ class GatesJudged(Record, frozen=True, kw_only=True):
     evidence: str
     #: Promised outputs that were found, as they were then.
     found: tuple[FoundOutput, ...] = ()
+    #: Of an errand: the JSON object that its agent's output ends with; null: none does.
+    answer: str | None = None
 
 
 class FilesRead(Record, frozen=True, kw_only=True):
@@ -99,7 +101,6 @@ Fact = (
     | LifeSought
     | LeftoverFound
     | PathFound
-    | GatesJudged
     | GatesJudged
     | FilesRead
 )

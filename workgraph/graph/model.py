@@ -22,6 +22,7 @@ EdgeKind = Literal["done", "settled"]
 Complexity = Literal["simple", "moderate", "complex"]
 Review = Literal["human", "reward", "none"]
 RetryOn = Literal["crash", "failure"]
+RewardGate = Literal["off", "advisory", "enforcing"]
 ContextScope = Literal["clean", "task", "graph", "full"]
 Trust = Literal["verified", "provisional", "unknown"]
 

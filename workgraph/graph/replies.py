@@ -19,6 +19,7 @@ from workgraph.graph.model import (
     TaskSpec,
 )
 from workgraph.graph.reservations import ReservedData
+from workgraph.graph.reward_requests import TaskReward
 
 
 class UsageData(Record, frozen=True, kw_only=True):
@@ -137,7 +138,8 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     usage: UsageData
     #: Tokens that came from the provider's cache; `usage` is without them.
     cached_tokens: int | None = None
-    reward: None = None
+    #: What counts of the judgements of its last attempt that has any.
+    reward: TaskReward | None = None
     gate: str | None
     #: The loop that it is in, or was in last.
     loop: LoopData | None = None

@@ -17,6 +17,7 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
+from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.graph.service_requests import (
     Freeze,
     GetServiceStatus,
@@ -403,6 +404,7 @@ TaskCommand = (
     | RecordArtifact
     | SendMessage
     | ClaimTrajectory
+    | RecordReward
 )
 GraphQuery = (
     ShowTask
@@ -421,6 +423,8 @@ GraphQuery = (
     | GetOutput
     | ListExecutors
     | GetTrajectory
+    | ShowRewards
+    | GetStats
 )
 ServiceCommand = (
     ImportGraph

@@ -49,7 +49,8 @@ KNOWN: Final = frozenset({*WEIGHTS, *FLIP_WEIGHTS, *WEIGHTLESS})
 DECIMALS: Final = 4
 #: More than any judge has to say.
 MOST_DIMENSIONS: Final = 50
-#: Nine of ten intervals hold the true mean: the 95 % quantile of the normal.
+#: How many of a hundred intervals hold the true mean, and the quantile for that.
+LEVEL: Final = 90
 _Z: Final = 1.6448536269514722
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _BLANKS: Final = re.compile(r"[\s-]+")

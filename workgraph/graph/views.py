@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import field
 
 from workgraph.graph.holds import Account, Breaker
-from workgraph.graph.model import Agent, Record, RetryOn, Task
+from workgraph.graph.model import Agent, Record, RetryOn, RewardGate, Task
 from workgraph.graph.times import Duration
 from workgraph.graph.waits import WaitState
 
@@ -21,6 +21,10 @@ class RetryPolicy(Record, frozen=True, kw_only=True):
     exit_zero: str = "done"
     #: Starts of one task over its life, counted or not, until an operator's retry.
     max_starts: int = 100
+    #: Whether work that is done has to be judged well enough before it counts so.
+    reward_gate: RewardGate = "off"
+    #: Those of the tasks in question that the machinery has added for itself.
+    errands: frozenset[str] = frozenset()
 
 
 class EndedAttempt(Record, frozen=True, kw_only=True):

@@ -3,11 +3,12 @@
 from typing import Final
 
 from workgraph.graph.decisions import Decision, JudgeGates
+from workgraph.graph.errands import GATE as VERDICT
 from workgraph.graph.loops import GATE
 from workgraph.graph.views import GateView
 
 #: The gates that the daemon runs itself; the others wait for somebody.
-RUN_BY_DAEMON: Final = frozenset({"outputs", "verify", GATE})
+RUN_BY_DAEMON: Final = frozenset({"outputs", "verify", GATE, VERDICT})
 
 
 def decide(view: GateView, now: int) -> tuple[Decision, ...]:

@@ -22,6 +22,8 @@ from workgraph.graph.decisions import (
     StopAgent,
     TakeClaim,
 )
+from workgraph.graph.errands import GATE as VERDICT
+from workgraph.graph.errands import TAGS
 from workgraph.graph.holds import SHELL_BREAKER, Breaker, breaker_key
 from workgraph.graph.model import (
     Agent,
@@ -99,7 +101,7 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
             move=None,
         )
     if agent.stop is not None and agent.stop.then is not StopThen.JUDGE:
-        return _conclude_stopped(agent, task, agent.stop)
+        return _conclude_stopped(agent, task, agent.stop, policy)
     end = clients.end_of(agent) if agent.verdict is None else None
     if end is not None:
         gap = _gap(task, task.starts, policy)
@@ -156,12 +158,12 @@ def judge(
     failure = Failure(class_=outcome, reason=reason)
     match outcome:
         case Outcome.DONE:
-            gate = first_gate(task)
+            gate = first_gate(task, policy)
             if gate is None:
                 return MoveTask(verb=Verb.FINISH)
             return MoveTask(verb=Verb.SUBMIT, gate=gate)
         case Outcome.SUBMITTED:
-            return MoveTask(verb=Verb.SUBMIT, gate=first_gate(task) or "human")
+            return MoveTask(verb=Verb.SUBMIT, gate=first_gate(task, policy) or "human")
         case Outcome.GATE:
             again = has_attempt_left(task, policy)
             verb = Verb.REQUEUE if again else Verb.FAIL
@@ -213,20 +215,36 @@ def _gap(task: Task, times: int, policy: RetryPolicy) -> int:
     return jittered(gap, f"{task.id}/{times}")
 
 
-def first_gate(task: Task) -> str | None:
+def first_gate(task: Task, policy: RetryPolicy) -> str | None:
     """The first gate that finished work has to pass."""
+    if task.id in policy.errands:
+        return VERDICT
     if task.spec.outputs:
         return "outputs"
-    return gate_after("outputs", task)
+    return gate_after("outputs", task, policy)
 
 
-def gate_after(gate: str, task: Task) -> str | None:
+def gate_after(gate: str, task: Task, policy: RetryPolicy) -> str | None:
     """The gate that follows one that was passed; null when that was the last."""
     if gate == "outputs" and task.spec.verify:
         return "verify"
-    if gate in {"outputs", "verify"} and task.spec.review == "human":
+    if gate in {"outputs", "verify"} and has_reward_gate(task, policy):
+        return "reward"
+    if gate in {"outputs", "verify", "reward"} and task.spec.review == "human":
         return "human"
     return None
+
+
+def has_reward_gate(task: Task, policy: RetryPolicy) -> bool:
+    """Whether work is not done before it was judged well enough.
+
+    Never what the machinery has added: nobody would judge the last judge.
+    """
+    if task.id in policy.errands or not TAGS.isdisjoint(task.spec.tags):
+        return False
+    if task.spec.review == "reward":
+        return True
+    return policy.reward_gate == "enforcing" and task.spec.review != "none"
 
 
 def reason_of(agent: Agent, outcome: Outcome) -> str:
@@ -264,15 +282,17 @@ def _outcome_of_exit(agent: Agent, policy: RetryPolicy) -> Outcome:
 
 
 def _good_end(agent: Agent, policy: RetryPolicy) -> Outcome:
-    """It has ended well and said nothing of its task."""
-    if agent.executor == _SHELL:
+    """It has ended well and said nothing of its task; an errand's output says it."""
+    if agent.executor == _SHELL or agent.task in policy.errands:
         return Outcome.DONE
     return {"submit": Outcome.SUBMITTED, "fail": Outcome.FAILED}.get(
         policy.exit_zero, Outcome.DONE
     )
 
 
-def _conclude_stopped(agent: Agent, task: Task, stop: Stop) -> ConcludeAttempt:
+def _conclude_stopped(
+    agent: Agent, task: Task, stop: Stop, policy: RetryPolicy
+) -> ConcludeAttempt:
     reason = stop.reason or f"{agent.id} was killed"
     failure = Failure(class_=Outcome.KILLED, reason=reason)
     counted = False
@@ -292,7 +312,7 @@ def _conclude_stopped(agent: Agent, task: Task, stop: Stop) -> ConcludeAttempt:
                 superseded_by=stop.superseded_by,
             )
         case StopThen.FINISH:
-            gate = first_gate(task)
+            gate = first_gate(task, policy)
             move = MoveTask(
                 verb=Verb.SUBMIT if gate else Verb.FINISH,
                 by=stop.by,

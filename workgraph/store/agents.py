@@ -44,7 +44,7 @@ where number = ? and status <> 'ended'
 returning task, attempt, actor
 """
 CONCLUDE: Final = f"""
-update agents set outcome = ?, counted = ?, concluded = 1
+update agents set outcome = ?, counted = ?, concluded = 1, to_judge = ?
 where number = ? and status = 'ended' and concluded = 0
 returning {AGENT_COLUMNS.replace("a.", "")}
 """  # noqa: S608 - constants
@@ -226,13 +226,22 @@ def record_end(tx: Tx, number: int, end: End, by: str = "workgraph") -> bool:
     return True
 
 
-def conclude(tx: Tx, number: int, outcome: Outcome, *, counted: bool) -> Agent:
+def conclude(
+    tx: Tx, number: int, outcome: Outcome, *, counted: bool, to_judge: bool = False
+) -> Agent:
     """The agent's end has been turned into its task's next status.
+
+    Args:
+        tx: The transaction.
+        number: Its number.
+        outcome: How its attempt ended.
+        counted: Whether it uses up an attempt.
+        to_judge: Whether somebody is to say how well it was done.
 
     Raises:
         ConflictError: It was already, or the agent has not ended.
     """
-    row = tx.returning(CONCLUDE, (outcome, counted, number))
+    row = tx.returning(CONCLUDE, (outcome, counted, to_judge, number))
     if row is None:
         raise ConflictError(f"agent-{number} was concluded already")
     return decode_agent(row)

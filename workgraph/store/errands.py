@@ -1,9 +1,11 @@
 """What the tasks of the machinery are for, and what has come of them."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from workgraph.graph.errands import Errand, ErrandKind
 from workgraph.store.database import Row, Tx
+from workgraph.store.rows import encode
 
 _COLUMNS: Final = "e.task, e.kind, e.about, e.attempt, e.part, e.given, e.verdict"
 INSERT_ERRAND: Final = """
@@ -16,6 +18,9 @@ select {_COLUMNS} from errands e indexed by errands_about
 join tasks t on t.id = e.task
 where e.about = ? and e.kind = ? order by t.seq
 """  # noqa: S608 - constants
+AMONG: Final = """
+select task from errands where task in (select value from json_each(?))
+"""
 SET_VERDICT: Final = "update errands set verdict = ? where task = ?"
 
 
@@ -39,6 +44,13 @@ def find(tx: Tx, task: str) -> Errand | None:
     """What a task is for; null for one that is somebody's work."""
     row = tx.one(FIND, (task,))
     return None if row is None else _decode(row)
+
+
+def among(tx: Tx, tasks: Sequence[str]) -> frozenset[str]:
+    """Those of some tasks that are errands."""
+    if not tasks:
+        return frozenset()
+    return frozenset(row[0] for row in tx.rows(AMONG, (encode(tasks).decode(),)))
 
 
 def about(tx: Tx, task: str, kind: ErrandKind) -> list[Errand]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from workgraph.graph.holds import (
     SHELL_BREAKER,
     AccountState,
@@ -25,6 +27,7 @@ from workgraph.store import (
     accounts,
     agent_reads,
     breakers,
+    errands,
     holds,
     leftovers,
     service,
@@ -77,10 +80,11 @@ select {AGENT_COLUMNS} from agents a
 where a.status <> 'ended' and a.client_until <= ?
 order by a.client_until limit {_BATCH}
 """  # noqa: S608 - constants
-#: A loop decides when all of its other members are done.
+#: A loop decides when all of its other members are done. What an errand has answered is
+#: read when its agent has said its last word, if it was not given by a command.
 GATES: Final = f"""
 select {TASK_COLUMNS} from tasks t
-where t.gate is not null and t.gate in ('outputs', 'verify', 'loop')
+where t.gate is not null and t.gate in ('outputs', 'verify', 'loop', 'verdict')
   and (t.gate <> 'loop' or not exists (
         select 1
         from loop_members m
@@ -88,6 +92,13 @@ where t.gate is not null and t.gate in ('outputs', 'verify', 'loop')
         join tasks x on x.id = o.task
         where m.task = t.id and m.left_at is null
           and o.task <> t.id and x.status <> 'done'))
+  and (t.gate <> 'verdict'
+       or not exists (
+            select 1 from agents a
+            where a.number = cast(substr(t.last_agent, 7) as integer)
+              and a.status <> 'ended')
+       or exists (
+            select 1 from errands e where e.task = t.id and e.verdict is not null))
 """  # noqa: S608 - constants
 # The planner has no statistics and takes the index over `status`, under which nearly
 # all tasks of a large graph lie: hence `indexed by`.
@@ -210,8 +221,9 @@ def patrol(
     keys = {breaker_key(one.agent.executor) for one in ended if not one.agent.human}
     logins = {one.agent.account for one in ended if one.agent.account is not None}
     troubled = accounts.troubled(tx)
+    known = errands.among(tx, [one.task.id for one in ended])
     return PatrolView(
-        policy=policy,
+        policy=replace(policy, errands=known) if known else policy,
         ended=ended,
         due=tuple(row[0] for row in tx.rows(DUE, (tx.now,))),
         overdue=overdue,

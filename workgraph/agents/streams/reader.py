@@ -86,6 +86,11 @@ class Reader:
         """All that it has said so far."""
         return self._client.told.report()
 
+    @property
+    def last_message(self) -> str:
+        """What it has said last, by its end; empty: nothing."""
+        return self._client.told.ending
+
     def feed(self, data: bytes) -> None:
         """Takes in what standard output goes on with."""
         for line in self._lines.feed(data):

@@ -8,6 +8,7 @@ from workgraph.graph.model import Usage
 
 #: What is kept of the last message, in bytes.
 _SAID_BYTES: Final = 1024
+_ENDING_CHARS: Final = 65_536
 #: What is shown of a tool and its argument, in characters.
 _TOOL_CHARS: Final = 80
 #: A client that is refused everything it tries is understood after so many.
@@ -23,6 +24,8 @@ class Told:
         self.usage = Usage()
         self.answered = False
         self.said: str | None = None
+        #: The last message again, by its end: what is asked for as JSON stands there.
+        self.ending = ""
         self.denied: list[str] = []
         self.trouble: ClientEnd | None = None
         self.end: ClientEnd | None = None
@@ -37,9 +40,11 @@ class Told:
         """Keeps a message, if there is anything in it."""
         if text.strip():
             self.said = cut(text, _SAID_BYTES)
+            self.ending = text[-_ENDING_CHARS:]
 
     def say_more(self, text: str) -> None:
         """Adds to the last message."""
+        self.ending = (self.ending + text)[-_ENDING_CHARS:]
         if self.said is None or len(self.said.encode()) < _SAID_BYTES:
             self.said = cut((self.said or "") + text, _SAID_BYTES)
 
