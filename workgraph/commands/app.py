@@ -9,6 +9,7 @@ from workgraph import __version__
 from workgraph.commands import (
     cli_agents,
     cli_context,
+    cli_evolve,
     cli_executors,
     cli_graph,
     cli_life,
@@ -38,6 +39,7 @@ def build_app() -> typer.Typer:
     cli_service.register(app)
     cli_trajectories.register(app)
     cli_rewards.register(app)
+    cli_evolve.register(app)
     actor = new_app("actor", "Who does the work.")
     cli_rewards.register_stats(actor)
     app.add_typer(actor)

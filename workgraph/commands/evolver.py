@@ -151,7 +151,9 @@ def take_verdict(tx: Tx, errand: Errand, answer: str, settings: Settings) -> str
     drafts = [_draft(view, wish) for wish in said.proposals]
     wrong = [
         f"proposal {place} ({wish.kind} of {wish.actor}): {why}"
-        for place, (wish, draft) in enumerate(zip(said.proposals, drafts, strict=True), start=1)
+        for place, (wish, draft) in enumerate(
+            zip(said.proposals, drafts, strict=True), start=1
+        )
         if (why := refusal(draft, view)) is not None
     ]
     if wrong:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from workgraph.commands import (
     claiming,
+    evolving,
     inbox,
     life,
     loops,
@@ -25,6 +26,12 @@ from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
+from workgraph.graph.proposals import (
+    Evolve,
+    ListProposals,
+    ReviewProposal,
+    ShowProposal,
+)
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.store import agents
@@ -58,6 +65,8 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         r.KillAgents: operate.kill_agents,
         ClaimTrajectory: trajectories.claim_trajectory,
         RecordReward: rewards.record_reward,
+        Evolve: evolving.evolve,
+        ReviewProposal: evolving.review,
     }
 )
 
@@ -77,6 +86,8 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         GetTrajectory: trajectories.get_trajectory,
         ShowRewards: rewards.show_rewards,
         GetStats: standings.actor_stats,
+        ListProposals: evolving.list_proposals,
+        ShowProposal: evolving.show_proposal,
     }
 )
 
@@ -85,6 +96,10 @@ def is_read(request: r.AnyRequest) -> bool:
     """Whether a request changes nothing. An agent that lists messages has read them."""
     if isinstance(request, SendMessage):
         return request.list and not request.token
+    if isinstance(request, Evolve):
+        return request.dry_run
+    if isinstance(request, ReviewProposal):
+        return request.verdict is None
     return type(request) in READS or (isinstance(request, r.Log) and request.list)
 
 

@@ -3,8 +3,8 @@
 A changed actor is a new identity that lives beside its parent, by a name of its own:
 its name is part of its id, and its record belongs to the id. So it keeps that name when
 it takes its parent's place, and the tasks that were given to the parent by name are
-given to it. Actors that `[agency]` names keep theirs: their work is not judged, so there
-is no trial and no record, and what a person has approved takes effect at once.
+given to it. Actors that `[agency]` names keep theirs: their work is not judged, so
+there is no trial and no record, and what a person has approved takes effect at once.
 """
 
 import re

@@ -9,6 +9,7 @@ from workgraph.commands.escape import escape_line
 from workgraph.commands.local import LocalCommand, ServiceStatusQuery
 from workgraph.commands.render_agents import agent_table
 from workgraph.commands.render_context import context_page
+from workgraph.commands.render_evolve import evolve_text
 from workgraph.commands.render_executors import executor_table, trial_page
 from workgraph.commands.render_messages import inbox_lines, message_lines
 from workgraph.commands.render_rewards import (
@@ -42,6 +43,12 @@ from workgraph.graph import requests as r
 from workgraph.graph.errors import WorkgraphError
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.prompt_requests import GetContext
+from workgraph.graph.proposals import (
+    Evolve,
+    ListProposals,
+    ReviewProposal,
+    ShowProposal,
+)
 from workgraph.graph.replies import (
     ChangeData,
     DoneData,
@@ -156,6 +163,8 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return recorded_line(data)
         case ShowRewards():
             return reward_lines(data, style)
+        case Evolve() | ReviewProposal() | ListProposals() | ShowProposal():
+            return evolve_text(request, data, style)
         case GetStats():
             return stats_page(data, style)
         case r.ListExecutors():

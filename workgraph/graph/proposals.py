@@ -165,6 +165,9 @@ class ShowProposal(Request, frozen=True, kw_only=True, tag="evolve_show"):
     id: int
 
 
+ProposalCommand = Evolve | ReviewProposal | ListProposals | ShowProposal
+
+
 class LookData(Record, frozen=True, kw_only=True):
     """A look at a trial, as `--json` has it."""
 

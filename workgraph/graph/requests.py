@@ -16,6 +16,7 @@ from workgraph.graph.model import (
     EdgeKind,
 )
 from workgraph.graph.prompt_requests import GetContext
+from workgraph.graph.proposals import ProposalCommand
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.graph.service_requests import (
@@ -405,6 +406,7 @@ TaskCommand = (
     | SendMessage
     | ClaimTrajectory
     | RecordReward
+    | ProposalCommand
 )
 GraphQuery = (
     ShowTask
