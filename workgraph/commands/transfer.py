@@ -34,6 +34,7 @@ from workgraph.commands.transfer_lines import (
 )
 from workgraph.commands.transfer_loops import loop_line
 from workgraph.commands.transfer_messages import message_lines
+from workgraph.commands.transfer_rewards import agency_lines
 from workgraph.commands.transfer_trajectories import trajectory_lines
 from workgraph.commands.transfer_waits import wait_line
 from workgraph.graph.budgets import date_of
@@ -63,6 +64,7 @@ _ABOUT_ATTEMPTS: Final = frozenset(
         ChangeKind.BUDGET_WARNED,
         ChangeKind.MESSAGE_READ,
         ChangeKind.MESSAGE_ACKNOWLEDGED,
+        ChangeKind.REWARD_RECORDED,
     }
 )
 
@@ -70,8 +72,8 @@ _ABOUT_ATTEMPTS: Final = frozenset(
 def export_lines(context: Context) -> list[bytes]:
     """The whole graph as JSON lines without their ends, in a stable order.
 
-    Identities come first, then tasks, attempts, loops, messages, trajectories, waits
-    and the log, each as they came up.
+    Identities come first, then tasks, attempts, loops, messages, trajectories, waits,
+    errands, choices, judgements and the log, each as they came up.
     """
     return list(_lines(context.tx))
 
@@ -135,6 +137,7 @@ def _lines_between(tx: Tx, live: set[str]) -> Iterator[bytes]:
     yield from map(encode, trajectory_lines(tx, live))
     for wait in waits.every(tx):
         yield encode(wait_line(wait, live))
+    yield from map(encode, agency_lines(tx))
 
 
 def _identity_line(identity: StoredIdentity) -> bytes:
@@ -199,6 +202,8 @@ def _agent_line(ended: EndedAgent) -> AgentLine:
         task=agent.task,
         attempt=agent.attempt,
         actor=agent.actor,
+        actor_id=agent.actor_id,
+        to_judge=ended.to_judge,
         executor=agent.executor,
         model=agent.model,
         endpoint=agent.endpoint,

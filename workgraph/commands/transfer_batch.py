@@ -32,6 +32,7 @@ from workgraph.commands.transfer_loops import (
 )
 from workgraph.commands.transfer_messages import MessageBatch
 from workgraph.commands.transfer_prompts import PromptBatch
+from workgraph.commands.transfer_rewards import AgencyBatch, AgencyLine
 from workgraph.commands.transfer_rows import (
     agent_row,
     artifact_rows,
@@ -105,6 +106,7 @@ class Batch:
         self._producers: dict[str, list[str]] = {}
         self._trajectories = TrajectoryBatch(tx, by)
         self._wait_lines = WaitBatch(tx)
+        self._agency = AgencyBatch(tx, by)
         self._log: list[tuple[int, Change]] = []
         self._loops: list[tuple[int, Loop]] = []
         self._identities: dict[str, tuple[int, StoredIdentity]] = {}
@@ -147,6 +149,8 @@ class Batch:
                 self._mention(number, change.by)
             case MessageLine() | WaitLine() | TrajectoryLine() | LoopLine():
                 self._take_between(number, line)
+            case AgencyLine():
+                self._agency.take(number, line)
             case ActorLine() | RoleLine() | TradeoffLine():
                 self._take_identity(number, stored_identity(number, line))
             case _ as never:
@@ -190,11 +194,9 @@ class Batch:
         for number, one in self._consumed:
             if one.task not in self._line_of and one.task not in known:
                 raise missing_task(number, one.task)
-        self._trajectories.settle(
-            {row.id: row.status for row in self._rows.values()}, set(self._agents)
-        )
-        self._place(known)
         statuses = {row.id: row.status for row in self._rows.values()}
+        self._trajectories.settle(statuses, set(self._agents))
+        self._place(known)
         self._wait_lines.settle(statuses, known, self._agents)
         self._settle_loops()
 
@@ -221,6 +223,7 @@ class Batch:
         insert_consumed(tx, (one for _, one in self._consumed))
         self._trajectories.write()
         self._wait_lines.write()
+        self._agency.write()
         if self._highest_agent:
             transfer.pass_agent_number(tx, self._highest_agent)
         transfer.insert_changes(tx, (change for _, change in self._log))
@@ -369,6 +372,7 @@ class Batch:
                 what = f"attempt {row.attempt} of {row.task} is in line {first} already"
                 raise bad_line(number, what)
         self._prompts.settle(self._agents)
+        self._agency.settle(self._line_of, attempts)
         tasks_of = {row.number: row.task for _, row in self._agents.values()}
         message_line = self._messages.settle(self._line_of, tasks_of)
         if message_line is not None:

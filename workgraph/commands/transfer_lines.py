@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from workgraph.commands.agency_lines import ChoiceLine, ErrandLine, RewardLine
 from workgraph.commands.line_base import MOST, Count, LineBase
 from workgraph.commands.line_errors import bad_line
 from workgraph.commands.message_line import MessageLine
@@ -35,6 +36,7 @@ from workgraph.graph.model import (
     Usage,
 )
 from workgraph.graph.replies import AgentData, ChangeData, TaskData
+from workgraph.graph.reward_requests import RewardData
 from workgraph.graph.status import Status
 from workgraph.graph.times import parse_moment, to_rfc3339
 
@@ -155,6 +157,8 @@ class AgentLine(LineBase, frozen=True, kw_only=True, tag="agent"):
     task: str
     attempt: Annotated[int, Meta(ge=1, le=MOST)]
     actor: str | None = None
+    #: The identity of its actor as it was.
+    actor_id: str | None = None
     executor: str
     model: str | None = None
     endpoint: str | None = None
@@ -178,6 +182,8 @@ class AgentLine(LineBase, frozen=True, kw_only=True, tag="agent"):
     #: The same by days; where it is left out, all of it on the day of its end.
     spend: tuple[SpendRef, ...] | UnsetType = UNSET
     consumed: tuple[ConsumedRef, ...] = ()
+    #: Its work is to be judged, and has not been.
+    to_judge: bool = False
 
 
 class LogLine(LineBase, frozen=True, kw_only=True, tag="log"):
@@ -254,6 +260,9 @@ Line = (
     | MessageLine
     | TrajectoryLine
     | WaitLine
+    | RewardLine
+    | ChoiceLine
+    | ErrandLine
     | LogLine
     | IdentityLine
 )
@@ -269,6 +278,9 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "log": LogLine,
         "trajectory": TrajectoryLine,
         "loop": LoopLine,
+        "reward": RewardLine,
+        "choice": ChoiceLine,
+        "errand": ErrandLine,
         "actor": ActorLine,
         "role": RoleLine,
         "tradeoff": TradeoffLine,
@@ -280,6 +292,7 @@ _DERIVED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "task": frozenset(TaskData.__struct_encode_fields__),
         "agent": frozenset(AgentData.__struct_encode_fields__),
         "log": frozenset(ChangeData.__struct_encode_fields__),
+        "reward": frozenset(RewardData.__struct_encode_fields__),
     }
 )
 encode: Final = msgspec.json.Encoder().encode

@@ -191,6 +191,8 @@ def agent_row(number: int, line: AgentLine, now: int) -> NewAgentRow:
         task=line.task,
         attempt=line.attempt,
         actor=line.actor,
+        actor_id=line.actor_id,
+        to_judge=line.to_judge,
         executor=line.executor,
         model=line.model,
         endpoint=line.endpoint,

@@ -19,7 +19,7 @@ from workgraph.store.transfer_artifacts import Consumed, consumed_by_agent
 IDENTITIES: Final = "select kind, name, id, record from identities order by kind, name"
 #: Attempts that are over. One whose end has not been judged yet still holds its task.
 ENDED_AGENTS: Final = f"""
-select {AGENT_COLUMNS}, a.plan_line
+select {AGENT_COLUMNS}, a.to_judge, a.plan_line
 from agents a join tasks t on t.id = a.task
 where a.status = 'ended' and (
         a.concluded = 1 or t.claimed_by is not 'agent-' || a.number)
@@ -62,9 +62,9 @@ INSERT_AGENT: Final = """
 insert into agents (
     number, task, attempt, actor, executor, model, endpoint, status, human, outcome,
     exit_code, signal, process, verdict, reason, counted, concluded, workspace,
-    plan_line, said, started_at, ended_at, last_activity_at, usage
+    plan_line, said, started_at, ended_at, last_activity_at, usage, actor_id, to_judge
 ) values (
-    ?, ?, ?, ?, ?, ?, ?, 'ended', ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?, 'ended', ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )
 """
 INSERT_SPEND: Final = """
@@ -109,6 +109,7 @@ class EndedAgent(Record, frozen=True, kw_only=True):
     agent: Agent
     plan_line: str | None
     spend: tuple[StoredSpend, ...]
+    to_judge: bool = False
     consumed: tuple[Consumed, ...] = ()
 
 
@@ -176,6 +177,8 @@ class NewAgentRow(Record, frozen=True, kw_only=True):
     ended_at: int
     last_activity_at: int
     usage: str
+    actor_id: str | None = None
+    to_judge: bool = False
 
 
 def identities(tx: Tx) -> Iterator[StoredIdentity]:
@@ -218,6 +221,7 @@ def ended_agents(tx: Tx) -> Iterator[EndedAgent]:
             agent=ended,
             plan_line=row[-1],
             spend=days,
+            to_judge=bool(row[-2]),
             consumed=tuple(given.get(ended.number, ())),
         )
 
@@ -286,6 +290,8 @@ def insert_agents(tx: Tx, new: Iterable[NewAgentRow]) -> None:
                 a.ended_at,
                 a.last_activity_at,
                 a.usage,
+                a.actor_id,
+                a.to_judge,
             )
             for a in new
         ),
