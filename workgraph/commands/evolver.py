@@ -149,11 +149,10 @@ def take_verdict(tx: Tx, errand: Errand, answer: str, settings: Settings) -> str
         return f"the answer is no JSON: {error}"
     view = evolution.view(tx, proposal_moves.officials(settings), with_dimensions=False)
     drafts = [_draft(view, wish) for wish in said.proposals]
+    pairs = enumerate(zip(said.proposals, drafts, strict=True), start=1)
     wrong = [
         f"proposal {place} ({wish.kind} of {wish.actor}): {why}"
-        for place, (wish, draft) in enumerate(
-            zip(said.proposals, drafts, strict=True), start=1
-        )
+        for place, (wish, draft) in pairs
         if (why := refusal(draft, view)) is not None
     ]
     if wrong:

@@ -13,7 +13,12 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from workgraph.commands.agency_lines import ChoiceLine, ErrandLine, RewardLine
+from workgraph.commands.agency_lines import (
+    ChoiceLine,
+    ErrandLine,
+    ProposalLine,
+    RewardLine,
+)
 from workgraph.commands.line_base import MOST, Count, LineBase
 from workgraph.commands.line_errors import bad_line
 from workgraph.commands.message_line import MessageLine
@@ -263,6 +268,7 @@ Line = (
     | RewardLine
     | ChoiceLine
     | ErrandLine
+    | ProposalLine
     | LogLine
     | IdentityLine
 )
@@ -281,6 +287,7 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "reward": RewardLine,
         "choice": ChoiceLine,
         "errand": ErrandLine,
+        "proposal": ProposalLine,
         "actor": ActorLine,
         "role": RoleLine,
         "tradeoff": TradeoffLine,

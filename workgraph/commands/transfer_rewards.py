@@ -13,10 +13,12 @@ from workgraph.commands.agency_lines import (
     AgencyLine,
     ChoiceLine,
     ErrandLine,
+    ProposalLine,
     RewardLine,
 )
 from workgraph.commands.line_errors import bad_line
 from workgraph.commands.transfer_lines import read_moment, write_moment
+from workgraph.commands.transfer_proposals import ProposalBatch, proposal_lines
 from workgraph.graph.errands import Errand
 from workgraph.graph.errors import UsageError
 from workgraph.graph.rewards import Reward, is_source
@@ -30,8 +32,9 @@ __all__ = ["AgencyBatch", "AgencyLine", "agency_lines"]
 _ID_DIGITS: Final = 64
 
 
-def agency_lines(tx: Tx) -> Iterator[RewardLine | ChoiceLine | ErrandLine]:
-    """Errands, choices and judgements, each by tasks in order."""
+def agency_lines(tx: Tx) -> Iterator[AgencyLine]:
+    """Proposals; errands, choices and judgements, each by tasks in order."""
+    yield from proposal_lines(tx)
     live = rows.live_attempts(tx)
     yield from map(_errand_line, rows.every_errand(tx))
     for choice in rows.choices(tx):
@@ -58,8 +61,13 @@ class AgencyBatch:
         self._errands: list[tuple[int, Errand]] = []
         #: What each line is, so that none comes twice.
         self._keys: dict[tuple[object, ...], int] = {}
+        self._proposals = ProposalBatch(tx, by)
 
-    def take(self, number: int, line: RewardLine | ChoiceLine | ErrandLine) -> None:
+    def take(
+        self,
+        number: int,
+        line: RewardLine | ChoiceLine | ErrandLine | ProposalLine,
+    ) -> None:
         """Takes a line, as far as it can be judged alone.
 
         Raises:
@@ -75,6 +83,9 @@ class AgencyBatch:
             case ErrandLine():
                 key = (line.task, "errand")
                 self._errands.append((number, _errand(number, line)))
+            case ProposalLine():
+                self._proposals.take(number, line)
+                return
             case _ as never:
                 assert_never(never)
         first = self._keys.setdefault(key, number)
@@ -94,7 +105,9 @@ class AgencyBatch:
 
         Raises:
             UserError: One is about what is not there.
+            ConflictError: A proposal's number is taken.
         """
+        self._proposals.settle()
         for number, reward in self._rewards:
             _check_task(number, reward.task, tasks)
             if (reward.task, reward.attempt) not in attempts:
@@ -112,6 +125,7 @@ class AgencyBatch:
         rows.insert_errands(self._tx, (one for _, one in self._errands))
         rows.insert_choices(self._tx, (one for _, one in self._choices))
         rewards.insert(self._tx, (one for _, one in self._rewards))
+        self._proposals.write()
 
     def _reward(self, number: int, line: RewardLine) -> Reward:
         if not is_source(line.source):
