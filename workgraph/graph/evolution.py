@@ -104,8 +104,9 @@ def propose(view: EvolutionView) -> tuple[Draft, ...]:
             found[one.actor.id] = draft
             if draft.kind == "retire":
                 gone.add(one.actor.id)
-    for group in _by_role(changeable):
-        if all(one.actor.id not in found for one in group):
+    taken = busy | set(found)
+    for group in _by_role(view):
+        if taken.isdisjoint(one.actor.id for one in group):
             most = max(group, key=lambda one: (one.overall.count, one.actor.name))
             for draft in _of_dimensions(group, most):
                 if _is_new(view, draft, most):
@@ -149,16 +150,15 @@ def _worse_cells(view: EvolutionView, one: Subject) -> dict[str, list[Numbers]]:
             continue
         mine = _interval(standing)
         above = []
-        below = False
         for other in view.able:
             theirs = other.cells.get((skill, complexity), Standing())
-            if other.actor.id == one.actor.id or theirs.count < LEAST:
+            # Who is better must still have the skill, so that somebody is left.
+            if theirs.count < LEAST or missing_skills(other.actor, (skill,)):
                 continue
             interval = _interval(theirs)
-            below = below or interval.high < mine.low
             if interval.low > mine.high:
                 above.append((interval.low, other.actor.name, interval))
-        if above and not below:
+        if above:
             _, name, interval = max(above, key=lambda found: found[:2])
             found.setdefault(skill, []).append(
                 {
@@ -219,13 +219,11 @@ def _judged_skills(one: Subject) -> frozenset[str]:
     )
 
 
-def outdone_skills(
-    view: EvolutionView, one: Subject, gone: AbstractSet[str]
-) -> dict[str, list[Numbers]]:
+def outdone_skills(view: EvolutionView, one: Subject) -> dict[str, list[Numbers]]:
     """Skills in which others are clearly better wherever that can be said.
 
     Where an actor is worse at what is simple and not at what is complex, it keeps the
-    skill; and so it does where nobody else has it.
+    skill. So whoever is best at some complexity always does, and no skill is lost.
     """
     judged: dict[str, int] = {}
     for (skill, _), standing in one.cells.items():
@@ -234,7 +232,7 @@ def outdone_skills(
     return {
         skill: cells
         for skill, cells in _worse_cells(view, one).items()
-        if len(cells) == judged[skill] and not _is_last(view, one, skill, gone)
+        if len(cells) == judged[skill]
     }
 
 
@@ -253,7 +251,7 @@ def is_outdone(view: EvolutionView, one: Subject, gone: AbstractSet[str]) -> boo
     """Whether others are better at all that it can do, and can do all of that."""
     if one.overall.count < LEAST:
         return False
-    bad = set(outdone_skills(view, one, gone))
+    bad = set(outdone_skills(view, one))
     can = set(one.actor.skills)
     if not bad or not can:
         return False
@@ -267,7 +265,7 @@ def is_outdone(view: EvolutionView, one: Subject, gone: AbstractSet[str]) -> boo
 def _of_skills(
     view: EvolutionView, one: Subject, gone: AbstractSet[str]
 ) -> Draft | None:
-    bad = outdone_skills(view, one, gone)
+    bad = outdone_skills(view, one)
     if not bad:
         return None
     name = one.actor.name
@@ -297,11 +295,12 @@ def _of_skills(
     )
 
 
-def _by_role(subjects: Iterable[Subject]) -> Iterator[list[Subject]]:
+def _by_role(view: EvolutionView) -> Iterator[list[Subject]]:
     """Those of each role; who has none stands alone."""
     groups: dict[str, list[Subject]] = {}
-    for one in subjects:
-        groups.setdefault(one.actor.role or one.actor.id, []).append(one)
+    for one in view.subjects:
+        if may_change(one.actor) and one.actor.id not in view.on_trial:
+            groups.setdefault(one.actor.role or one.actor.id, []).append(one)
     yield from groups.values()
 
 

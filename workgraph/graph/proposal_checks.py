@@ -59,7 +59,7 @@ def _not_borne_out(draft: Draft, subject: Subject, view: EvolutionView) -> str |
         return f"too little of the work of {name} has been judged: {LEAST} at least"
     if draft.change.skills is not None:
         lost = set(subject.actor.skills) - set(draft.change.skills)
-        for skill in sorted(lost - set(outdone_skills(view, subject, frozenset()))):
+        for skill in sorted(lost - set(outdone_skills(view, subject))):
             return f"the record does not show that others are better at {skill}"
     return None
 
