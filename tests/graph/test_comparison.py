@@ -72,7 +72,7 @@ def test_a_child_that_is_as_good_is_seldom_promoted(
     mean: float, deviation: float
 ) -> None:
     """Two to six in a hundred, over all three looks, whatever the spread."""
-    assert _promoted(mean, mean, 400, deviation) <= 24
+    assert _promoted(mean, mean, 200, deviation) <= 14
 
 
 def test_a_trial_ends_with_its_last_look() -> None:
