@@ -58,7 +58,11 @@ def test_of_a_stream_only_its_clients_message_counts() -> None:
 def test_a_long_message_is_known_by_its_end() -> None:
     """The answer comes after the thoughts."""
     text = "x" * 200_000 + '\n{"score": 0.4}'
-    message = {"id": "m", "role": "assistant", "content": [{"type": "text", "text": text}]}
+    message = {
+        "id": "m",
+        "role": "assistant",
+        "content": [{"type": "text", "text": text}],
+    }
     out = json.dumps({"type": "assistant", "message": message}).encode()
 
     assert find_object(last_words("claude", out)) == '{"score": 0.4}'

@@ -21,6 +21,7 @@ from workgraph.store import (
     loops,
     messages,
     prompts,
+    proposals,
     reads,
     service,
     surroundings,
@@ -104,7 +105,7 @@ def test_every_index_says_which_query_it_is_for() -> None:
 
 TALK = {"task": "t", "agent": 1, "session": "s"}
 #: Tables that grow, by their names and as queries call them.
-LARGE = "tasks|agents|edges|changes|artifacts|consumed|t|a|e|l|m|n|o|x"
+LARGE = "tasks|agents|edges|changes|artifacts|consumed|t|a|e|l|m|n|o|p|r|x"
 SHARES = {"id": "t", "tokens": 1, "usd": 1}
 #: The query, its parameters, and the indexes that must do the work.
 HOT: dict[str, tuple[str, Any, set[str]]] = {
@@ -206,6 +207,10 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "waits-mark": (waits.MARK, {"now": 0, "target": "t"}, {"wait_terms_target"}),
     "waits-files": (waits.FILES, (), {"wait_terms_file"}),
     "waits-by-themselves": (waits.WAKES_BY_ITSELF, (), {"wait_terms_due"}),
+    "trials": (proposals.TRIALS, (), {"proposals_open"}),
+    "on-trial": (proposals.ON_TRIAL, (), {"proposals_open"}),
+    "open-proposals": (proposals.OPEN, (), {"proposals_open"}),
+    "judged-of-actor": (proposals.OF_ACTOR, ("a",), {"rewards_actor"}),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

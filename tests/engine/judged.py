@@ -39,9 +39,7 @@ async def answer(core: Core, task: str, said: object, code: int = 0) -> None:
 
 async def rewards_of(core: Core, task: str) -> list[Reward]:
     """What was said of a task's attempts."""
-    return await core.store.read(
-        lambda tx: rewards.of_task(tx, task), core.clock.now()
-    )
+    return await core.store.read(lambda tx: rewards.of_task(tx, task), core.clock.now())
 
 
 async def every_task(core: Core) -> list[str]:

@@ -124,6 +124,12 @@ def budget_limits(settings: Settings) -> Limits:
     )
 
 
+def officials_of(settings: Settings) -> frozenset[str]:
+    """The actors that assign, judge and propose changes: they are never chosen."""
+    agency = settings.agency
+    return frozenset({agency.assigner, agency.evaluator, agency.evolver} - {""})
+
+
 def task_facts(
     tx: Tx, task: Task, reserved: Mapping[str, Reserved] | None = None
 ) -> TaskFacts:

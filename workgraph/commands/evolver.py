@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from workgraph.commands import proposal_moves
+from workgraph.commands.context import officials_of
 from workgraph.graph.errands import Errand
 from workgraph.graph.evolution import EvolutionView, Subject, may_change
 from workgraph.graph.evolution import is_repeated as is_known
@@ -147,7 +148,7 @@ def take_verdict(tx: Tx, errand: Errand, answer: str, settings: Settings) -> str
         return f"the answer is not of the shape that was asked for: {error}"
     except msgspec.DecodeError as error:
         return f"the answer is no JSON: {error}"
-    view = evolution.view(tx, proposal_moves.officials(settings), with_dimensions=False)
+    view = evolution.view(tx, officials_of(settings), with_dimensions=False)
     drafts = [_draft(view, wish) for wish in said.proposals]
     pairs = enumerate(zip(said.proposals, drafts, strict=True), start=1)
     wrong = [
@@ -160,9 +161,7 @@ def take_verdict(tx: Tx, errand: Errand, answer: str, settings: Settings) -> str
     by = reads.task(tx, errand.task).actor or TAG
     for draft in drafts:
         # Others that were just taken are open now, too.
-        now = evolution.view(
-            tx, proposal_moves.officials(settings), with_dimensions=False
-        )
+        now = evolution.view(tx, officials_of(settings), with_dimensions=False)
         if not is_known(draft, now):
             kept = proposals.add(tx, draft, by)
             proposal_moves.tell(tx, kept, by)

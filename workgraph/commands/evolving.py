@@ -5,7 +5,7 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from workgraph.commands import evolver, proposal_moves
-from workgraph.commands.context import Context
+from workgraph.commands.context import Context, officials_of
 from workgraph.graph.errors import ConflictError, UsageError
 from workgraph.graph.evolution import needs_review, propose
 from workgraph.graph.model import Actor
@@ -32,7 +32,7 @@ from workgraph.store.database import Tx
 def evolve(context: Context, request: Evolve) -> Reply:
     """Makes proposals from the record and begins what may be begun."""
     tx, settings, by = context.tx, context.settings, context.caller.by
-    view = evolution.view(tx, proposal_moves.officials(settings))
+    view = evolution.view(tx, officials_of(settings))
     drafts = propose(view)
     if request.dry_run:
         would = tuple(

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from workgraph.commands.context import officials_of
 from workgraph.graph import identity
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.evolution import (
@@ -33,12 +34,6 @@ _FIRST_NUMBER: Final = 2
 _LONGEST_NAME: Final = 64
 
 
-def officials(settings: Settings) -> frozenset[str]:
-    """The names of those who judge, assign and propose changes."""
-    agency = settings.agency
-    return frozenset({agency.assigner, agency.evaluator, agency.evolver} - {""})
-
-
 def tell(tx: Tx, found: Proposal, by: str) -> None:
     """Tells that a proposal was made."""
     actor = _name_of(tx, found.subject)
@@ -48,7 +43,7 @@ def tell(tx: Tx, found: Proposal, by: str) -> None:
 
 def carry_out(tx: Tx, proposal: Proposal, settings: Settings, by: str) -> Proposal:
     """Begins what a proposal asks for, as far as it may and can be begun now."""
-    view = evolution.view(tx, officials(settings), with_dimensions=False)
+    view = evolution.view(tx, officials_of(settings), with_dimensions=False)
     wrong = refusal(proposal, view)
     if wrong is not None:
         return _move(tx, proposal, ProposalStatus.REJECTED, by, wrong)
@@ -75,7 +70,7 @@ def judge(
     if to is ProposalStatus.WAITING:
         return _move(tx, proposal, to, by, result)
     if to is ProposalStatus.PROMOTED:
-        view = evolution.view(tx, officials(settings), with_dimensions=False)
+        view = evolution.view(tx, officials_of(settings), with_dimensions=False)
         wrong = what_forbids(view, proposal)
         if wrong is None:
             return _promote(tx, proposal, by, result)

@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from workgraph.commands import proposal_moves
+from workgraph.commands.context import officials_of
 from workgraph.daemon.launching import Host
 from workgraph.graph.comparison import LEAST_OF_PARENT, Trial, TrialsView, is_due
 from workgraph.graph.decisions import JudgeTrial
@@ -29,7 +30,7 @@ def load(tx: Tx, settings: Settings) -> TrialsView:
         child = proposals.judged(tx, proposal.child)
         if not is_due(proposal.looked_at, len(child)):
             continue
-        names = proposal_moves.officials(settings)
+        names = officials_of(settings)
         view = view or evolution.view(tx, names, with_dimensions=False)
         found.append(
             Trial(

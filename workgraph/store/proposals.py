@@ -50,11 +50,11 @@ where p.status in ('proposed', 'waiting', 'trial') order by p.number
 """  # noqa: S608 - constants
 ON_TRIAL: Final = f"""
 select {_COLUMNS} from proposals p indexed by proposals_open
-where p.status = 'trial'
+where p.status in ('proposed', 'waiting', 'trial') and p.status = 'trial'
 """  # noqa: S608 - constants
 TRIALS: Final = """
 select p.child, p.subject, p.share from proposals p indexed by proposals_open
-where p.status in ('trial', 'waiting') and p.child is not null
+where p.status in ('proposed', 'waiting', 'trial') and p.child is not null
 order by p.number
 """
 TAKEN: Final = """

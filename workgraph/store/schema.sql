@@ -366,7 +366,7 @@ create table errands (
 -- errands.about
 create index errands_about on errands (about, kind) where about is not null;
 
--- rewards.of_actor: what was judged of an actor's work
+-- proposals.judged: what was judged of an actor's work
 create index rewards_actor on rewards (actor_id) where actor_id is not null;
 
 -- changes to who does the work, as they were proposed, and what has become of them
@@ -399,7 +399,7 @@ create table proposals (
     result text
 ) strict;
 
--- proposals.open: those of which more may become
+-- proposals.trials, open_ones: those of which more may become
 create index proposals_open on proposals (status)
     where status in ('proposed', 'waiting', 'trial');
 
