@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.core import Core, running_core
 from tests.engine.evolved import (
@@ -25,14 +26,16 @@ from workgraph.graph.model import Actor, Role
 from workgraph.graph.proposals import (
     Evolve,
     ListProposals,
+    ProposalStatus,
     ReviewProposal,
     ShowProposal,
 )
 from workgraph.graph.remedies import REMEDIES
-from workgraph.store import proposals
-from workgraph.store.database import Store
+from workgraph.store import identities, proposals
+from workgraph.store.database import Store, Tx
 
 WEAK = {"correctness": 0.9, "completeness": 0.3}
+EVOLVER = (*WIDE, "agency.evolver=eve", "dispatcher.executor=tool")
 
 
 async def weak_actor(core: Core, name: str = "bob", **fields: Any) -> Actor:
@@ -289,6 +292,58 @@ async def test_a_child_of_an_official_waits_with_what_it_has_shown() -> None:
     await store.close()
 
 
+async def test_without_a_share_no_trial_begins() -> None:
+    """It would never end; it begins when there is one."""
+    store, clock, launcher = await Store.open(":memory:"), FakeClock(), FakeLauncher()
+    held = (*WIDE, "agency.trial_share=0")
+    async with running_core(*held, store=store, clock=clock, launcher=launcher) as core:
+        await weak_actor(core)
+        reply = await core.do(Evolve())
+        assert reply.data.proposals[0].status == "proposed"
+        assert reply.notes == ("agency.trial_share is 0: no trial begins",)
+    async with running_core(*WIDE, store=store, clock=clock, launcher=launcher) as core:
+        reply = await core.do(Evolve())
+        assert [(one.id, one.status) for one in reply.data.proposals] == [(1, "trial")]
+    await store.close()
+
+
+async def test_what_comes_second_begins_when_the_first_is_over() -> None:
+    """One trial of an actor at a time, whoever proposes."""
+    async with running_core(*EVOLVER) as core:
+        await an_actor(core, "eve")
+        await weak_actor(core)
+        await core.do(Evolve())
+        wish = {"kind": "role", "actor": "bob", "change": {"outcome": "Praise."}}
+        await answer(core, ".evolve-1", {"proposals": [wish, wish]})
+        assert [one.status for one in await proposals_of(core)] == ["trial", "proposed"]
+
+        await core.do(ReviewProposal(id=1, verdict="reject"))
+
+        assert [one.status for one in await proposals_of(core)] == ["rejected", "trial"]
+        assert set(await living(core)) == {"eve", "bob", "bob-3"}
+
+
+async def test_a_child_that_was_removed_meanwhile_takes_no_place() -> None:
+    """Whoever says yes is told so."""
+    async with running_core(*WIDE) as core:
+        await weak_actor(core)
+        await core.do(Evolve())
+        (proposal,) = await proposals_of(core)
+
+        def remove(tx: Tx) -> None:
+            waiting = structs.replace(proposal, status=ProposalStatus.WAITING)
+            proposals.update(tx, waiting)
+            identities.retire(tx, proposal.child or "")
+
+        await core.store.transaction(remove, core.clock.now())
+
+        done = await approve(core, 1)
+
+        assert done.status == "retired"
+        assert "the changed actor is not in use any more" in done.result
+        assert set(await living(core)) == {"bob"}
+
+
 async def test_a_parent_that_is_changed_ends_the_trial() -> None:
     """There is nothing left to compare."""
     async with running_core(*WIDE) as core:
@@ -339,9 +394,6 @@ async def test_there_is_no_such_proposal() -> None:
         await core.do(Evolve())
         with pytest.raises(ConflictError, match="waits for nobody"):
             await approve(core, 1)
-
-
-EVOLVER = (*WIDE, "agency.evolver=eve", "dispatcher.executor=tool")
 
 
 async def test_an_actor_of_its_own_proposes_too() -> None:

@@ -45,6 +45,9 @@ def evolve(context: Context, request: Evolve) -> Reply:
         proposal_moves.tell(tx, one, by)
     moved = [proposal_moves.carry_out(tx, one, settings, by) for one in (*queued, *new)]
     errand, notes = evolver.ask(tx, view, settings)
+    held = any(one.status is ProposalStatus.PROPOSED for one in moved)
+    if held and settings.agency.trial_share == 0:
+        notes += ("agency.trial_share is 0: no trial begins",)
     data = EvolutionData(
         proposals=tuple(_data(tx, one) for one in moved), dry_run=False, errand=errand
     )

@@ -59,7 +59,10 @@ def carry_out(tx: Tx, proposal: Proposal, settings: Settings, by: str) -> Propos
         return _change_in_place(tx, proposal, subject, by)
     if any(one.has_trial and one.subject == proposal.subject for one in view.proposals):
         return proposal
-    return _begin_trial(tx, proposal, subject, settings.agency.trial_share, by)
+    share = settings.agency.trial_share
+    if share == 0:  # it would never end
+        return proposal
+    return _begin_trial(tx, proposal, subject, share, by)
 
 
 def judge(
@@ -106,6 +109,8 @@ def what_forbids(view: EvolutionView, proposal: Proposal) -> str | None:
     subject = find_subject(view, proposal.subject)
     if subject is None:
         return "its parent is not in use any more"
+    if find_subject(view, proposal.child or "") is None:
+        return "the changed actor is not in use any more"
     kept = proposal.change.skills
     if kept is not None:
         for skill in sorted(set(subject.actor.skills) - set(kept)):
