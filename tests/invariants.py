@@ -2,7 +2,9 @@
 
 from itertools import pairwise
 
+from workgraph.graph.errands import TAGS
 from workgraph.graph.holds import AccountState, account_key
+from workgraph.graph.judging import JUDGED
 from workgraph.graph.model import Actor, Agent, AgentStatus, Task
 from workgraph.graph.proposals import OPEN
 from workgraph.graph.status import MEETS, SETTLED, Status, Verb
@@ -11,15 +13,18 @@ from workgraph.store import (
     accounts,
     agent_reads,
     artifacts,
+    errands,
     history,
     holds,
     identities,
+    judging,
     loops,
     message_transfer,
     messages,
     prompts,
     proposals,
     reads,
+    rewards,
     trajectory_rows,
     waits,
 )
@@ -47,6 +52,10 @@ _TABLES = (
     "loop_members",
     "prompts",
     "proposals",
+    "rewards",
+    "standings",
+    "choices",
+    "errands",
 )
 
 
@@ -102,6 +111,41 @@ def check_invariants(tx: Tx) -> None:
     _check_trajectories(tx, {task.id: task.status for task in tasks.values()})
     _check_circles(tx, tasks)
     _check_proposals(tx)
+    _check_rewards(tx, agents)
+    _check_judging(tx, tasks, agents)
+
+
+def _check_judging(tx: Tx, tasks: dict[str, Task], agents: list[Agent]) -> None:
+    """The machinery's own is never judged; what is to be judged has ended."""
+    own = errands.among(tx, list(tasks))
+    for task in tasks.values():
+        is_own = task.id in own or not TAGS.isdisjoint(task.spec.tags)
+        assert task.gate != "verdict" or task.id in own, f"{task.id} has no verdict"
+        assert not is_own or task.gate != "reward", f"{task.id} waits for a score"
+    for agent in agents:
+        if judging.is_marked(tx, agent.number):
+            assert agent.status is AgentStatus.ENDED, f"{agent.id} still runs"
+            assert agent.outcome in JUDGED, f"{agent.id}: {agent.outcome}"
+            assert agent.task not in own, f"{agent.id} was an errand's"
+    asked: set[tuple[object, ...]] = set()
+    for name in own:
+        errand = errands.find(tx, name)
+        assert errand is not None
+        if errand.kind != "reward" or tasks[name].status in SETTLED:
+            continue
+        key = (errand.about, errand.attempt, errand.part)
+        assert key not in asked, f"{key} is asked twice"
+        asked.add(key)
+
+
+def _check_rewards(tx: Tx, agents: list[Agent]) -> None:
+    """What is judged was tried; the record is what counts of the judgements."""
+    attempts = {(agent.task, agent.attempt): agent for agent in agents}
+    for one in rewards.every(tx):
+        judged = attempts.get((one.task, one.attempt))
+        assert judged is not None, f"{one} is of no attempt"
+        assert one.actor_id in {None, judged.actor_id}, f"{one} is not of {judged}"
+    assert rewards.recount(tx) == ()
 
 
 def _check_inputs(tx: Tx, task: Task) -> None:

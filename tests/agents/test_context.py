@@ -31,9 +31,9 @@ from workgraph.graph.context_view import (
     Given,
     Message,
     NamedTask,
-    Note,
     Wait,
 )
+from workgraph.graph.judged_view import Note
 from workgraph.graph.model import Artifact
 from workgraph.graph.tokens import bytes_of, estimate
 

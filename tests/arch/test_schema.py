@@ -15,14 +15,17 @@ from workgraph.store import (
     artifacts,
     budgets,
     contexts,
+    errands,
     history,
     identities,
     inbox,
+    judging,
     loops,
     messages,
     prompts,
     proposals,
     reads,
+    rewards,
     service,
     surroundings,
     trajectories,
@@ -105,7 +108,7 @@ def test_every_index_says_which_query_it_is_for() -> None:
 
 TALK = {"task": "t", "agent": 1, "session": "s"}
 #: Tables that grow, by their names and as queries call them.
-LARGE = "tasks|agents|edges|changes|artifacts|consumed|t|a|e|l|m|n|o|p|r|x"
+LARGE = "tasks|agents|edges|changes|artifacts|consumed|rewards|standings|t|a|e|l|m|n|o|p|r|x"
 SHARES = {"id": "t", "tokens": 1, "usd": 1}
 #: The query, its parameters, and the indexes that must do the work.
 HOT: dict[str, tuple[str, Any, set[str]]] = {
@@ -134,6 +137,16 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "look-at-all": (views.LOOK_AT_ALL, (0,), {"tasks_parked"}),
     "release": (writes.RELEASE_DEPENDENTS, ("t", "done", "settled"), {"edges_dep"}),
     "hold": (writes.HOLD_DEPENDENTS, ("t", "done", "settled"), {"edges_dep"}),
+    "rewards-of-attempt": (rewards.OF_ATTEMPT, ("t", 1), set()),
+    "rewards-of-task": (rewards.OF_TASK, ("t",), set()),
+    "rewards-of-tasks": (rewards.OF_TASKS, ('["t"]',), set()),
+    "reward-whose": (rewards.WHOSE, ("t", 1), set()),
+    "reward-notes": (contexts.REWARD_NOTES, ("t",), set()),
+    "standing": (rewards.STANDING, ("actor", "a", "1", "", ""), set()),
+    "to-judge": (judging.TO_JUDGE, (), {"agents_to_judge"}),
+    "scored": (judging.SCORED, {"task": None}, {"tasks_gate"}),
+    "errand-for": (judging.ERRAND_FOR, ("t", 1, "score"), {"errands_about"}),
+    "among-errands": (errands.AMONG, ('["t"]',), set()),
     "by-token": (agent_reads.AGENT_BY_TOKEN, (b"",), {"agents_token"}),
     "live-agents": (agent_reads.LIVE_AGENTS, (), {"agents_live"}),
     "next": (agents.NEXT, ("t",), set()),

@@ -86,6 +86,9 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "config_get": {"key": "dispatcher.max_agents"},
         "config_set": {"key": "agents.nice", "value": "1"},
         "config_list": {},
+        "reward_record": {"task": "ended", "score": 0.5},
+        "reward_show": {},
+        "actor_stats": {},
     }
 )
 #: Where an operator does not get `ok`: nothing ends by itself here.
@@ -216,9 +219,9 @@ async def test_who_may_do_it(tag: str, tmp_path: Path) -> None:
         # by token alone
         outside = coming_from()
         assert await s.say(tag, outside, "never") == "conflict", "nobody's, outside"
-        if reach in {Reach.OWN, Reach.OPERATOR}:
+        if reach in {Reach.OWN, Reach.ERRAND, Reach.OPERATOR}:
             assert await s.say(tag, outside, s.token(2)) == "forbidden", "a sibling's"
-        if reach is Reach.OPERATOR:
+        if reach in {Reach.ERRAND, Reach.OPERATOR}:
             assert await s.say(tag, mine, s.token(1)) == "forbidden", "its own"
         after = await s.rows()
         if reach is Reach.READ:
@@ -227,7 +230,7 @@ async def test_who_may_do_it(tag: str, tmp_path: Path) -> None:
         assert after == before, "what was refused has changed something"
 
         # what may be done, last
-        if reach is not Reach.OPERATOR:
+        if reach not in {Reach.ERRAND, Reach.OPERATOR}:
             assert await s.say(tag, mine, s.token(1)) == "ok", "its own"
         if reach is not Reach.OWN:
             assert await s.say(tag, outside) == ANSWERS.get(tag, "ok"), "an operator"

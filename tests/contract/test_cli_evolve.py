@@ -150,7 +150,7 @@ def test_a_trial_ends_by_itself_overnight(tmp_path: Path) -> None:
         take(project, work("bob-2", child, [0.9] * 12, at, 41))
 
         def is_over() -> bool:
-            return project.json("evolve", "list") == []
+            return not project.json("evolve", "list")
 
         wait_for(is_over, "the trial to end")
         with a_connection(project) as ask:

@@ -38,10 +38,13 @@ from workgraph.graph.errors import (
     WorkgraphError,
 )
 from workgraph.graph.facts import AgentReported
+from workgraph.graph.identity import actor_id
 from workgraph.graph.inputs import HashedFile
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import SendMessage
 from workgraph.graph.model import (
+    Actor,
     Agent,
     AgentStatus,
     ClientEnd,
@@ -50,6 +53,7 @@ from workgraph.graph.model import (
     Task,
 )
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
+from workgraph.graph.reward_requests import RecordReward
 from workgraph.graph.status import Status, Verb
 from workgraph.graph.times import SECOND
 from workgraph.graph.waits import met_branch
@@ -57,7 +61,9 @@ from workgraph.store import (
     accounts,
     agent_reads,
     artifacts,
+    errands,
     history,
+    identities,
     loops,
     reads,
     service,
@@ -73,6 +79,8 @@ MAX_AGENTS = 3
 BOT = "bot"
 #: One that has an account with a provider, and says how that stands.
 CLIENT = "client"
+#: What the evaluator works with.
+JUDGE = "judge"
 SETTINGS = (
     f"dispatcher.max_agents={MAX_AGENTS}",
     f'executors.{BOT}.argv=["{BOT}"]',
@@ -80,7 +88,11 @@ SETTINGS = (
     f'executors.{CLIENT}.account="{CLIENT}"',
     f'executors.{CLIENT}.resume=["{CLIENT}","{{session}}"]',
     "dispatcher.trajectories=true",
+    f'executors.{JUDGE}.argv=["{JUDGE}"]',
+    "agency.evaluator=eva",
+    "agency.reward_threshold=0.5",
 )
+EVALUATOR = Actor(id=actor_id(name="eva"), name="eva", executor=JUDGE)
 ME = Caller(name="me")
 #: One request without a daemon.
 OFFLINE = Mode(is_daemon=False, may_start=False)
@@ -279,10 +291,14 @@ async def play(steps: Sequence[Step]) -> None:
     async with _a_store() as store:
         world, clock = World(store), FakeClock()
         store.world = world
+        settings = (*SETTINGS, *_judging(steps))
+        await store.transaction(
+            lambda tx: identities.insert_actor(tx, EVALUATOR), clock.now()
+        )
         rest = list(steps)
         while True:
             async with running_core(
-                *SETTINGS, store=store, clock=clock, launcher=world
+                *settings, store=store, clock=clock, launcher=world
             ) as core:
                 story = Story(core, world)
                 await story.check()
@@ -306,10 +322,25 @@ async def play(steps: Sequence[Step]) -> None:
             if x % 2 and rest and rest[0][0] not in _NOT_OFFLINE:
                 name, x, y = rest.pop(0)
                 async with running_core(
-                    *SETTINGS, store=store, clock=clock, launcher=world, mode=OFFLINE
+                    *settings, store=store, clock=clock, launcher=world, mode=OFFLINE
                 ) as core:
                     await STEPS[name](Story(core, world), x, y)
                 world.crash()
+
+
+def _judging(steps: Sequence[Step]) -> tuple[str, ...]:
+    """How work is judged in a story: not at all where no step has to do with it."""
+    first = next((x for name, x, _ in steps if name in _JUDGING), None)
+    if first is None:
+        return ()
+    mode = ("actor", "checks", "actor")[first % 3]
+    gate = ("enforcing", "advisory")[first % 2]
+    flip = ("off", "all")[first % 5 // 4]
+    return (
+        f"agency.auto_reward={mode}",
+        f"agency.reward_gate={gate}",
+        f"agency.flip={flip}",
+    )
 
 
 class _a_store:  # noqa: N801 - a block, not a thing
@@ -1005,6 +1036,46 @@ async def _bad_disk(story: Story, x: int, y: int) -> None:
         await core.settle()
 
 
+FLIP_ANSWER = (
+    '{"dimensions": {"semantic_match": 0.9, "requirement_coverage": 1,'
+    ' "specificity_match": 0.5, "hallucination_rate": 0}}'
+)
+#: Good and bad answers of evaluators, and what is none.
+ANSWERS: tuple[str, ...] = (
+    '{"score": 0.9}',
+    '{"dimensions": {"correctness": 0.2}, "notes": "no"}',
+    '{"dimensions": {"correctness": 0.8, "style_adherence": 1}}',
+    FLIP_ANSWER,
+    '{"task": "do something"}',
+    "no",
+    '{"score": 2}',
+)
+
+
+async def _verdict(story: Story, x: int, y: int) -> None:
+    """An evaluator answers, by its output or by a command, and ends."""
+    judges = [
+        agent
+        for agent in await story.agents(alive=True)
+        if agent.executor == JUDGE and agent.number in story.world.running()
+    ]
+    if not judges:
+        return
+    judge = judges[x % len(judges)]
+    caller = Caller(name=judge.id, agent=judge)
+    if y % 5 == 0:
+        errand = await story.core.store.read(
+            lambda tx: errands.find(tx, judge.task), story.core.clock.now()
+        )
+        about = errand.about if errand is not None else None
+        await story.ask(RecordReward(task=about, score=y / 64), caller)
+    if y % 4 == 0:
+        await story.ask(r.FinishTask(task=judge.task), caller)
+    story.world.write(judge.number, f"well\n{ANSWERS[y % len(ANSWERS)]}\n".encode())
+    if judge.number in story.world.running():
+        story.world.end(Ended(agent=judge.number, fate=Fate.EXITED, exit_code=0))
+
+
 STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "add": _add,
     "add-more": _add,
@@ -1065,6 +1136,7 @@ STEPS: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
 }
 
 #: Steps that are woven into every other seeded story: the others stay what they were.
+_JUDGING = frozenset({"judge", "judge-now", "verdict", "verdict-more"})
 WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "add-consumer": _add_consumer,
     "record": _record,
@@ -1091,6 +1163,10 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "work-on-loop": _work_on_loop,
     "work-on-loop-more": _work_on_loop,
     "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
+    "judge": _say(lambda task, y: RecordReward(task=task, score=y / 64)),
+    "judge-now": _say(lambda task, _: RunReward(task=task)),
+    "verdict": _verdict,
+    "verdict-more": _verdict,
 }
 _BASE: tuple[str, ...] = (*STEPS, "crash")
 STEPS |= WOVEN

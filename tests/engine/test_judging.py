@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core import Core, running_core
+from tests.core import OPERATOR, Core, running_core
 from tests.engine.judged import (
     ACTOR_MODE,
     ENFORCING,
@@ -11,9 +11,24 @@ from tests.engine.judged import (
     every_task,
     rewards_of,
 )
+from tests.fake_clock import FakeClock
+from tests.fakes import FakeLauncher
+from workgraph.commands import queries
 from workgraph.graph import requests as r
+from workgraph.graph.errors import ConflictError, ForbiddenError, UserError
+from workgraph.graph.judging_requests import RunReward
+from workgraph.graph.messages import GetInbox
 from workgraph.graph.reward_requests import RecordReward
+from workgraph.store import views
+from workgraph.store.database import Store, Tx
 
+NO_OBJECT = (
+    "the output does not end with a line that is a JSON object, as it was asked for"
+)
+NO_NUMBER = (
+    "the answer is not of the shape that was asked for: Expected `float | null`, got"
+    " `str` - at `$.score`"
+)
 CHECKS = ("agency.auto_reward=checks",)
 
 
@@ -115,11 +130,9 @@ async def test_an_answer_that_is_none_is_asked_for_three_times() -> None:
 
         told = [c.reason or "" for c in await core.changes() if c.task == errand]
         assert [word for word in told if word.startswith("verdict")] == [
-            "verdict: the output does not end with a line that is a JSON object, as it"
-            " was asked for",
+            f"verdict: {NO_OBJECT}",
             "verdict: the answer can't be taken: correctness: 7 is not between 0 and 1",
-            "verdict: the answer is not of the shape that was asked for:"
-            " Expected `float | null`, got `str` - at `$.score`",
+            f"verdict: {NO_NUMBER}",
         ]
         row = await core.task(errand)
         assert (row.status, row.attempts) == ("failed", 3)
@@ -163,12 +176,15 @@ async def test_below_the_threshold_it_is_open_again_with_the_notes() -> None:
             for change in await core.changes()
             if change.kind == "gate_judged" and change.task == task
         ]
-        assert [line.splitlines()[0] for line in told] == [
+        low, high = told
+        assert low.startswith(
             "reward: the score 0.4 by eva (evaluator) is below the threshold of 0.7;"
-            " correctness 0.4",
+            " correctness 0.4\nthe tests are missing"
+        )
+        assert high == (
             "reward: the score 0.8 by eva (evaluator) reaches the threshold of 0.7;"
-            ' correctness 0.8 (reward_gate = "enforcing")',
-        ]
+            ' correctness 0.8 (reward_gate = "enforcing")'
+        )
 
 
 async def test_an_evaluator_that_crashes_three_times_leaves_it_to_a_person() -> None:
@@ -262,3 +278,356 @@ async def test_review_reward_waits_for_whoever_scores() -> None:
         await core.do(RecordReward(task=task, score=0.7))
 
         assert await core.status(task) == "done"
+
+
+async def test_a_reactor_that_raises_contributes_nothing_and_is_named() -> None:
+    """What the others did in that tick stays; it is tried again, and heals."""
+    async with running_core(*CHECKS, "dispatcher.max_agents=2") as core:
+        actor = await add_actor(core, "ann")
+        one, two = await core.add("one"), await core.add("two", actor="ann")
+        three = await core.add("three")
+        before = await set_record(core, actor.id, "{")
+        await core.exit(two)
+        await core.exit(one)
+
+        # `one` is judged before `two` fails, and its score is undone; what patrol and
+        # dispatch did stays
+        assert [await core.status(task) for task in (one, two)] == ["done", "done"]
+        assert await core.status(three) == "in-progress"
+        assert await rewards_of(core, one) == []
+        ill = [reactor for reactor in core.engine.reactors if not reactor.ok]
+        assert [reactor.name for reactor in ill] == ["reward"]
+        assert ill[0].error is not None
+
+        await set_record(core, actor.id, before)
+        await core.advance(1)
+
+        assert len(await rewards_of(core, one)) == len(await rewards_of(core, two)) == 1
+        assert all(reactor.ok for reactor in core.engine.reactors)
+
+
+async def test_the_mark_is_there_exactly_until_somebody_has_judged() -> None:
+    """A restart in between loses nothing."""
+    store = await Store.open(":memory:")
+    clock, launcher = FakeClock(), FakeLauncher()
+    async with running_core(
+        *CHECKS, "dispatcher.max_agents=1", store=store, clock=clock, launcher=launcher
+    ) as core:
+        actor = await add_actor(core, "ann")
+        task = await core.add("one", actor="ann")
+        before = await set_record(core, actor.id, "{")
+        await core.exit(task)
+        assert await rewards_of(core, task) == []
+    launcher.crash()
+
+    async with running_core(
+        *CHECKS, store=store, clock=clock, launcher=launcher
+    ) as core:
+        await set_record(core, actor.id, before)
+        await core.advance(2)
+
+        assert len(await rewards_of(core, task)) == 1
+    await store.close()
+
+
+async def test_flip_guesses_and_compares() -> None:
+    """For tasks that are tagged; a source of its own, that never counts."""
+    async with running_core(*ACTOR_MODE) as core:
+        await add_actor(core, "eva")
+        task = await work(core, "parse-config", tag=("flip-eval",))
+        await core.exit(task)
+        _, errand, guess = await every_task(core)
+        assert guess.startswith("reward-flip-")
+        order = next(o for o in core.launcher.orders if o.env["WG_TASK_ID"] == guess)
+        told = f"{order.env} {order.files}"
+        assert "parse-config" not in told
+
+        await answer(core, errand, {"score": 0.8})
+        await answer(core, guess, {"task": "read a file of settings"})
+        *_, compare = await every_task(core)
+        prompt = core.launcher.orders[-1].files["prompt.md"]
+        assert "> read a file of settings" in prompt
+        assert "> parse-config" in prompt
+        await answer(
+            core,
+            compare,
+            {
+                "dimensions": {
+                    "semantic_match": 0.95,
+                    "requirement_coverage": 0.70,
+                    "specificity_match": 0.65,
+                    "hallucination_rate": 0.25,
+                }
+            },
+        )
+
+        evaluator, flip = await rewards_of(core, task)
+        assert (evaluator.source, flip.source) == ("evaluator", "flip")
+        assert flip.score == 0.795
+        row = (await core.do(r.ShowTask(task=task))).data
+        assert row.reward is not None
+        assert (row.reward.score, row.reward.by) == (0.8, "eva")
+
+
+@pytest.mark.parametrize(
+    ("setting", "tags", "errands"),
+    [
+        ("off", ("flip-eval",), 1),
+        ("tagged", (), 1),
+        ("tagged", ("flip-eval",), 2),
+        ("all", (), 2),
+    ],
+)
+async def test_flip_is_for_whom_it_is_set(
+    setting: str, tags: tuple[str, ...], errands: int
+) -> None:
+    """Off, tagged or all."""
+    async with running_core(*ACTOR_MODE, f"agency.flip={setting}") as core:
+        await add_actor(core, "eva")
+        task = await work(core, tag=tags)
+        await core.exit(task)
+
+        assert len(await every_task(core)) == 1 + errands
+
+
+async def test_flip_that_fails_blocks_nothing() -> None:
+    """The gate goes by the score alone."""
+    async with running_core(*ENFORCING, "agency.flip=all") as core:
+        await add_actor(core, "eva")
+        task = await work(core)
+        await core.exit(task)
+        _, errand, guess = await every_task(core)
+
+        for _ in range(3):
+            await answer(core, guess, "no idea")
+        await answer(core, errand, {"score": 0.9})
+
+        assert await core.status(guess) == "failed"
+        assert await core.status(task) == "done"
+
+
+async def test_a_worker_cannot_pass_its_own_gate() -> None:
+    """Not by approving, nor by judging, nor by printing what a judge would print."""
+    async with running_core(*ENFORCING, "agents.exit_zero=done") as core:
+        await add_actor(core, "eva")
+        await add_actor(core, "ann")
+        task = await work(core, actor="ann", verify=())
+        caller = await core.agent_caller(task)
+        core.launcher.write(await core.holder(task), b'{"score": 1}\n')
+        await core.do(r.FinishTask(task=task), caller)
+
+        for request in (
+            r.ApproveTask(task=task),
+            RecordReward(task=task, score=1.0),
+            RunReward(task=task),
+        ):
+            with pytest.raises(ForbiddenError):
+                await core.say(request, caller)
+        core.launcher.exit(caller.agent.number if caller.agent else 0, code=0)
+        await core.settle()
+
+        assert await core.status(task) == "pending-review"
+        assert await rewards_of(core, task) == []
+        with pytest.raises((ForbiddenError, ConflictError)):
+            await core.say(RecordReward(task=f"reward-{task}", score=1.0), caller)
+
+
+async def test_the_evaluator_may_record_instead_of_answering() -> None:
+    """With the token of its errand; the errand's gate is passed with that."""
+    async with running_core(*ENFORCING) as core:
+        await add_actor(core, "eva")
+        task = await work(core)
+        await core.exit(task)
+        errand = f"reward-{task}"
+        judge = await core.agent_caller(errand)
+
+        await core.do(RecordReward(task=task, dim={"correctness": 0.9}), judge)
+        assert await core.status(task) == "done"
+        await core.do(r.FinishTask(task=errand), judge)
+
+        assert await core.status(errand) == "done"
+
+
+async def test_an_answer_after_done_is_waited_for() -> None:
+    """A client says its last word after it has called `wg done`."""
+    async with running_core(*ENFORCING) as core:
+        await add_actor(core, "eva")
+        task = await work(core)
+        await core.exit(task)
+        errand = f"reward-{task}"
+        judge = await core.agent_caller(errand)
+
+        await core.do(r.FinishTask(task=errand), judge)
+        assert await core.status(errand) == "pending-review"
+        assert judge.agent is not None
+        core.launcher.write(judge.agent.number, b'{"score": 0.9}')
+        core.launcher.exit(judge.agent.number, code=0)
+        await core.settle()
+
+        assert await core.status(errand) == "done"
+        assert await core.status(task) == "done"
+
+
+async def reason(core: Core, task: str) -> str:
+    """What `wg why` says first."""
+    reply = await core.do(r.ExplainTask(task=task))
+    return str(reply.data.reasons[0].message)
+
+
+async def test_why_names_the_score_that_is_waited_for() -> None:
+    """From whom, and how good it has to be; then that it failed, and in the inbox."""
+    async with running_core(*ENFORCING) as core:
+        await add_actor(core, "eva")
+        task = await work(core)
+        await core.exit(task)
+        assert await reason(core, task) == (
+            "it waits for the score of reward-t by eva: one of 0.7 lets it pass"
+        )
+        assert (await core.do(GetInbox())).data == ()
+
+        for _ in range(3):
+            await core.crash(f"reward-{task}")
+            await core.advance(600)
+
+        said = "its evaluator has failed (reward-t): a person decides"
+        assert await reason(core, task) == said
+        (item,) = (await core.do(GetInbox())).data
+        assert (item.kind, item.task, item.text) == ("review", task, said)
+        assert f"wg reward run {task}" in item.commands
+
+
+async def test_why_names_what_keeps_it_from_being_judged() -> None:
+    """Nobody is named, nobody is there, or it is their own work."""
+    async with running_core(*ENFORCING) as core:
+        task = await work(core)
+        await core.exit(task)
+        assert "evaluator names eva, and there is no such actor" in await reason(
+            core, task
+        )
+        assert len((await core.do(GetInbox())).data) == 1
+
+
+async def test_reward_run_asks_again_after_failures() -> None:
+    """Whatever state the task is in; an errand that is there is not made twice."""
+    async with running_core(*ENFORCING) as core:
+        await add_actor(core, "eva")
+        task = await work(core)
+        await core.exit(task)
+        for _ in range(3):
+            await core.crash(f"reward-{task}")
+            await core.advance(600)
+
+        reply = await core.do(RunReward(task=task))
+        assert reply.data.errands == (f"reward-{task}-2",)
+        again = await core.do(RunReward(task=task))
+        assert again.data.errands == (f"reward-{task}-2",)
+        await answer(core, f"reward-{task}-2", {"score": 1})
+
+        assert await core.status(task) == "done"
+
+
+@pytest.mark.parametrize("end", ["done", "failed", "abandoned"])
+async def test_reward_run_judges_at_once_where_there_is_no_evaluator(end: str) -> None:
+    """With everything off, for a task in any state."""
+    async with running_core() as core:
+        task = await core.add("t")
+        await core.exit(task, 1 if end == "failed" else 0)
+        if end == "abandoned":
+            await core.do(r.RetryTasks(task=(task,)))
+            await core.do(r.AbandonTask(task=task))
+        assert await core.status(task) == end
+
+        reply = await core.do(RunReward(task=task, attempt=1))
+
+        (reward,) = await rewards_of(core, task)
+        assert reply.data.score == reward.score
+        assert reward.source == "checks"
+
+
+async def test_reward_run_refuses_what_is_not_over() -> None:
+    """And what is the machinery's own, and what nobody has worked on."""
+    async with running_core(*ENFORCING) as core:
+        await add_actor(core, "eva")
+        task = await work(core)
+        with pytest.raises(ConflictError):
+            await core.do(RunReward(task=task))
+        await core.exit(task)
+        with pytest.raises(UserError, match="machinery"):
+            await core.do(RunReward(task=f"reward-{task}"))
+
+
+async def test_an_operator_may_pass_and_shut_the_gate_by_hand() -> None:
+    """`wg approve` and `wg reject` override whoever judges."""
+    async with running_core(*ENFORCING) as core:
+        await add_actor(core, "eva")
+        one, two = await work(core, "one"), await work(core, "two")
+        for task in (one, two):
+            await core.exit(task)
+        await core.do(r.ApproveTask(task=one))
+        await core.do(r.RejectTask(task=two, reason="no"))
+
+        assert await core.status(one) == "done"
+        assert (await core.task(two)).attempts == 2
+
+
+async def test_a_score_for_an_earlier_attempt_moves_nothing() -> None:
+    """The gate asks for one of this attempt (RULES 74)."""
+    async with running_core(*ENFORCING) as core:
+        await add_actor(core, "eva")
+        task = await work(core)
+        await core.exit(task)
+        await core.do(r.RejectTask(task=task, reason="no"))
+        await core.exit(task)
+
+        await answer(core, f"reward-{task}", {"score": 1})
+
+        assert await core.status(task) == "pending-review"
+
+
+async def test_a_run_until_idle_waits_for_errands() -> None:
+    """They will run, so it is not over yet."""
+    async with running_core(*ACTOR_MODE, "dispatcher.max_agents=1") as core:
+        await add_actor(core, "eva")
+        task = await work(core)
+        core.launcher.exit(await core.holder(task), code=0)
+        await core.settle()
+        assert not await idle(core)
+
+        await answer(core, f"reward-{task}", {"score": 1})
+
+        assert await idle(core)
+
+
+async def test_wg_check_names_an_evaluator_that_is_not_there() -> None:
+    """And is quiet when it is."""
+    async with running_core(*ACTOR_MODE) as core:
+
+        async def findings() -> list[str]:
+            reply = await core.engine.read(
+                lambda context: queries.check_graph(context, frozenset()), OPERATOR
+            )
+            return [one.code for one in reply.data]
+
+        assert await findings() == ["no_such_actor"]
+        await add_actor(core, "eva")
+
+        assert await findings() == []
+
+
+async def idle(core: Core) -> bool:
+    """Whether nothing runs and nothing will."""
+    return await core.store.read(
+        lambda tx: views.is_idle(tx, core.engine.max_agents), core.clock.now()
+    )
+
+
+async def set_record(core: Core, actor: str, record: str) -> str:
+    """Damages what is kept of an actor, or mends it; gives what it was."""
+
+    def write(tx: Tx) -> str:
+        before = tx.value("select record from identities where id = ?", (actor,))
+        tx.run("update identities set record = ? where id = ?", (record, actor))
+        return str(before)
+
+    before, _ = await core.store.transaction(write, core.clock.now())
+    return before

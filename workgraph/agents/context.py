@@ -19,6 +19,7 @@ from workgraph.agents.blocks import (
 )
 from workgraph.agents.choices import PlanError
 from workgraph.agents.fitting import TooSmallError, fit
+from workgraph.agents.judging import judging_blocks
 from workgraph.agents.sections import RULES_BLOCK, blocks_of, preamble_of
 from workgraph.graph.context_view import Compiled, ContextView, Given, Told
 from workgraph.graph.model import Actor
@@ -63,6 +64,7 @@ def compile_context(
     """
     blocks = [block for block in (preamble_of(view),) if block is not None]
     blocks.extend(blocks_of(view))
+    blocks.extend(judging_blocks(view))
     if given is not None:
         blocks = _what_is_new(blocks, given)
     most = bytes_of(limit)

@@ -61,16 +61,6 @@ def read_on(folder: str, offsets: Offsets, most: int) -> Written:
     return Written(out, err)
 
 
-def read_end(folder: str, most: int) -> bytes:
-    """The end of what standard output has, at most so many bytes."""
-    path = f"{folder}/{LOGS[0]}"
-    try:
-        size = os.stat(path, follow_symlinks=False).st_size
-    except OSError:
-        return b""
-    return read_from(path, max(size - most, 0), most)
-
-
 class OutputWatch:
     """Says when agents have written more; one descriptor for all of them.
 
@@ -148,14 +138,22 @@ def _is_longer(folder: str, known: Offsets) -> bool:
 
 
 def read_from(path: str, offset: int, most: int) -> bytes:
-    """What a plain file has from an offset on; nothing of what is none."""
+    """What a plain file has from an offset on; nothing of what is none.
+
+    Args:
+        path: The file.
+        offset: Where to begin; below 0 it counts from the end.
+        most: No more than so many bytes.
+    """
     try:
         fd = os.open(path, _FLAGS)
     except OSError:
         return b""
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
             return b""
-        return os.pread(fd, most, offset)
+        start = offset if offset >= 0 else max(found.st_size + offset, 0)
+        return os.pread(fd, most, start)
     finally:
         os.close(fd)

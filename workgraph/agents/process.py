@@ -34,7 +34,6 @@ from workgraph.agents.output import (
     OutputWatch,
     Written,
     measure_output,
-    read_end,
     read_from,
     read_on,
 )
@@ -295,11 +294,6 @@ class RealLauncher:
         """Reads in a thread."""
         del agent
         return await anyio.to_thread.run_sync(read_on, folder, offsets, most)
-
-    async def read_end(self, agent: int, folder: str, most: int) -> bytes:
-        """Reads in a thread."""
-        del agent
-        return await anyio.to_thread.run_sync(read_end, folder, most)
 
     async def find_kept(self, agent: int, pattern: str) -> str | None:
         """Looks in a thread: a client may have kept thousands of them."""

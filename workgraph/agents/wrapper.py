@@ -178,14 +178,11 @@ class Launcher(Protocol):
     ) -> Written:
         """Reads what an agent has written from these offsets on, at most so much."""
 
-    async def read_end(self, agent: int, folder: str, most: int) -> bytes:
-        """Reads the end of what an agent has written to out, at most so much."""
-
     async def find_kept(self, agent: int, pattern: str) -> str | None:
         """Finds the file of its own that a client keeps; null while there is none."""
 
     async def read_kept(self, agent: int, path: str, offset: int, most: int) -> bytes:
-        """Reads what that file has from an offset on, at most so much."""
+        """Reads what a file of its has from an offset on; below 0: from its end."""
 
     async def close(self) -> None:
         """Starts nothing more and leaves the agents alone. End with `os._exit`."""

@@ -14,6 +14,7 @@ import msgspec
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
@@ -88,6 +89,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.AddTask: Reach.ADD,
         RecordReward: Reach.ERRAND,
         r.EditTask: Reach.OPERATOR,
+        RunReward: Reach.OPERATOR,
         r.LinkTask: Reach.OPERATOR,
         r.UnlinkTask: Reach.OPERATOR,
         LoopTasks: Reach.OPERATOR,

@@ -7,6 +7,7 @@ import typer
 
 from workgraph.commands.cli_call import WgCommand, new_app
 from workgraph.graph.errors import UsageError
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.reward_requests import (
     GetStats,
     RecordReward,
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     reward = new_app("reward", "Judgements of attempts.")
     reward.command("record", cls=WgCommand)(_record)
     reward.command("show", cls=WgCommand)(_show)
+    reward.command("run", cls=WgCommand)(_run)
     app.add_typer(reward)
 
 
@@ -80,6 +82,18 @@ def _show(
 ) -> ShowRewards:
     """Show what was said of a task's attempts, and what of it counts."""
     return ShowRewards(task=task)
+
+
+def _run(
+    task: Annotated[str, typer.Argument(metavar="ID", help="The task.")],
+    *,
+    attempt: Annotated[
+        int | None,
+        typer.Option("--attempt", metavar="N", help="Instead of the last one.", min=1),
+    ] = None,
+) -> RunReward:
+    """Have an attempt judged now: by the evaluator; where there is none, by checks."""
+    return RunReward(task=task, attempt=attempt)
 
 
 def _stats(

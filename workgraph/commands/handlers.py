@@ -8,6 +8,7 @@ from workgraph.commands import (
     claiming,
     evolving,
     inbox,
+    judging_now,
     life,
     loops,
     messages,
@@ -24,6 +25,7 @@ from workgraph.commands import (
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import requests as r
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.proposals import (
@@ -67,6 +69,7 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         RecordReward: rewards.record_reward,
         Evolve: evolving.evolve,
         ReviewProposal: evolving.review,
+        RunReward: judging_now.run_reward,
     }
 )
 

@@ -4,9 +4,11 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
+from workgraph.commands import judging
 from workgraph.commands.context import Context, task_facts
 from workgraph.graph import readiness
 from workgraph.graph.holds import AccountState
+from workgraph.graph.judging import explain_score
 from workgraph.graph.messages import GetInbox, InboxData
 from workgraph.graph.model import Task
 from workgraph.graph.replies import Reply
@@ -42,8 +44,18 @@ def _items(context: Context) -> Iterator[InboxData]:
         answer = f"wg answer {task.id} TEXT"
         yield _item("question", task, text, (answer,), since=at)
     for task in waiting.reviews(tx):
-        verdicts = (f"wg approve {task.id}", f"wg reject {task.id} --reason R")
-        yield _item("review", task, task.summary or "", verdicts)
+        verdicts: tuple[str, ...] = (
+            f"wg approve {task.id}",
+            f"wg reject {task.id} --reason R",
+        )
+        text = task.summary or ""
+        score = judging.awaited_of(tx, task, context.settings)
+        if score is not None:
+            if not score.needs_person:
+                continue
+            text = explain_score(task, score).message
+            verdicts = (*verdicts, f"wg reward run {task.id}")
+        yield _item("review", task, text, verdicts)
     for task in waiting.of_persons(tx):
         yield _of_person(task)
     for task, count in waiting.held(tx):

@@ -102,10 +102,9 @@ def load(tx: Tx, settings: Settings) -> JudgingView:
     return JudgingView(judging=judging, evaluator=evaluator, work=work, scored=scored)
 
 
-def is_to_judge(tx: Tx, task_id: str, outcome: Outcome, settings: Settings) -> bool:
+def is_to_judge(tx: Tx, task: Task, outcome: Outcome, settings: Settings) -> bool:
     """Whether an attempt that is concluded now is to be judged."""
     judging = judging_of(settings)
-    task = reads.task(tx, task_id)
     return is_marked(task, outcome, judging) and not _is_of_machinery(tx, task)
 
 

@@ -268,7 +268,7 @@ def end_claim(
         agents.record_end(
             tx, agent.number, agents.End(outcome=outcome, reason=move.reason), move.by
         )
-        to_judge = judging.is_to_judge(tx, task.id, outcome, context.settings)
+        to_judge = judging.is_to_judge(tx, task, outcome, context.settings)
         agents.conclude(tx, agent.number, outcome, counted=counted, to_judge=to_judge)
     else:
         leave_by = tx.now + context.settings.agents.kill_grace.micros

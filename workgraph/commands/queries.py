@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
-from workgraph.commands import shapes
+from workgraph.commands import judging, shapes
 from workgraph.commands.context import Context, describe, task_data, task_facts
 from workgraph.commands.messages import with_messages
+from workgraph.commands.officials import check_officials
 from workgraph.commands.spending import notes_on, notes_on_client
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
@@ -39,6 +40,7 @@ from workgraph.store import (
     history,
     loops,
     reads,
+    rewards,
     service,
     trajectories,
     views,
@@ -113,7 +115,11 @@ def explain(context: Context, request: r.ExplainTask) -> Reply:
     """Every reason why a task is not running; if it runs, since when and by what."""
     task = reads.task(context.tx, request.task or "")
     loop = loops.live_of(context.tx, task.id)
-    facts = structs.replace(task_facts(context.tx, task), loop=loop)
+    facts = structs.replace(
+        task_facts(context.tx, task),
+        loop=loop,
+        score=judging.awaited_of(context.tx, task, context.settings),
+    )
     reasons = readiness.explain(facts, context.service, context.tx.now)
     running = task.status is Status.IN_PROGRESS
     return Reply(
@@ -214,6 +220,8 @@ def check_graph(context: Context, executors: frozenset[str]) -> Reply:
             findings.extend(_findings(context, task, by_id, executors))
     findings.extend(_stale(context, by_id))
     findings.extend(_recount(context, tasks))
+    findings.extend(_recount_rewards(context))
+    findings.extend(check_officials(context))
     return Reply(data=tuple(findings), exit_code=1 if findings else 0)
 
 
@@ -313,6 +321,21 @@ def _recount(context: Context, tasks: list[Task]) -> list[FindingData]:
         for task in tasks
         if (found := len(readiness.unmet(reads.dependencies(context.tx, task.id))))
         != task.unmet
+    ]
+
+
+def _recount_rewards(context: Context) -> list[FindingData]:
+    """The record of actors, against the judgements that it is kept of."""
+    return [
+        FindingData(
+            code="wrong_record",
+            task="",
+            message=f"the record of the {one.cell.kind} {one.cell.subject[:8]} has"
+            f" {one.kept.count} scores that make {one.kept.total:g}, and was given"
+            f" {one.counted.count} that make {one.counted.total:g}",
+            remedy="this is a defect of workgraph: please report it",
+        )
+        for one in rewards.recount(context.tx)
     ]
 
 

@@ -15,6 +15,7 @@ from workgraph.commands.render_messages import inbox_lines, message_lines
 from workgraph.commands.render_rewards import (
     recorded_line,
     reward_lines,
+    run_line,
     stats_page,
 )
 from workgraph.commands.render_service import (
@@ -41,6 +42,7 @@ from workgraph.commands.render_trajectories import trajectory_table
 from workgraph.commands.render_verbs import verb_lines
 from workgraph.graph import requests as r
 from workgraph.graph.errors import WorkgraphError
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.proposals import (
@@ -161,6 +163,8 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return trajectory_table(data, style)
         case RecordReward():
             return recorded_line(data)
+        case RunReward():
+            return run_line(data)
         case ShowRewards():
             return reward_lines(data, style)
         case Evolve() | ReviewProposal() | ListProposals() | ShowProposal():

@@ -5,6 +5,7 @@ from typing import Final
 
 from workgraph.commands.escape import escape_line
 from workgraph.commands.render_style import Style, as_lines, block, table
+from workgraph.graph.judging_requests import RunData
 from workgraph.graph.reward_requests import (
     RewardData,
     StandingData,
@@ -19,6 +20,14 @@ def recorded_line(data: RewardData) -> str:
     """What became of a judgement that was given."""
     what = f"attempt {data.attempt}, {data.score:g} by {data.source}"
     return as_lines([escape_line(f"{data.task}: {what}")])
+
+
+def run_line(data: RunData) -> str:
+    """Who judges, or what checks have said."""
+    said = f"{data.evaluator} judges it in {', '.join(data.errands)}"
+    if not data.errands:
+        said = f"{data.score:g} by checks"
+    return as_lines([escape_line(f"{data.task}: attempt {data.attempt}, {said}")])
 
 
 def reward_lines(rewards: Sequence[RewardData], style: Style) -> str:
@@ -62,11 +71,12 @@ def stats_page(data: StatsData, style: Style) -> str:
     heads = ("KIND", "ID", "COUNT", "MEAN", f"{data.level} %", "OF", "NAME")
     text = table(heads, [_row(one) for one in data.rows], style, words=-1)
     for one in data.overrides:
+        attempts = f"{one.count} attempt{'' if one.count == 1 else 's'}"
         text += as_lines(
             [
                 escape_line(
                     f"operators on {one.name}: {one.operator:g} where evaluators said"
-                    f" {one.evaluator:g} ({one.difference:+g}, {one.count} attempts)"
+                    f" {one.evaluator:g} ({one.difference:+g}, {attempts})"
                 )
             ]
         )

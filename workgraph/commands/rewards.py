@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from workgraph.commands import judging
 from workgraph.commands.context import Context
 from workgraph.graph.errands import Errand
 from workgraph.graph.errors import (
@@ -61,7 +62,7 @@ def record_reward(context: Context, request: RecordReward) -> Reply:
         )
     if agent is None:
         source, by = check_source(request.source or OPERATOR), context.caller.name
-        attempt = _attempt_of(context, task, request.attempt)
+        attempt = attempt_of(context, task, request.attempt)
     else:
         errand = _errand_of(context, agent, request)
         source, by = _source_of(errand), agent.actor or agent.id
@@ -87,6 +88,7 @@ def record_reward(context: Context, request: RecordReward) -> Reply:
         }
         errands.set_verdict(tx, agent.task, msgspec.json.encode(said).decode())
     counting = effective(rewards.of_attempt(tx, task.id, attempt))
+    judging.settle_gate(tx, task.id, context.settings)
     return Reply(
         data=reward_data(reward, counts=reward == counting),
         notes=tuple(_notes(reward, counting)),
@@ -130,7 +132,7 @@ def _shown(context: Context, found: Iterable[Reward]) -> tuple[RewardData, ...]:
     return tuple(shown)
 
 
-def _attempt_of(context: Context, task: Task, attempt: int | None) -> int:
+def attempt_of(context: Context, task: Task, attempt: int | None) -> int:
     """The attempt that an operator means: the last one that is over."""
     there = agent_reads.agents_of(context.tx, task.id)
     over = [one for one in there if one.id != task.claimed_by]

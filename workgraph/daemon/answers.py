@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from workgraph.agents.answers import find_object, last_words, most_of
+from workgraph.agents.output import LOGS
 from workgraph.graph.errands import GATE
 from workgraph.graph.facts import GatesJudged
 
@@ -26,7 +27,9 @@ async def read_answer(order: ReadAnswer, launcher: Launcher) -> GatesJudged:
     """
     answer = None
     if order.agent is not None:
-        out = await launcher.read_end(order.agent, order.folder, most_of(order.stream))
+        most = most_of(order.stream)
+        path = f"{order.folder}/{LOGS[0]}"
+        out = await launcher.read_kept(order.agent, path, -most, most)
         # A line of a stream may be long: for a thread.
         answer = await anyio.to_thread.run_sync(_find, order.stream, out)
     return GatesJudged(

@@ -242,17 +242,17 @@ def _judge_wait(tx: Tx, decision: d.WakeTask | d.NoteWait) -> None:
 
 def _conclude(tx: Tx, decision: d.ConcludeAttempt, host: Host) -> None:
     settings = host.grounds.layered.settings
+    task = reads.task(tx, decision.task)
     agent = agents.conclude(
         tx,
         decision.agent,
         decision.outcome,
         counted=decision.counted,
-        to_judge=judging.is_to_judge(tx, decision.task, decision.outcome, settings),
+        to_judge=judging.is_to_judge(tx, task, decision.outcome, settings),
     )
     spending.settle_end(tx, agent, host)
     if decision.move is None and agent.usage == Usage():
         return
-    task = reads.task(tx, decision.task)
     writes.add_usage(tx, task, agent.usage)
     if decision.move is not None:
         cause = Cause.MACHINE

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from workgraph.agents.choices import Grounds, choose_working_dir
 from workgraph.agents.context import compile_context, room_for
 from workgraph.agents.executor import Executor
+from workgraph.agents.judging import judging_files
 from workgraph.agents.sections import files_wanted
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.graph.context_view import (
@@ -17,7 +18,7 @@ from workgraph.graph.context_view import (
     Given,
 )
 from workgraph.graph.model import Actor, Record, Task
-from workgraph.store import contexts, prompts
+from workgraph.store import contexts, errands, judging, prompts
 from workgraph.store.database import Tx
 
 #: Linux takes no argument of 128 KiB or more.
@@ -75,6 +76,8 @@ def draft_prompt(  # noqa: PLR0913, PLR0917 - what a prompt depends on
         wg_dir=host.wg_dir,
     )
     view = contexts.fill(tx, start, actor, given.agents if given else _NOBODY, session)
+    if task.spec.exec is None and (errand := errands.find(tx, task.id)) is not None:
+        view = replace(view, judged=judging.view_of(tx, errand))
     room = room_for(actor, settings)
     if executor.prompt == "argument":
         room = min(room, _MOST_IN_AN_ARGUMENT)
@@ -82,7 +85,7 @@ def draft_prompt(  # noqa: PLR0913, PLR0917 - what a prompt depends on
         view=view,
         limit=room,
         given=given,
-        wishes=files_wanted(view),
+        wishes=(*files_wanted(view), *judging_files(view)),
     )
 
 

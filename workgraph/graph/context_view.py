@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from msgspec import field
 
 from workgraph.graph.inputs import Input
+from workgraph.graph.judged_view import Judged, Note
 from workgraph.graph.model import Artifact, Failure, Record, Task
 
 
@@ -65,13 +66,6 @@ class NamedTask(Record, frozen=True, kw_only=True):
     status: str
     #: What is taken from this task, what this one waits for, or has concluded.
     of: tuple[str, ...] = ()
-
-
-class Note(Record, frozen=True, kw_only=True):
-    """Something that was logged about a task."""
-
-    by: str
-    text: str
 
 
 class Dependency(Record, frozen=True, kw_only=True):
@@ -170,6 +164,8 @@ class ContextView(Record, frozen=True, kw_only=True):
     around: tuple[NamedTask, ...] = ()
     #: The whole graph, for the scope `full`.
     outline: tuple[NamedTask, ...] = ()
+    #: Of an evaluator's task: the work that it judges.
+    judged: Judged | None = None
     #: How many there are of these, as only so many were read.
     counts: Mapping[str, int] = field(default_factory=dict)
     #: Paths to which `wg` was asked to look, and what is there.

@@ -1,8 +1,14 @@
 """What an evaluator is shown of the work that it judges."""
 
-from workgraph.graph.context_view import Note
 from workgraph.graph.inputs import Input
 from workgraph.graph.model import Record
+
+
+class Note(Record, frozen=True, kw_only=True):
+    """Something that was logged about a task."""
+
+    by: str
+    text: str
 
 
 class Judged(Record, frozen=True, kw_only=True):

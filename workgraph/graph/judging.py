@@ -11,6 +11,7 @@ from typing import Final, Literal
 from msgspec import field
 
 from workgraph.graph.model import Actor, Agent, Outcome, Record, RewardGate, Task
+from workgraph.graph.reasons import Reason
 from workgraph.graph.rewards import Reward
 from workgraph.graph.status import Status
 
@@ -126,14 +127,41 @@ class Awaited(Record, frozen=True, kw_only=True):
     @property
     def needs_person(self) -> bool:
         """Whether nothing happens before somebody decides."""
-        if self.running is not None:
-            return False
-        return self.errand is None or self.has_failed
+        return self.has_failed or self.problem is not None
 
     @property
     def has_failed(self) -> bool:
         """Whether the evaluator was asked, and gave no score."""
         return self.status in {Status.FAILED, Status.ABANDONED, Status.DONE}
+
+
+def explain_score(task: Task, score: Awaited) -> Reason:
+    """Why a task waits at the gate that wants a score, and what leads on."""
+    lets_pass = f"one of {score.threshold:g} lets it pass"
+    decide = f"wg approve {task.id}, or wg reject {task.id} --reason R"
+    again = f"{decide}, or wg reward run {task.id}"
+    remedy = decide
+    if score.has_failed:
+        outcome = "has failed" if score.status is Status.FAILED else "gave no score"
+        message = f"its evaluator {outcome} ({score.errand}): a person decides"
+        remedy = again
+    elif score.problem is not None:
+        message = (
+            f"it waits for a score, {lets_pass}, and nobody gives one by itself:"
+            f" {score.problem}; a person decides"
+        )
+        remedy = f"{decide}, or wg reward record {task.id} --score X"
+    elif score.errand is not None:
+        message = (
+            f"it waits for the score of {score.errand} by {score.evaluator}:"
+            f" {lets_pass}"
+        )
+        remedy = f"wg why {score.errand}, or {decide}"
+    elif score.running is not None:
+        message = f"it waits for {score.running} to end, and is judged then"
+    else:
+        message = f"it is about to be judged: {lets_pass}"
+    return Reason(code="pending_review", message=message, remedy=remedy)
 
 
 def why_not(evaluator: Evaluator, agent: Agent | None) -> str | None:
@@ -151,9 +179,11 @@ def why_not(evaluator: Evaluator, agent: Agent | None) -> str | None:
     return None
 
 
-def wants_flip(flip: FlipMode, task: Task) -> bool:
-    """Whether the intent of a task is to be guessed from its result."""
-    return flip == "all" or (flip == "tagged" and FLIP_TAG in task.spec.tags)
+def parts_of(task: Task, flip: FlipMode) -> tuple[str, ...]:
+    """What an evaluator is asked about an attempt at a task."""
+    if flip == "all" or (flip == "tagged" and FLIP_TAG in task.spec.tags):
+        return (SCORE, GUESS)
+    return (SCORE,)
 
 
 def is_marked(task: Task, outcome: Outcome, judging: Judging) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 
 from workgraph.graph.holds import Account, AccountState, Breaker
 from workgraph.graph.inputs import MISSING_INPUT, Input, missing_artifact, remedy_of
+from workgraph.graph.judging import Awaited, explain_score
 from workgraph.graph.loops import Loop
 from workgraph.graph.model import Edge, Record, Task
 from workgraph.graph.reasons import Reason, Weight
@@ -53,6 +54,8 @@ class TaskFacts(Record, frozen=True, kw_only=True):
     wait: WaitState | None = None
     #: The loop that it is in; only `why` looks it up.
     loop: Loop | None = None
+    #: Whose score it waits for; only `why` and the inbox look it up.
+    score: Awaited | None = None
 
 
 def unmet(
@@ -72,7 +75,7 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
     if task.status is not Status.OPEN:
         if facts.wait is not None:
             return explain_wait(facts.wait, now)
-        return _closed(task, facts.loop)
+        return _closed(task, facts.loop, facts.score)
     reasons = [_waits_for(edge, at) for edge, at in unmet(facts.dependencies)]
     reasons += [_misses(task, one) for one in facts.missing]
     if task.paused:
@@ -337,7 +340,7 @@ def _waits_for(edge: Edge, at: Status) -> Reason:
     )
 
 
-def _closed(task: Task, loop: Loop | None) -> tuple[Reason, ...]:
+def _closed(task: Task, loop: Loop | None, score: Awaited | None) -> tuple[Reason, ...]:
     match task.status:
         case Status.OPEN | Status.IN_PROGRESS:
             return ()
@@ -350,7 +353,7 @@ def _closed(task: Task, loop: Loop | None) -> tuple[Reason, ...]:
                 ),
             )
         case Status.PENDING_REVIEW:
-            return (_pending(task),)
+            return (_pending(task, score),)
         case Status.FAILED:
             why = f": {task.failure.reason}" if task.failure else ""
             return (
@@ -382,7 +385,9 @@ def _closed(task: Task, loop: Loop | None) -> tuple[Reason, ...]:
             )
 
 
-def _pending(task: Task) -> Reason:
+def _pending(task: Task, score: Awaited | None) -> Reason:
+    if score is not None:
+        return explain_score(task, score)
     gates = {
         "outputs": "its promised outputs are being looked for",
         "verify": "its --verify commands are being run",

@@ -10,11 +10,10 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
-from workgraph.graph.model import (
-    EdgeKind,
-)
+from workgraph.graph.model import EdgeKind
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.proposals import ProposalCommand
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
@@ -407,6 +406,7 @@ TaskCommand = (
     | ClaimTrajectory
     | RecordReward
     | ProposalCommand
+    | RunReward
 )
 GraphQuery = (
     ShowTask

@@ -11,8 +11,6 @@ from typing import Final
 
 from workgraph.graph.judging import (
     GATE,
-    GUESS,
-    SCORE,
     AskEvaluator,
     Checked,
     JudgeScore,
@@ -21,7 +19,7 @@ from workgraph.graph.judging import (
     LeaveUnjudged,
     ScoreAttempt,
     Work,
-    wants_flip,
+    parts_of,
     why_not,
 )
 from workgraph.graph.model import Agent, Outcome, Task
@@ -87,11 +85,6 @@ def judge_score(reward: Reward, threshold: float) -> tuple[bool, str]:
     return passed, said
 
 
-def parts_of(task: Task, view: JudgingView) -> tuple[str, ...]:
-    """What an evaluator is asked about an attempt at a task."""
-    return (SCORE, GUESS) if wants_flip(view.judging.flip, task) else (SCORE,)
-
-
 def _judge(view: JudgingView, work: Work) -> JudgingDecision | None:
     agent, task = work.agent, work.task
     # As long as its task waits for a score it stays marked: settings may change.
@@ -106,7 +99,7 @@ def _judge(view: JudgingView, work: Work) -> JudgingDecision | None:
                 return AskEvaluator(
                     agent=agent.number,
                     actor=view.evaluator.name,
-                    parts=parts_of(task, view),
+                    parts=parts_of(task, view.judging.flip),
                 )
             return None if waits else LeaveUnjudged(agent=agent.number)
 

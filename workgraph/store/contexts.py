@@ -15,10 +15,10 @@ from workgraph.graph.context_view import (
     Loop,
     Message,
     NamedTask,
-    Note,
     Wait,
 )
 from workgraph.graph.inputs import split_reference
+from workgraph.graph.judged_view import Note
 from workgraph.graph.model import Actor, Artifact, Failure, Record, Task
 from workgraph.store import artifacts, messages
 from workgraph.store.database import Row, Tx
@@ -76,6 +76,10 @@ select kind, attempt, by, verb, "to", reason from changes indexed by changes_tas
 where task = ? and kind in ('log', 'gate_judged', 'status_changed')
     and reason is not null
 order by seq desc limit ?
+"""
+REWARD_NOTES: Final = """
+select attempt, by, source, score, notes from rewards
+where task = ? and notes is not null order by attempt, source
 """
 ADDED: Final = """
 select t.id, json_extract(t.spec, '$.title'), t.status
@@ -278,6 +282,11 @@ def _attempts(tx: Tx, task: str, known: frozenset[int]) -> tuple[Attempt, ...]:
             kind == "status_changed" and verb == "reject"
         ):
             reviews.setdefault(number, []).append(note)
+    for attempt, by, source, score, text in tx.rows(REWARD_NOTES, (task,)):
+        said = reviews.setdefault(attempt, [])
+        # A gate that was judged by it has said it already.
+        if not any(text in one.text for one in said):
+            said.append(Note(by=f"{by} as {source}, score {score:g}", text=text))
     return tuple(
         Attempt(
             agent=row[0],

@@ -15,10 +15,11 @@ join messages m on m.number = w.question
 where t.status = 'waiting' and w.woken_at is null
 order by m.number
 """  # noqa: S608 - constants
-#: Gates of commands and files, and evaluators, need nobody.
+#: Gates of commands and files need nobody; an evaluator's may.
 REVIEWS: Final = f"""
 select {TASK_COLUMNS} from tasks t
-where t.status = 'pending-review' and (t.gate is null or t.gate = 'human')
+where t.status = 'pending-review'
+  and (t.gate is null or t.gate in ('human', 'reward'))
 order by t.updated_at, t.seq
 """  # noqa: S608 - constants
 #: Ready ones that no machine may take.

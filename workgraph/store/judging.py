@@ -6,9 +6,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from workgraph.graph.context_view import Note
 from workgraph.graph.errands import Errand
-from workgraph.graph.judged_view import Judged
+from workgraph.graph.judged_view import Judged, Note
 from workgraph.graph.judging import COMPARE, GUESS, SCORE, Scored, Work
 from workgraph.graph.model import Agent, Record, Task
 from workgraph.graph.rewards import effective
