@@ -26,6 +26,7 @@ from tests.invariants import Rows, check_invariants, dump
 from workgraph.agents.process import Ended, Fate, LaunchOrder, Output, Started
 from workgraph.commands import records
 from workgraph.commands.context import Caller, task_facts
+from workgraph.commands.transfer import import_graph
 from workgraph.daemon.engine import Mode
 from workgraph.graph import readiness
 from workgraph.graph import requests as r
@@ -781,6 +782,37 @@ async def _claim_trajectory(story: Story, x: int, y: int) -> None:
     await story.ask(ClaimTrajectory(task=tasks, actor="bob" if x % 2 else None))
 
 
+async def _add_known(story: Story, x: int, y: int) -> None:
+    """A task of an actor that has a record."""
+    with suppress(WorkgraphError):
+        await story.core.engine.ask(
+            lambda context: import_graph(context, '{"kind":"actor","name":"judy"}'), ME
+        )
+    skill = ((), ("go",), ("go", "sql"))[x % 3]
+    options: dict[str, Any] = {"complexity": "simple"} if y % 2 else {}
+    await story.ask(
+        r.AddTask(
+            title="k", exec="true", actor="judy", priority=0, skill=skill, **options
+        )
+    )
+
+
+async def _judge_known(story: Story, x: int, y: int) -> None:
+    """An operator judges what was tried, and sometimes what was not."""
+    agents = await story.agents(alive=False)
+    agents = [agent for agent in agents if agent.actor_id] or agents
+    tried = agents[x % len(agents)].task if agents and y % 8 else await story.pick(x)
+    await story.ask(
+        RecordReward(
+            task=tried,
+            score=y / 64,
+            dim={"correctness": x / 64} if x % 2 else {},
+            source=(None, "eve", "zoe")[y % 3],
+            attempt=1 if x % 4 == 0 else None,
+        )
+    )
+
+
 async def _heir(story: Story, x: int, y: int) -> None:
     task, heir = await story.pick(x), await story.pick(y)
     await story.ask(r.AbandonTask(task=task, superseded_by=heir))
@@ -1162,6 +1194,10 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "loop-and-work-more": _loop_and_work,
     "work-on-loop": _work_on_loop,
     "work-on-loop-more": _work_on_loop,
+    "add-known": _add_known,
+    "add-known-more": _add_known,
+    "judge-known": _judge_known,
+    "judge-known-more": _judge_known,
     "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
     "judge": _say(lambda task, y: RecordReward(task=task, score=y / 64)),
     "judge-now": _say(lambda task, _: RunReward(task=task)),

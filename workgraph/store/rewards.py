@@ -65,6 +65,7 @@ OF_TASKS: Final = f"""
 select {_COLUMNS} from rewards r
 where r.task in (select value from json_each(?)) order by r.task
 """  # noqa: S608 - constants
+IS_ANY: Final = "select 1 from rewards limit 1"
 EVERY: Final = f"""
 select {_COLUMNS} from rewards r join tasks t on t.id = r.task
 order by t.seq, r.attempt, r.source
@@ -186,6 +187,8 @@ def latest(tx: Tx, task: str) -> Reward | None:
 
 def latest_of(tx: Tx, tasks: Iterable[str]) -> dict[str, Reward]:
     """The same of many tasks; those without one are not among them."""
+    if tx.one(IS_ANY) is None:
+        return {}
     found: dict[str, list[Reward]] = {}
     for row in tx.rows(OF_TASKS, (encode(list(tasks)).decode(),)):
         found.setdefault(row[0], []).append(_decode(row))
