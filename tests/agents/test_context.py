@@ -21,7 +21,7 @@ from workgraph.agents.blocks import (
     tokens_of,
 )
 from workgraph.agents.choices import PlanError
-from workgraph.agents.context import compile_context, room_of
+from workgraph.agents.context import compile_context
 from workgraph.graph.context_view import (
     ActorView,
     Attempt,
@@ -35,7 +35,7 @@ from workgraph.graph.context_view import (
 )
 from workgraph.graph.judged_view import Note
 from workgraph.graph.model import Artifact
-from workgraph.graph.tokens import bytes_of, estimate
+from workgraph.graph.tokens import bytes_of, estimate, room_of
 
 #: What a hostile text is made of.
 NASTY = st.lists(

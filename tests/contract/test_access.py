@@ -80,6 +80,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "spawn": {"task": "free"},
         "plan": {"task": "other"},
         "context": {"task": "other"},
+        "match": {"task": "other"},
         "kill": {"agent": "agent-1"},
         "output": {"agent": "agent-1"},
         "watch": {},

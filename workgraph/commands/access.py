@@ -16,6 +16,7 @@ from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
+from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
 from workgraph.graph.prompt_requests import GetContext
@@ -70,6 +71,7 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         ShowProposal: Reach.READ,
         Evolve: Reach.OPERATOR,
         ReviewProposal: Reach.OPERATOR,
+        MatchActors: Reach.READ,
         r.GetOutput: Reach.READ,
         r.ListExecutors: Reach.READ,
         r.GetServiceStatus: Reach.READ,

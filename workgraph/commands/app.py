@@ -14,6 +14,7 @@ from workgraph.commands import (
     cli_graph,
     cli_life,
     cli_loops,
+    cli_matching,
     cli_messages,
     cli_rewards,
     cli_service,
@@ -35,6 +36,7 @@ def build_app() -> typer.Typer:
     cli_loops.register(app)
     cli_agents.register(app)
     cli_context.register(app)
+    cli_matching.register(app)
     cli_executors.register(app)
     cli_service.register(app)
     cli_trajectories.register(app)

@@ -11,6 +11,7 @@ from workgraph.commands.render_agents import agent_table
 from workgraph.commands.render_context import context_page
 from workgraph.commands.render_evolve import evolve_text
 from workgraph.commands.render_executors import executor_table, trial_page
+from workgraph.commands.render_matching import match_page
 from workgraph.commands.render_messages import inbox_lines, message_lines
 from workgraph.commands.render_rewards import (
     recorded_line,
@@ -43,6 +44,7 @@ from workgraph.commands.render_verbs import verb_lines
 from workgraph.graph import requests as r
 from workgraph.graph.errors import WorkgraphError
 from workgraph.graph.judging_requests import RunReward
+from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.proposals import (
@@ -187,6 +189,8 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return plan_page(msgspec.to_builtins(data))
         case GetContext():
             return context_page(request, data, style)
+        case MatchActors():
+            return match_page(request, data, style)
         case r.ExportGraph():
             return _export_text(data)
         case r.ImportGraph():

@@ -26,11 +26,18 @@ from workgraph.daemon.special import Identity, Special
 from workgraph.daemon.streams_local import LocalStreams
 from workgraph.graph import requests as r
 from workgraph.graph.errors import UserError
+from workgraph.graph.match_requests import MatchActors
 from workgraph.store.database import Store
 
 #: Reads that the engine alone does not answer: of the graph, and of settings.
 _OF_THE_GRAPH: Final = (r.GetOutput, r.ExportGraph, r.BackUp, r.Watch)
-_OF_SETTINGS: Final = (r.GetConfig, r.ListConfig, r.GetPlan, r.CheckGraph)
+_OF_SETTINGS: Final = (
+    r.GetConfig,
+    r.ListConfig,
+    r.GetPlan,
+    r.CheckGraph,
+    MatchActors,
+)
 
 
 def is_of_the_graph(request: r.AnyRequest) -> bool:

@@ -12,7 +12,7 @@ import anyio.to_thread
 from msgspec import structs
 
 from workgraph import __version__
-from workgraph.commands import operate, queries, transfer
+from workgraph.commands import matching, operate, queries, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context
 from workgraph.daemon import backup, freezing, showing, trials, waiting
@@ -28,6 +28,7 @@ from workgraph.graph import requests as r
 from workgraph.graph.errors import (
     UserError,
 )
+from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.model import AgentStatus, Record, Stop, StopThen
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.replies import DoneData, OutputData, Reply
@@ -95,6 +96,7 @@ class Special:
             r.SpawnAgent: self._starting.spawn,
             r.GetPlan: self._starting.plan,
             GetContext: self._starting.context,
+            MatchActors: self._match,
             r.GetOutput: self._output,
             r.ListExecutors: self._executors,
             r.TryExecutor: self._try_executor,
@@ -283,6 +285,11 @@ class Special:
             partial(showing.read_output, ended=found.ended), found.path, shown, hide
         )
         return Reply(data=structs.replace(found, output=output, stderr=errors))
+
+    async def _match(self, request: MatchActors, caller: Caller) -> Reply:
+        return await self._engine.read(
+            lambda context: matching.match_actors(context, request), caller
+        )
 
     async def _executors(self, request: r.ListExecutors, caller: Caller) -> Reply:
         del request, caller

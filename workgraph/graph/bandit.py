@@ -6,23 +6,24 @@ sampling. The less is known of one, the wider its distribution, and the more oft
 tried; who has proved worse is tried ever more seldom.
 
 The rule is from W. R. Thompson, "On the likelihood that one unknown probability exceeds
-another in view of the evidence of two samples", Biometrika 25 (1933). That it does well,
-with late rewards, too, is shown by O. Chapelle and L. Li, "An Empirical Evaluation of
-Thompson Sampling", NIPS 2011; a course in it is D. Russo and others, "A Tutorial on
-Thompson Sampling", Foundations and Trends in Machine Learning 11 (2018).
+another in view of the evidence of two samples", Biometrika 25 (1933). That it does
+well, with late rewards, too, is shown by O. Chapelle and L. Li, "An Empirical
+Evaluation of Thompson Sampling", NIPS 2011; a course in it is D. Russo and others, "A
+Tutorial on Thompson Sampling", Foundations and Trends in Machine Learning 11 (2018).
 
 The probabilities are integrated on a grid, and one number decides between them, instead
-of a number from each distribution. It is the same choice, the probability of it is known
-(who learns from the choices later needs it), and nothing hangs on how a version of Python
-draws from a distribution.
+of a number from each distribution. It is the same choice; the probability of it is
+known, which who learns from choices later needs; and nothing hangs on how a version of
+Python draws from a distribution.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
-from itertools import accumulate, pairwise
+from itertools import accumulate, repeat
 from math import exp, floor, log
-from operator import mul
+from operator import add, mul, sub
 from typing import Final
 
 from workgraph.graph.model import Record
@@ -40,17 +41,19 @@ MOST_SCORES: Final = 400.0
 #: standard deviation of some six of them.
 STEPS: Final = 256
 
-#: What is so improbable that no score of it is looked at.
-_NEVER: Final = 1e-9
+#: Where the logarithm of the density is this much below its peak, nothing is looked at.
+_NEVER: Final = 21.0
 _LOG: Final = tuple(log((step + 0.5) / STEPS) for step in range(STEPS))
 _LOG_OF_REST: Final = tuple(reversed(_LOG))
+#: On each side of a range in which the truth is with 95 %.
+_TAIL: Final = 0.025
 _BITS: Final = 53
 
 
 class Belief(Record, frozen=True):
     """A Beta distribution: what is thought of the quality of somebody's work.
 
-    Both numbers are 1 at the least, so a belief has one peak; 1 and 1 is to know nothing.
+    Both numbers are 1 at the least, so it has one peak; 1 and 1 is to know nothing.
     """
 
     alpha: float = 1.0
@@ -76,9 +79,9 @@ class Sum(Record, frozen=True):
 def believe(cell: Sum, skill: Sum, overall: Sum) -> Belief:
     """What to think of an actor's work of one kind.
 
-    Each score counts as a fraction of a success, and what is left of it as a fraction of
-    a failure. Scores of other kinds lend a little, so that an actor's first task of a
-    kind is not its first task at all.
+    Each score counts as a fraction of a success, and what is left of it as a fraction
+    of a failure. Scores of other kinds lend a little, so that an actor's first task of
+    a kind is not its first task at all.
 
     Args:
         cell: Of work of this skill and complexity.
@@ -111,18 +114,16 @@ def win_chances(beliefs: Sequence[Belief], offsets: Sequence[float]) -> list[flo
     first = max(start for start, _ in spans)
     last = max(start + len(values) - 1 for start, values in spans)
     rows = [_cut(start, values, first, last) for start, values in spans]
-    below = [[(a + b) / 2 for a, b in pairwise(row)] for row in rows]
-    # Of all others: those before times those behind, as a product must not be divided.
-    behind: list[list[float]] = [[1.0] * (last - first)]
+    below = [[*map(mul, map(add, row, row[1:]), repeat(0.5))] for row in rows]
+    # Of all others: those before times those behind, as what may be 0 can't be divided.
+    behind = [[1.0] * (last - first)]
     for row in reversed(below[1:]):
         behind.append([*map(mul, behind[-1], row)])
     before = behind[0]
     chances = []
     for row, under, after in zip(rows, below, reversed(behind), strict=True):
-        others = map(mul, before, after)
-        chances.append(
-            sum([(b - a) * rest for (a, b), rest in zip(pairwise(row), others)])  # noqa: B905
-        )
+        masses = map(sub, row[1:], row)
+        chances.append(sum(map(mul, masses, map(mul, before, after))))
         before = [*map(mul, before, under)]
     whole = sum(chances)
     return [chance / whole for chance in chances]
@@ -131,9 +132,8 @@ def win_chances(beliefs: Sequence[Belief], offsets: Sequence[float]) -> list[flo
 def credible(belief: Belief) -> tuple[float, float]:
     """Between which qualities the truth is, with a probability of 95 %."""
     start, values = _cumulative(belief.alpha, belief.beta)
-    low = next(i for i, value in enumerate(values) if value > 0.025)
-    high = next(i for i, value in enumerate(values) if value >= 0.975)
-    return max(start + low - 1, 0) / STEPS, (start + high) / STEPS
+    low, high = (start + _place(values, share) for share in (_TAIL, 1 - _TAIL))
+    return low / STEPS, high / STEPS
 
 
 def draw(seed: str) -> float:
@@ -142,8 +142,14 @@ def draw(seed: str) -> float:
     return (number >> (64 - _BITS)) / (1 << _BITS)
 
 
+def _place(values: Sequence[float], share: float) -> float:
+    """At which edge, or between which, a distribution reaches a share."""
+    at = bisect_left(values, share)
+    return at - (values[at] - share) / (values[at] - values[at - 1])
+
+
 def _lend(broad: Sum, narrow: Sum, most: float) -> tuple[float, float]:
-    """How many scores the broader lends, and their sum: the mean of what it has more."""
+    """How many scores the broader lends, and their sum: at the mean of the others."""
     count = broad.count - narrow.count
     if count <= 0:
         return 0.0, 0.0
@@ -156,17 +162,25 @@ def _lend(broad: Sum, narrow: Sum, most: float) -> tuple[float, float]:
 def _cumulative(alpha: float, beta: float) -> tuple[int, tuple[float, ...]]:
     """The distribution at the edges of the steps, from 0 to 1, and the first edge."""
     a, b = alpha - 1.0, beta - 1.0
-    peak = a / (a + b) if a + b > 0 else 0.5
-    scale = (a * log(peak) if a > 0 else 0.0) + (b * log(1 - peak) if b > 0 else 0.0)
-    masses = [
-        exp(a * x + b * y - scale) for x, y in zip(_LOG, _LOG_OF_REST, strict=True)
+    top = min(int(a / (a + b) * STEPS), STEPS - 1) if a + b > 0 else STEPS // 2
+    scale = a * _LOG[top] + b * _LOG_OF_REST[top]
+
+    def fall(step: int) -> float:
+        """How far the logarithm of the density is below that at its peak."""
+        return scale - a * _LOG[step] - b * _LOG_OF_REST[step]
+
+    start = bisect_left(range(top), -_NEVER, key=lambda step: -fall(step))
+    end = bisect_left(range(STEPS), _NEVER, lo=top + 1, key=fall)
+    sums = [
+        *accumulate(
+            [
+                exp(a * x + b * y - scale)
+                for x, y in zip(_LOG[start:end], _LOG_OF_REST[start:end], strict=True)
+            ]
+        )
     ]
-    sums = [*accumulate(masses)]
     whole = sums[-1]
-    least, most = whole * _NEVER, whole * (1 - _NEVER)
-    start = next(i for i, value in enumerate(sums) if value > least)
-    end = next(i for i, value in enumerate(sums) if value >= most)
-    return start, (0.0, *(value / whole for value in sums[start:end]), 1.0)
+    return start, (0.0, *[value / whole for value in sums])
 
 
 def _shifted(
@@ -179,7 +193,7 @@ def _shifted(
     if part == 0.0:
         return start + steps, values
     rest = 1.0 - part
-    moved = [b * rest + a * part for a, b in pairwise(values)]
+    moved = map(add, map(mul, values[1:], repeat(rest)), map(mul, values, repeat(part)))
     return start + steps, [0.0, *moved, 1.0]
 
 

@@ -1,115 +1,51 @@
 """Who could do a task, and who should: a score of parts that can each be explained.
 
 Required skills are a filter; what is left is ordered by a score that is the sum of its
-parts (docs/matching.md). What is known of an actor's work enters as a bandit: most choices
-take the best, some are drawn with the probability that one is the best. All of it is
-pure: the same need, candidates and seed give the same choice.
+parts (docs/matching.md). What is known of an actor's work enters as a bandit: most
+choices take the best, some are drawn with the probability that one is the best. All of
+it is pure: the same need, candidates and seed give the same choice.
 
-The parts, what each may add, and where it comes from:
-
-`preferred`: 0 to .25, the share of the preferred skills that it has (`requires` of the
-    task is no part: it is the filter).
-`record`: 0 to 1, the expected score of its work of this kind, from `standings`. Nothing
-    known: 0.5.
-`complexity`: -.25 to 0, how far its trust (`wg actor edit --trust`) falls short of what
-    the task's complexity asks. Simple work is for anybody.
-`context`: -.5 to 0, the share of the prompt that its context limit, less the reserve,
-    would cut off.
-`load`: -.05 to 0, what it works on, against its capacity; without one against the others.
-`cost`: -.1 to 0, its `usd_per_hour`, against the dearest.
-`fallback`: -10 for the actor `default`, else 0.
+The parts of a score and their weights are in `scoring`.
 """
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from msgspec import field
 
-from workgraph.graph.bandit import Belief, Sum, believe, draw, win_chances
-from workgraph.graph.model import Actor, Complexity, Record, Trust
-from workgraph.graph.tokens import room_of
-
-#: The skill of an actor that is good for anything.
-ANYTHING: Final = "*"
-#: The actor that `wg init` makes: the last among the capable.
-DEFAULT: Final = "default"
-
-#: The unit: an expected score of 0 to 1 is what all else is measured in.
-RECORD: Final = 1.0
-#: Somebody has said so, of this task: as much as a quarter of a score.
-PREFERRED: Final = 0.25
-#: Trust is somebody's word, too; a good record outweighs it.
-COMPLEXITY: Final = 0.25
-#: An agent that is not told half of what it should know does much worse.
-CONTEXT: Final = 0.5
-#: Money decides between two that are about as good.
-COST: Final = 0.1
-#: Capacity is a limit of its own: load only decides between equals.
-LOAD: Final = 0.05
-#: More than all else together: whoever else is capable comes before it.
-FALLBACK: Final = 10.0
-
-#: How much trust a task asks for, and how much an actor has.
-_ASKED: Final[Mapping[Complexity, float]] = MappingProxyType(
-    {"simple": 0.0, "moderate": 0.5, "complex": 1.0}
+from workgraph.graph.bandit import UNKNOWN, draw, win_chances
+from workgraph.graph.model import Record
+from workgraph.graph.scoring import (
+    ANYTHING,
+    DEFAULT,
+    NOBODY,
+    RECORD,
+    Candidate,
+    Need,
+    Score,
+    Standing,
+    missing_skills,
+    others_of,
+    score_of,
 )
-_TRUSTED: Final[Mapping[Trust, float]] = MappingProxyType(
-    {"unknown": 0.0, "provisional": 0.5, "verified": 1.0}
-)
-#: What an actor does that has done nothing yet is its own quality's middle.
+
+__all__ = [
+    "ANYTHING",
+    "DEFAULT",
+    "Candidate",
+    "Choice",
+    "Match",
+    "Need",
+    "Standing",
+    "choose",
+    "match",
+    "missing_skills",
+    "seed_of",
+]
+
+#: Scores that differ by less are equal: sums of floats are rounded.
 _SAME: Final = 1e-12
-
-
-class Standing(Record, frozen=True, kw_only=True):
-    """What is recorded of scores, each 0 to 1: how many, their sum, that of squares."""
-
-    count: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-
-
-class Need(Record, frozen=True, kw_only=True):
-    """What a task asks of whoever is to do it."""
-
-    task: str
-    #: The attempt that is to begin, from 1.
-    attempt: int = 1
-    requires: tuple[str, ...] = ()
-    prefers: tuple[str, ...] = ()
-    complexity: Complexity | None = None
-    #: The size of its prompt, uncut; null where nobody has a limit.
-    prompt_tokens: int | None = None
-    #: What is kept back of a context limit for the work itself.
-    reserve_tokens: int = 0
-
-
-class Candidate(Record, frozen=True, kw_only=True):
-    """An actor, and how it stands."""
-
-    actor: Actor
-    #: How many tasks it works on now.
-    live: int = 0
-    #: `[agency]` names it as assigner, evaluator or evolver: it is never chosen.
-    is_official: bool = False
-    #: Of all its work that teaches anything.
-    overall: Standing = Standing()
-    #: Of its work that needed a skill as this task does, at this complexity, by skill;
-    #: what needed none is under the empty text.
-    cells: Mapping[str, Standing] = field(default_factory=dict)
-    #: Of its work that needed a skill as this task does, at whatever complexity, by
-    #: skill; where one is missing, what is known is that at this complexity.
-    skills: Mapping[str, Standing] = field(default_factory=dict)
-    #: The id of the actor that it is made from, while it is tried: it is not chosen by
-    #: itself, but takes this share, 0 to 1, of what goes to that one.
-    trial_of: str | None = None
-    trial_share: float = 0.0
-
-    @property
-    def has_room(self) -> bool:
-        """Whether it may take one more task."""
-        capacity = self.actor.capacity
-        return capacity is None or self.live < capacity
+_NO_SCORE: Final = Score(UNKNOWN, 0.0, {}, ())
 
 
 class Match(Record, frozen=True, kw_only=True):
@@ -150,57 +86,12 @@ class _Weighed(NamedTuple):
     candidate: Candidate
     missing: tuple[str, ...]
     reason: str | None
-    belief: Belief
-    score: float
-    parts: dict[str, float]
-    unknown: tuple[str, ...]
+    score: Score
 
     @property
     def is_able(self) -> bool:
         """Whether it may be chosen by itself, now."""
         return self.reason is None and self.candidate.has_room
-
-
-class _Others(NamedTuple):
-    """What those that could do it have in common."""
-
-    #: The most that any of them works on.
-    live: int
-    cheapest: float
-    dearest: float
-    #: What one is taken to cost of which it is not known.
-    usual: float
-
-
-def missing_skills(actor: Actor, required: Sequence[str]) -> tuple[str, ...]:
-    """The required skills that an actor lacks, in their order."""
-    if not required or ANYTHING in actor.skills:
-        return ()
-    return tuple(skill for skill in required if skill not in actor.skills)
-
-
-def belief_of(need: Need, candidate: Candidate) -> Belief:
-    """What to think of an actor's work of the kind that a task is."""
-    if not candidate.overall.count and not candidate.cells and not candidate.skills:
-        return believe(_NO_SCORES, _NO_SCORES, _NO_SCORES)
-    cell, skill = kind_of(need, candidate)
-    overall = candidate.overall
-    return believe(cell, skill, Sum(overall.count, overall.total))
-
-
-def kind_of(need: Need, candidate: Candidate) -> tuple[Sum, Sum]:
-    """An actor's scores of the kind that a task is: at its complexity, and at any.
-
-    Of several skills it is the mean: a task that needs two says half as much of each.
-    """
-    named = (*need.requires, *(s for s in need.prefers if s not in need.requires))
-    named = named or ("",)
-    cells = [candidate.cells.get(skill, _NOTHING) for skill in named]
-    broad = [
-        candidate.skills.get(skill, cell)
-        for skill, cell in zip(named, cells, strict=True)
-    ]
-    return _mean(cells), _mean(broad)
 
 
 def match(
@@ -247,9 +138,9 @@ def choose(
     )
 
 
-_NOTHING: Final = Standing()
-_NO_SCORES: Final = Sum()
-_NOBODY: Final = _Others(live=0, cheapest=0.0, dearest=0.0, usual=0.0)
+def seed_of(need: Need) -> str:
+    """What draws hang on where nothing else is said: each attempt is one of its own."""
+    return f"{need.task}:{need.attempt}"
 
 
 def _weigh(need: Need, candidates: Sequence[Candidate]) -> list[_Weighed]:
@@ -261,13 +152,13 @@ def _weigh(need: Need, candidates: Sequence[Candidate]) -> list[_Weighed]:
     for one in candidates:
         missing = missing_skills(one.actor, need.requires)
         judged.append((one, missing, _reason(one, missing, names)))
-    others = _NOBODY
+    others = NOBODY
     if len(judged) > 1:
-        others = _others([one for one, _, reason in judged if reason is None])
+        others = others_of([one for one, _, reason in judged if reason is None])
     found = [
-        _Weighed(one, missing, reason, *_NO_SCORE)
-        if missing
-        else _score(need, one, reason, others)
+        _Weighed(
+            one, missing, reason, _NO_SCORE if missing else score_of(need, one, others)
+        )
         for one, missing, reason in judged
     ]
     if len(found) > 1:
@@ -275,15 +166,12 @@ def _weigh(need: Need, candidates: Sequence[Candidate]) -> list[_Weighed]:
     return found
 
 
-_NO_SCORE: Final = (believe(_NO_SCORES, _NO_SCORES, _NO_SCORES), 0.0, {}, ())
-
-
 def _order(one: _Weighed) -> tuple[bool, bool, bool, float, str]:
     return (
         bool(one.missing),
         one.reason is not None,
         not one.candidate.has_room,
-        -one.score,
+        -one.score.total,
         one.candidate.actor.name,
     )
 
@@ -303,88 +191,22 @@ def _reason(
     return None
 
 
-def _others(peers: Sequence[Candidate]) -> _Others:
-    costs = [
-        one.actor.usd_per_hour for one in peers if one.actor.usd_per_hour is not None
-    ]
-    return _Others(
-        live=max((one.live for one in peers), default=0),
-        cheapest=min(costs, default=0.0),
-        dearest=max(costs, default=0.0),
-        usual=sum(costs) / len(costs) if costs else 0.0,
-    )
-
-
-def _score(need: Need, one: Candidate, reason: str | None, others: _Others) -> _Weighed:
-    actor = one.actor
-    belief = belief_of(need, one)
-    unknown = []
-    preferred = complexity = context = cost = 0.0
-    if need.prefers:
-        lacks = missing_skills(actor, need.prefers)
-        preferred = PREFERRED * (1 - len(lacks) / len(need.prefers))
-    if belief.alpha + belief.beta <= _KNOWS_NOTHING:
-        unknown.append("record")
-    if need.complexity is not None:
-        short = _ASKED[need.complexity] - _TRUSTED[actor.trust]
-        complexity = -COMPLEXITY * max(short, 0.0)
-    else:
-        unknown.append("complexity")
-    if need.prompt_tokens and actor.context_limit is not None:
-        room = room_of(actor.context_limit, need.reserve_tokens)
-        context = -CONTEXT * max(1 - room / need.prompt_tokens, 0.0)
-    else:
-        unknown.append("context")
-    full = one.live / (1 + others.live) if actor.capacity is None else 1.0
-    if actor.capacity:
-        full = one.live / actor.capacity
-    if actor.usd_per_hour is None:
-        unknown.append("cost")
-    if others.dearest > 0:
-        price = others.usual if actor.usd_per_hour is None else actor.usd_per_hour
-        cost = -COST * min(max(price - others.cheapest, 0.0) / others.dearest, 1.0)
-    parts = {
-        "preferred": preferred,
-        "record": RECORD * belief.mean,
-        "complexity": complexity,
-        "context": context,
-        "load": -LOAD * min(full, 1.0),
-        "cost": cost,
-        "fallback": -FALLBACK if actor.name == DEFAULT else 0.0,
-    }
-    score = sum(parts.values())
-    return _Weighed(one, (), reason, belief, score, parts, tuple(unknown))
-
-
-#: Of a belief that is made of no scores.
-_KNOWS_NOTHING: Final = 2.0
-
-
-def _mean(standings: Sequence[Standing]) -> Sum:
-    if len(standings) == 1:
-        return Sum(standings[0].count, standings[0].total)
-    return Sum(
-        sum(one.count for one in standings) / len(standings),
-        sum(one.total for one in standings) / len(standings),
-    )
-
-
 def _chances(found: Sequence[_Weighed], explore: float) -> dict[str, float]:
     """With which probability each is chosen, by id; only of those that may be."""
     pool = [one for one in found if one.is_able]
     if len(pool) > 1:
-        # Whoever else has room comes first, and `default` is not tried.
+        # Beside another one `default` could only lose: nothing is to be computed.
         pool = [one for one in pool if one.candidate.actor.name != DEFAULT]
     if not pool:
         return {}
     if len(pool) == 1:
         chances = {pool[0].candidate.actor.id: 1.0}
     else:
-        beliefs = [one.belief for one in pool]
-        offsets = [one.score / RECORD - one.belief.mean for one in pool]
+        beliefs = [one.score.belief for one in pool]
+        offsets = [one.score.total / RECORD - one.score.belief.mean for one in pool]
         drawn = win_chances(beliefs, offsets)
         # Who are equally good share what goes to the best.
-        best = sum(1 for one in pool if pool[0].score - one.score <= _SAME)
+        best = sum(1 for one in pool if pool[0].score.total - one.score.total <= _SAME)
         chances = {
             one.candidate.actor.id: explore * chance
             + ((1 - explore) / best if at < best else 0.0)
@@ -453,8 +275,8 @@ def _as_match(one: _Weighed, chances: Mapping[str, float] | None) -> Match:
         missing=one.missing,
         reason=one.reason,
         busy=not one.candidate.has_room,
-        score=None if one.missing else one.score,
-        parts=one.parts,
-        unknown=one.unknown,
+        score=None if one.missing else one.score.total,
+        parts=one.score.parts,
+        unknown=one.score.unknown,
         propensity=None if chances is None else chances.get(actor.id, 0.0),
     )

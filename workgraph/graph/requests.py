@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
+from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import EdgeKind
 from workgraph.graph.prompt_requests import GetContext
@@ -422,6 +423,7 @@ GraphQuery = (
     | GetInbox
     | GetPlan
     | GetContext
+    | MatchActors
     | GetOutput
     | ListExecutors
     | GetTrajectory
