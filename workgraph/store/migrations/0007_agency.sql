@@ -101,6 +101,11 @@ create table errands (
 -- errands.about
 create index errands_about on errands (about, kind) where about is not null;
 
+-- identities.wake_parked: what waits for somebody who can do it
+create index tasks_wants_actor on tasks (json_extract(parked, '$.code'))
+    where json_extract(parked, '$.code')
+        in ('actor_busy', 'assigned_to_person', 'no_capable_actor');
+
 -- One more gate. What is stored does not change, so the CHECK is edited where it stands
 -- (sqlite.org/lang_altertable.html, section 7): a new table would be written whole.
 pragma writable_schema = on;
