@@ -133,6 +133,7 @@ def _actor(view: ContextView) -> Block | None:
         for label, text in (
             ("what you do", actor.does),
             ("desired outcome", actor.outcome),
+            ("how you decide", actor.why),
             ("acceptable compromises", _listed(actor.accepts)),
             ("hard constraints", _listed(actor.rejects)),
         )

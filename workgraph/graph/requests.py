@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from workgraph.graph.identity_requests import IdentityRequest
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import (
@@ -440,4 +441,4 @@ ServiceCommand = (
     | SetConfig
     | ListConfig
 )
-AnyRequest = TaskCommand | GraphQuery | ServiceCommand
+AnyRequest = TaskCommand | GraphQuery | ServiceCommand | IdentityRequest
