@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from tests.identity_invariants import check_identities, check_person
 from workgraph.graph.holds import AccountState, account_key
 from workgraph.graph.model import Agent, AgentStatus, Task
 from workgraph.graph.status import MEETS, SETTLED, Status, Verb
@@ -89,6 +90,8 @@ def check_invariants(tx: Tx) -> None:
 
     for task in tasks.values():
         _check_inputs(tx, task)
+        check_person(tx, task)
+    check_identities(tx)
     _check_loops(tx, tasks, after)
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)

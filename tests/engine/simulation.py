@@ -19,6 +19,7 @@ import anyio.abc
 from anyio.lowlevel import checkpoint
 
 from tests.core import Core, running_core
+from tests.engine.identity_steps import identity_request
 from tests.fake_clock import FakeClock
 from tests.fakes import FakeLauncher
 from tests.faulty import FAULTS, FaultyTx
@@ -750,6 +751,11 @@ async def _claim_trajectory(story: Story, x: int, y: int) -> None:
     await story.ask(ClaimTrajectory(task=tasks, actor="bob" if x % 2 else None))
 
 
+async def _change_identity(story: Story, x: int, y: int) -> None:
+    """Somebody who could work appears, changes, becomes a person, goes."""
+    await story.ask(identity_request(x, y))
+
+
 async def _heir(story: Story, x: int, y: int) -> None:
     task, heir = await story.pick(x), await story.pick(y)
     await story.ask(r.AbandonTask(task=task, superseded_by=heir))
@@ -1091,6 +1097,11 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "work-on-loop": _work_on_loop,
     "work-on-loop-more": _work_on_loop,
     "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
+    "identity": _change_identity,
+    "identity-more": _change_identity,
+    "give-to-somebody": _say(
+        lambda task, y: r.EditTask(task=task, actor=("ann", "bob", "alice", "")[y % 4])
+    ),
 }
 _BASE: tuple[str, ...] = (*STEPS, "crash")
 STEPS |= WOVEN
