@@ -199,14 +199,15 @@ async def test_what_is_in_use_is_not_removed() -> None:
         for request in (CODER, CAREFUL, ANN):
             await core.do(request)
         task = await core.add("t", actor="ann")
-        for request in (
+        refused: tuple[q.IdentityWrite, ...] = (
             q.RemoveRole(role="coder"),
             q.RemoveTradeoff(tradeoff="careful"),
             q.RemoveActor(actor="ann"),
             q.EditActor(actor="ann", name="anna"),
-        ):
+        )
+        for one in refused:
             with pytest.raises(UserError, match="ann"):
-                await core.do(request)
+                await core.do(one)
         await core.exit(task)
 
         await core.do(q.RemoveActor(actor="ann"))
