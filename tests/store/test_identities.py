@@ -181,7 +181,7 @@ async def test_where_any_name_is_good_digits_have_to_look_like_an_id(
 async def test_a_beginning_finds_the_one_that_has_it(
     beginnings: set[str], data: st.DataObject
 ) -> None:
-    """The only one; where there are several, all of them are named, and none is taken."""
+    """Where there are several, all of them are named, and none is taken."""
     whole = sorted(beginning.ljust(64, "f") for beginning in beginnings)
     ids = {one: f"n{number:03}" for number, one in enumerate(whole)}
     id_ = data.draw(st.sampled_from(sorted(ids)))
