@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from tests.identity_invariants import check_identities, check_person
 from workgraph.graph.errands import TAGS
 from workgraph.graph.holds import AccountState, account_key
 from workgraph.graph.judging import JUDGED
@@ -102,6 +103,8 @@ def check_invariants(tx: Tx) -> None:
 
     for task in tasks.values():
         _check_inputs(tx, task)
+        check_person(tx, task)
+    check_identities(tx)
     _check_loops(tx, tasks, after)
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)

@@ -197,6 +197,7 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
         ("actor", "a"),
         {"identities_name"},
     ),
+    "held-by": (identities.HELD_BY, ("a",), {"agents_live"}),
     "actor-by-name": (service.ACTOR_BY_NAME, ("a",), {"identities_name"}),
     "wake-every-consumer": (artifacts.WAKE_ALL, (), {"tasks_producer"}),
     "artifacts-of": (artifacts.OF_TASK, ("t",), set()),

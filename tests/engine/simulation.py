@@ -19,6 +19,7 @@ import anyio.abc
 from anyio.lowlevel import checkpoint
 
 from tests.core import Core, running_core
+from tests.engine.identity_steps import identity_request
 from tests.fake_clock import FakeClock
 from tests.fakes import FakeLauncher
 from tests.faulty import FAULTS, FaultyTx
@@ -813,6 +814,11 @@ async def _judge_known(story: Story, x: int, y: int) -> None:
     )
 
 
+async def _change_identity(story: Story, x: int, y: int) -> None:
+    """Somebody who could work appears, changes, becomes a person, goes."""
+    await story.ask(identity_request(x, y))
+
+
 async def _heir(story: Story, x: int, y: int) -> None:
     task, heir = await story.pick(x), await story.pick(y)
     await story.ask(r.AbandonTask(task=task, superseded_by=heir))
@@ -1203,6 +1209,11 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "judge-now": _say(lambda task, _: RunReward(task=task)),
     "verdict": _verdict,
     "verdict-more": _verdict,
+    "identity": _change_identity,
+    "identity-more": _change_identity,
+    "give-to-somebody": _say(
+        lambda task, y: r.EditTask(task=task, actor=("ann", "bob", "alice", "")[y % 4])
+    ),
 }
 _BASE: tuple[str, ...] = (*STEPS, "crash")
 STEPS |= WOVEN

@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workgraph.graph.errors import NotFoundError, UserError
@@ -174,6 +174,35 @@ async def test_where_any_name_is_good_digits_have_to_look_like_an_id(
         return kept.actor_name(tx, text)
 
     assert (await store.transaction(job, NOW))[0] == meant
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(st.text("01ab", min_size=1, max_size=5), min_size=1), st.data())
+async def test_a_beginning_finds_the_one_that_has_it(
+    beginnings: set[str], data: st.DataObject
+) -> None:
+    """Where there are several, all of them are named, and none is taken."""
+    whole = sorted(beginning.ljust(64, "f") for beginning in beginnings)
+    ids = {one: f"n{number:03}" for number, one in enumerate(whole)}
+    id_ = data.draw(st.sampled_from(sorted(ids)))
+    said = id_[: data.draw(st.integers(1, 64))]
+    wanted = sorted(name for other, name in ids.items() if other.startswith(said))
+
+    def job(tx: Tx) -> list[str]:
+        for one, name in ids.items():
+            kept.keep(tx, an_actor(name, one))
+        try:
+            return [kept.find_actor(tx, said).name]
+        except UserError as error:
+            return sorted(name for name in ids.values() if f" {name}" in error.message)
+
+    opened = await Store.open(":memory:")
+    try:
+        found, _ = await opened.transaction(job, NOW)
+    finally:
+        await opened.close()
+
+    assert found == wanted if len(wanted) <= 8 else len(found) >= 8
 
 
 async def test_the_bearers_of_a_role_are_living_actors(store: Store) -> None:

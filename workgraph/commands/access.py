@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from workgraph.graph import identity_requests
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
@@ -118,6 +119,8 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.KillAgents: Reach.OPERATOR,
         ClaimTrajectory: Reach.OPERATOR,
         r.SetConfig: Reach.OPERATOR,
+        **dict.fromkeys(identity_requests.READS, Reach.READ),
+        **dict.fromkeys(identity_requests.WRITES, Reach.OPERATOR),
     }
 )
 

@@ -7,6 +7,7 @@ from typer._click.core import Context
 
 from workgraph import __version__
 from workgraph.commands import (
+    cli_actors,
     cli_agents,
     cli_context,
     cli_evolve,
@@ -35,6 +36,7 @@ def build_app() -> typer.Typer:
     cli_waits.register(app)
     cli_loops.register(app)
     cli_agents.register(app)
+    cli_actors.register(app)
     cli_context.register(app)
     cli_matching.register(app)
     cli_executors.register(app)

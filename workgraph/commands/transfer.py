@@ -10,12 +10,12 @@ whatever state the graph is.
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 from msgspec import UNSET, UnsetType, structs
 
 from workgraph.commands.context import Context
 from workgraph.commands.tie_lines import PromptLine
 from workgraph.commands.transfer_batch import Batch
+from workgraph.commands.transfer_identities import identity_line
 from workgraph.commands.transfer_lines import (
     AgentLine,
     ArtifactRef,
@@ -51,7 +51,7 @@ from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
 from workgraph.store import loops, prompts, reads, transfer, waits
 from workgraph.store.database import Tx
-from workgraph.store.transfer import EndedAgent, StoredIdentity
+from workgraph.store.transfer import EndedAgent
 from workgraph.store.transfer_artifacts import StoredArtifact, artifacts_by_task
 
 _NO_USAGE: Final = Usage()
@@ -106,7 +106,7 @@ def import_graph(context: Context, text: str) -> Reply:
 
 def _lines(tx: Tx) -> Iterator[bytes]:
     for identity in transfer.identities(tx):
-        yield _identity_line(identity)
+        yield identity_line(identity, _moment(identity.retired_at))
     after = transfer.edges_by_task(tx)
     artifacts = artifacts_by_task(tx)
     held = set()
@@ -138,11 +138,6 @@ def _lines_between(tx: Tx, live: set[str]) -> Iterator[bytes]:
     for wait in waits.every(tx):
         yield encode(wait_line(wait, live))
     yield from map(encode, agency_lines(tx))
-
-
-def _identity_line(identity: StoredIdentity) -> bytes:
-    record = msgspec.json.decode(identity.record, type=dict[str, object])
-    return encode({"kind": identity.kind} | record)
 
 
 def _task_line(

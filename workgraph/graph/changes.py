@@ -52,6 +52,9 @@ class ChangeKind(StrEnum):
     REWARD_RECORDED = "reward_recorded"
     PROPOSAL_ADDED = "proposal_added"
     PROPOSAL_CHANGED = "proposal_changed"
+    IDENTITY_ADDED = "identity_added"
+    IDENTITY_CHANGED = "identity_changed"
+    IDENTITY_RETIRED = "identity_retired"
     GRAPH_IMPORTED = "graph_imported"
 
 

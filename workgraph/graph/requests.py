@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from workgraph.graph.identity_requests import IdentityRequest
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.match_requests import MatchActors
@@ -18,7 +19,7 @@ from workgraph.graph.model import EdgeKind
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.proposals import ProposalCommand
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
-from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
+from workgraph.graph.reward_requests import RewardRequest
 from workgraph.graph.service_requests import (
     Freeze,
     GetServiceStatus,
@@ -405,7 +406,7 @@ TaskCommand = (
     | RecordArtifact
     | SendMessage
     | ClaimTrajectory
-    | RecordReward
+    | RewardRequest
     | ProposalCommand
     | RunReward
 )
@@ -427,8 +428,6 @@ GraphQuery = (
     | GetOutput
     | ListExecutors
     | GetTrajectory
-    | ShowRewards
-    | GetStats
 )
 ServiceCommand = (
     ImportGraph
@@ -448,4 +447,4 @@ ServiceCommand = (
     | SetConfig
     | ListConfig
 )
-AnyRequest = TaskCommand | GraphQuery | ServiceCommand
+AnyRequest = TaskCommand | GraphQuery | ServiceCommand | IdentityRequest

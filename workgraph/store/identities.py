@@ -64,6 +64,27 @@ where kind = 'actor' and retired_at is null
   and ? in (json_extract(record, '$.role'), json_extract(record, '$.tradeoff'))
 order by name
 """
+#: What it holds, itself or by an agent.
+HELD_BY: Final = """
+select task from agents where status <> 'ended' and actor = ? order by number
+"""
+#: Tasks that only it, or a person of its name, may take.
+ASSIGNED_TO: Final = """
+select id from tasks
+where (actor = :name and actor_matched = 0 or reserved_for = :name)
+  and status not in ('done', 'abandoned')
+order by seq
+"""
+RENAME_TASKS: Final = """
+update tasks set actor = :new
+where actor = :old and status not in ('done', 'abandoned')
+"""
+RENAME_RESERVED: Final = """
+update tasks set reserved_for = :new where reserved_for = :old
+"""
+RENAME_TRAJECTORIES: Final = """
+update trajectories set actor = :new where actor = :old and ended_at is null
+"""
 #: Tasks that an actor might take that was not there, or was another one.
 WAKE_PARKED: Final = """
 update tasks indexed by tasks_wants_actor set parked_until = :now
@@ -140,6 +161,11 @@ def by_name(tx: Tx, type_: type[T], name: str) -> T | None:
     return None if row is None else _as(type_, _kept(type_, row).identity)
 
 
+def is_taken(tx: Tx, kind: Kind, name: str) -> bool:
+    """Whether something in use has this name."""
+    return tx.one(LIVING_BY_NAME, (kind, name)) is not None
+
+
 def actor_name(tx: Tx, text: str) -> str:
     """The name that is meant where any name is good for a person.
 
@@ -150,10 +176,10 @@ def actor_name(tx: Tx, text: str) -> str:
     Raises:
         UserError: Several ids begin so; the message names them.
     """
-    if by_name(tx, Actor, text) is not None or not _is_digits(text):
-        return text
     is_long = len(text) >= SHOWN_DIGITS or any(map(str.isdecimal, text))
-    if len(text) < _LEAST_DIGITS or not is_long:
+    if not _is_digits(text) or len(text) < _LEAST_DIGITS or not is_long:
+        return text
+    if is_taken(tx, "actor", text):
         return text
     found = _by_prefix(tx, Actor, text, retired=False)
     return text if found is None else found.identity.name
@@ -204,6 +230,23 @@ def keep(tx: Tx, identity: Identity) -> None:
 def retire(tx: Tx, id_: str) -> None:
     """It is not in use any more from now on; its name is free."""
     tx.run(RETIRE, (tx.now, id_))
+
+
+def held_by(tx: Tx, name: str) -> list[str]:
+    """The tasks that an actor works on, or a person of that name holds."""
+    return [row[0] for row in tx.rows(HELD_BY, (name,))]
+
+
+def assigned_to(tx: Tx, name: str) -> list[str]:
+    """The tasks that wait for an actor by its name and for nobody else."""
+    return [row[0] for row in tx.rows(ASSIGNED_TO, {"name": name})]
+
+
+def rename_in_tasks(tx: Tx, old: str, new: str) -> None:
+    """What is for an actor of one name is for that of the other from now on."""
+    names = {"old": old, "new": new}
+    for statement in (RENAME_TASKS, RENAME_RESERVED, RENAME_TRAJECTORIES):
+        tx.run(statement, names)
 
 
 def wake_parked(tx: Tx) -> None:

@@ -17,7 +17,7 @@ from workgraph.graph.proposals import (
     encode_becomes,
 )
 from workgraph.graph.rewards import Reward, effective
-from workgraph.store import writes
+from workgraph.store import identities, writes
 from workgraph.store.database import Row, Tx
 from workgraph.store.rows import encode
 
@@ -213,6 +213,8 @@ def hand_over(tx: Tx, old: str, new: str | None, by: str) -> int:
     for task, matched in found:
         writes.set_actor(tx, task, None if matched else new, matched=False)
         tx.emit(ChangeKind.TASK_EDITED, task=task, by=by, reason="actor")
+    if new is not None:  # what is reserved for it, too
+        identities.rename_in_tasks(tx, old, new)
     return len(found)
 
 
