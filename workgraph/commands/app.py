@@ -44,9 +44,6 @@ def build_app() -> typer.Typer:
     cli_trajectories.register(app)
     cli_rewards.register(app)
     cli_evolve.register(app)
-    actor = new_app("actor", "Who does the work.")
-    cli_rewards.register_stats(actor)
-    app.add_typer(actor)
     app.command("help", cls=WgCommand)(_help)
     return app
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import UNSET, UnsetType
 
+from workgraph.commands import cli_rewards
 from workgraph.commands.cli_call import WgCommand, new_app, the_call
 from workgraph.commands.cli_options import texts_or_unset
 from workgraph.graph import identity_requests as q
@@ -116,6 +117,7 @@ def register(app: typer.Typer) -> None:
     actor.command("rm", cls=WgCommand)(_remove_actor)
     actor.command("lineage", cls=WgCommand)(_trace_actor)
     actor.command("init", cls=WgCommand)(_init_actors)
+    cli_rewards.register_stats(actor)
     app.add_typer(actor)
 
 
