@@ -108,7 +108,10 @@ def test_every_index_says_which_query_it_is_for() -> None:
 
 TALK = {"task": "t", "agent": 1, "session": "s"}
 #: Tables that grow, by their names and as queries call them.
-LARGE = "tasks|agents|edges|changes|artifacts|consumed|rewards|standings|t|a|e|l|m|n|o|p|r|x"
+LARGE = (
+    "tasks|agents|edges|changes|artifacts|consumed|rewards|standings"
+    "|t|a|e|l|m|n|o|p|r|x"
+)
 SHARES = {"id": "t", "tokens": 1, "usd": 1}
 #: The query, its parameters, and the indexes that must do the work.
 HOT: dict[str, tuple[str, Any, set[str]]] = {

@@ -79,7 +79,7 @@ def _sound(number: int, one: Proposal, status: Any) -> Proposal:
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(STORED, STATUSES), min_size=1, max_size=3))
 async def test_proposals_round_trip(found: list[tuple[Proposal, Any]]) -> None:
     """Whatever is in their texts and numbers."""

@@ -426,7 +426,7 @@ def views(draw: st.DrawFn) -> EvolutionView:
     return a_view(*subjects, officials=official)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(views(), st.randoms(use_true_random=False))
 def test_what_holds_of_every_proposal(view: EvolutionView, random: Random) -> None:
     """The same record, the same proposals; never of a person, default, the last one."""
