@@ -8,7 +8,8 @@ from workgraph.graph.errands import TAGS
 from workgraph.graph.holds import AccountState, account_key
 from workgraph.graph.judging import CANARY, JUDGED
 from workgraph.graph.matching import missing_skills
-from workgraph.graph.model import Agent, AgentStatus, Task
+from workgraph.graph.model import Actor, Agent, AgentStatus, Task
+from workgraph.graph.proposals import OPEN
 from workgraph.graph.status import MEETS, SETTLED, Status, Verb
 from workgraph.graph.topology import chains, sort_topologically
 from workgraph.store import (
@@ -19,11 +20,13 @@ from workgraph.store import (
     errands,
     history,
     holds,
+    identities,
     judging,
     loops,
     message_transfer,
     messages,
     prompts,
+    proposals,
     reads,
     rewards,
     service,
@@ -53,6 +56,7 @@ _TABLES = (
     "loops",
     "loop_members",
     "prompts",
+    "proposals",
     "rewards",
     "standings",
     "choices",
@@ -117,6 +121,7 @@ def check_invariants(tx: Tx) -> None:
     _check_waits(tx, tasks)
     _check_trajectories(tx, {task.id: task.status for task in tasks.values()})
     _check_circles(tx, tasks)
+    _check_proposals(tx)
     _check_rewards(tx, agents)
     _check_judging(tx, tasks, agents)
     _check_canaries(tx)
@@ -397,6 +402,29 @@ def _check_circles(tx: Tx, tasks: dict[str, Task]) -> None:
         before = len(stuck)
         stuck = {one for one in stuck if all(need & stuck for need in needs[one])}
     assert not stuck, f"{stuck} wait for each other: {needs}"
+
+
+def _check_proposals(tx: Tx) -> None:
+    """Whoever is on trial lives, one at a time beside each parent, and is unfinished.
+
+    What is over has a moment and words; nobody who is retired is on trial.
+    """
+    parents: set[str] = set()
+    for one in proposals.every(tx):
+        assert (one.ended_at is None) == (one.status in OPEN), one
+        assert one.ended_at is None or one.result, one
+        counts = [look.child_count for look in one.looks]
+        assert counts == sorted(set(counts)), one
+        if one.status == "trial":
+            assert one.child is not None, one
+            assert one.started_at is not None, one
+        if one.has_trial:
+            assert one.subject not in parents, f"two trials of {one.subject}"
+            parents.add(one.subject)
+        if one.child is not None and one.status in {"retired", "rejected"}:
+            kept = identities.by_id(tx, Actor, one.child)
+            assert kept is not None, one
+            assert kept.retired_at is not None, f"{kept.identity.name} is still there"
 
 
 def _is_concluded(tx: Tx, number: int) -> bool:

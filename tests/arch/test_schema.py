@@ -27,6 +27,7 @@ from workgraph.store import (
     loops,
     messages,
     prompts,
+    proposals,
     reads,
     rewards,
     service,
@@ -112,7 +113,8 @@ def test_every_index_says_which_query_it_is_for() -> None:
 TALK = {"task": "t", "agent": 1, "session": "s"}
 #: Tables that grow, by their names and as queries call them.
 LARGE = (
-    "tasks|agents|edges|changes|artifacts|consumed|rewards|standings|t|a|e|l|m|n|o|r|x"
+    "tasks|agents|edges|changes|artifacts|consumed|rewards|standings"
+    "|t|a|e|l|m|n|o|p|r|x"
 )
 SHARES = {"id": "t", "tokens": 1, "usd": 1}
 #: The query, its parameters, and the indexes that must do the work.
@@ -236,6 +238,10 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "live-by-actor": (choices.LIVE, (), {"agents_live"}),
     "reserved-among": (candidates.RESERVED, ("[]",), {"trajectory_steps_task"}),
     "asked-for": (candidates.ASKED, ("[]",), {"errands_about"}),
+    "trials": (proposals.TRIALS, (), {"proposals_open"}),
+    "on-trial": (proposals.ON_TRIAL, (), {"proposals_open"}),
+    "open-proposals": (proposals.OPEN, (), {"proposals_open"}),
+    "judged-of-actor": (proposals.OF_ACTOR, ("a",), {"rewards_actor"}),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

@@ -43,6 +43,8 @@ def commands(
     """Every command by its words, with its own options and those that it shares."""
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
+            if command.invoke_without_command:
+                yield f"{prefix}{name}", options(command.params), set()
             yield from commands(command, f"{prefix}{name} ")
             continue
         shared = getattr(command, "extra_parameters", ())

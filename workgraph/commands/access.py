@@ -24,6 +24,12 @@ from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import Agent, AgentStatus, Record, Task
 from workgraph.graph.prompt_requests import GetContext
+from workgraph.graph.proposals import (
+    Evolve,
+    ListProposals,
+    ReviewProposal,
+    ShowProposal,
+)
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.graph.status import Status
@@ -66,6 +72,10 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         MatchActors: Reach.READ,
         ShowRewards: Reach.READ,
         GetStats: Reach.READ,
+        ListProposals: Reach.READ,
+        ShowProposal: Reach.READ,
+        Evolve: Reach.OPERATOR,
+        ReviewProposal: Reach.OPERATOR,
         r.GetOutput: Reach.READ,
         r.ListExecutors: Reach.READ,
         r.GetServiceStatus: Reach.READ,

@@ -1,13 +1,14 @@
-"""The lines of an export about who was chosen, how it was judged, and errands."""
+"""The lines of an export about choices, judgements, errands and proposals."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, field
 
-from workgraph.commands.line_base import MOST, LineBase
+from workgraph.commands.line_base import MOST, Count, LineBase
 from workgraph.graph.errands import ErrandKind
-from workgraph.graph.model import Complexity
+from workgraph.graph.model import Complexity, Record
+from workgraph.graph.proposals import Becomes, ProposalKind, ProposalStatus
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Attempt = Annotated[int, Meta(ge=1, le=MOST)]
@@ -16,10 +17,14 @@ Attempt = Annotated[int, Meta(ge=1, le=MOST)]
 class AgencyLine(LineBase, frozen=True, kw_only=True):
     """The base of these lines."""
 
+
+class AboutTask(AgencyLine, frozen=True, kw_only=True):
+    """The base of those that are about a task."""
+
     task: str
 
 
-class RewardLine(AgencyLine, frozen=True, kw_only=True, tag="reward"):
+class RewardLine(AboutTask, frozen=True, kw_only=True, tag="reward"):
     """What a source says of an attempt."""
 
     attempt: Attempt
@@ -39,7 +44,7 @@ class RewardLine(AgencyLine, frozen=True, kw_only=True, tag="reward"):
     at: str | None = None
 
 
-class ChoiceLine(AgencyLine, frozen=True, kw_only=True, tag="choice"):
+class ChoiceLine(AboutTask, frozen=True, kw_only=True, tag="choice"):
     """How an actor was chosen."""
 
     attempt: Attempt
@@ -51,7 +56,7 @@ class ChoiceLine(AgencyLine, frozen=True, kw_only=True, tag="choice"):
     at: str | None = None
 
 
-class ErrandLine(AgencyLine, frozen=True, kw_only=True, tag="errand"):
+class ErrandLine(AboutTask, frozen=True, kw_only=True, tag="errand"):
     """What a task of the machinery is for."""
 
     errand: ErrandKind
@@ -61,3 +66,36 @@ class ErrandLine(AgencyLine, frozen=True, kw_only=True, tag="errand"):
     #: These two are JSON as a text.
     given: str | None = None
     verdict: str | None = None
+
+
+class LookRef(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A look at a trial in its proposal's line."""
+
+    number: Attempt
+    at: str
+    child_count: Count
+    child_mean: Fraction
+    parent_count: Count
+    parent_mean: Fraction
+    probability: Fraction
+
+
+class ProposalLine(AgencyLine, frozen=True, kw_only=True, tag="proposal"):
+    """A change to who does the work, and what has become of it."""
+
+    number: Attempt
+    proposes: ProposalKind
+    subject: str
+    change: Becomes = Becomes()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    reason: str
+    by: str | None = None
+    status: ProposalStatus
+    created_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    child: str | None = None
+    share: Fraction | None = None
+    looks: tuple[LookRef, ...] = ()
+    approved_by: str | None = None
+    result: str | None = None

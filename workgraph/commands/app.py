@@ -11,6 +11,7 @@ from workgraph.commands import (
     cli_agents,
     cli_assigning,
     cli_context,
+    cli_evolve,
     cli_executors,
     cli_graph,
     cli_life,
@@ -44,6 +45,7 @@ def build_app() -> typer.Typer:
     cli_service.register(app)
     cli_trajectories.register(app)
     cli_rewards.register(app)
+    cli_evolve.register(app)
     app.command("help", cls=WgCommand)(_help)
     return app
 

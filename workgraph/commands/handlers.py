@@ -10,6 +10,7 @@ from workgraph.commands import (
     assigning,
     calibration,
     claiming,
+    evolving,
     identities,
     inbox,
     judging_now,
@@ -36,6 +37,12 @@ from workgraph.graph.canary_requests import GetCanaries
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
+from workgraph.graph.proposals import (
+    Evolve,
+    ListProposals,
+    ReviewProposal,
+    ShowProposal,
+)
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.store import agents
@@ -70,6 +77,8 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         SendMessage: messages.message,
         r.KillAgents: operate.kill_agents,
         ClaimTrajectory: trajectories.claim_trajectory,
+        Evolve: evolving.evolve,
+        ReviewProposal: evolving.review,
         **dict.fromkeys(get_args(q.Adds), identities.add_identity),
         **dict.fromkeys(get_args(q.Edits), identities.edit_identity),
         **dict.fromkeys(get_args(q.Removes), identities.remove_identity),
@@ -99,6 +108,8 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         GetCanaries: calibration.get_canaries,
         ShowRewards: rewards.show_rewards,
         GetStats: standings.actor_stats,
+        ListProposals: evolving.list_proposals,
+        ShowProposal: evolving.show_proposal,
     }
 )
 
@@ -107,6 +118,10 @@ def is_read(request: r.AnyRequest) -> bool:
     """Whether a request changes nothing. An agent that lists messages has read them."""
     if isinstance(request, SendMessage):
         return request.list and not request.token
+    if isinstance(request, Evolve):
+        return request.dry_run
+    if isinstance(request, ReviewProposal):
+        return request.verdict is None
     return type(request) in READS or (isinstance(request, r.Log) and request.list)
 
 

@@ -11,6 +11,7 @@ from workgraph.commands.render_actors import identity_text
 from workgraph.commands.render_agents import agent_table
 from workgraph.commands.render_canaries import calibration_page
 from workgraph.commands.render_context import context_page
+from workgraph.commands.render_evolve import evolve_text
 from workgraph.commands.render_executors import executor_table, trial_page
 from workgraph.commands.render_matching import match_page
 from workgraph.commands.render_messages import inbox_lines, message_lines
@@ -50,6 +51,12 @@ from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.prompt_requests import GetContext
+from workgraph.graph.proposals import (
+    Evolve,
+    ListProposals,
+    ReviewProposal,
+    ShowProposal,
+)
 from workgraph.graph.replies import (
     ChangeData,
     DoneData,
@@ -167,6 +174,8 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return run_line(data)
         case ShowRewards():
             return reward_lines(data, style)
+        case Evolve() | ReviewProposal() | ListProposals() | ShowProposal():
+            return evolve_text(request, data, style)
         case GetStats():
             return stats_page(data, style)
         case r.ListExecutors():

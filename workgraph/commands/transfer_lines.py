@@ -13,7 +13,12 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from workgraph.commands.agency_lines import ChoiceLine, ErrandLine, RewardLine
+from workgraph.commands.agency_lines import (
+    ChoiceLine,
+    ErrandLine,
+    ProposalLine,
+    RewardLine,
+)
 from workgraph.commands.canary_line import CanaryLine
 from workgraph.commands.identity_line import (
     ActorLine,
@@ -221,6 +226,7 @@ Line = (
     | ChoiceLine
     | ErrandLine
     | CanaryLine
+    | ProposalLine
     | LogLine
     | IdentityLine
 )
@@ -240,6 +246,7 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "choice": ChoiceLine,
         "errand": ErrandLine,
         "canary": CanaryLine,
+        "proposal": ProposalLine,
         "actor": ActorLine,
         "role": RoleLine,
         "tradeoff": TradeoffLine,

@@ -13,12 +13,14 @@ from workgraph.commands.agency_lines import (
     AgencyLine,
     ChoiceLine,
     ErrandLine,
+    ProposalLine,
     RewardLine,
 )
 from workgraph.commands.canary_line import CanaryLine
 from workgraph.commands.line_errors import bad_line
 from workgraph.commands.transfer_canaries import CanaryBatch
 from workgraph.commands.transfer_lines import read_moment, write_moment
+from workgraph.commands.transfer_proposals import ProposalBatch, proposal_lines
 from workgraph.graph.errands import Errand
 from workgraph.graph.errors import UsageError
 from workgraph.graph.rewards import Reward, is_source
@@ -32,8 +34,9 @@ __all__ = ["AgencyBatch", "AgencyLine", "CanaryLine", "agency_lines"]
 _ID_DIGITS: Final = 64
 
 
-def agency_lines(tx: Tx) -> Iterator[RewardLine | ChoiceLine | ErrandLine]:
-    """Errands, choices and judgements, each by tasks in order."""
+def agency_lines(tx: Tx) -> Iterator[AgencyLine]:
+    """Proposals; errands, choices and judgements, each by tasks in order."""
+    yield from proposal_lines(tx)
     live = rows.live_attempts(tx)
     yield from map(_errand_line, rows.every_errand(tx))
     for choice in rows.choices(tx):
@@ -61,9 +64,12 @@ class AgencyBatch:
         self._canaries = CanaryBatch(tx)
         #: What each line is, so that none comes twice.
         self._keys: dict[tuple[object, ...], int] = {}
+        self._proposals = ProposalBatch(tx, by)
 
     def take(
-        self, number: int, line: RewardLine | ChoiceLine | ErrandLine | CanaryLine
+        self,
+        number: int,
+        line: RewardLine | ChoiceLine | ErrandLine | CanaryLine | ProposalLine,
     ) -> None:
         """Takes a line, as far as it can be judged alone.
 
@@ -83,6 +89,9 @@ class AgencyBatch:
             case ErrandLine():
                 key = (line.task, "errand")
                 self._errands.append((number, _errand(number, line)))
+            case ProposalLine():
+                self._proposals.take(number, line)
+                return
             case _ as never:
                 assert_never(never)
         first = self._keys.setdefault(key, number)
@@ -102,7 +111,9 @@ class AgencyBatch:
 
         Raises:
             UserError: One is about what is not there.
+            ConflictError: A proposal's number is taken.
         """
+        self._proposals.settle()
         for number, reward in self._rewards:
             _check_task(number, reward.task, tasks)
             if (reward.task, reward.attempt) not in attempts:
@@ -122,6 +133,7 @@ class AgencyBatch:
         rows.insert_choices(self._tx, (one for _, one in self._choices))
         rewards.insert(self._tx, (one for _, one in self._rewards))
         self._canaries.write()
+        self._proposals.write()
 
     def _reward(self, number: int, line: RewardLine) -> Reward:
         if not is_source(line.source):

@@ -15,7 +15,7 @@ from workgraph.commands import iterations, judging, passing
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
 from workgraph.commands.records import keep_outputs
-from workgraph.daemon import assigning, errands, spending
+from workgraph.daemon import assigning, errands, evolving, spending
 from workgraph.daemon.artifacts import copies_dir
 from workgraph.daemon.launching import Host, launch_or_park
 from workgraph.daemon.orders import (
@@ -75,7 +75,7 @@ from workgraph.store.database import Tx
 _LOOK_S: Final = 1.0
 
 
-def apply_decision(  # noqa: C901 - one arm for each kind
+def apply_decision(  # noqa: C901, PLR0912 - one arm for each kind
     tx: Tx, decision: d.Decision, host: Host
 ) -> list[Effect]:
     """Makes one decision true."""
@@ -116,6 +116,9 @@ def apply_decision(  # noqa: C901 - one arm for each kind
             if decision.gate == VERDICT:
                 return errands.ask(tx, decision, host)
             return [_gate_effect(tx, decision, host)]
+        case d.JudgeTrial():
+            evolving.judge_trial(tx, decision, host)
+            return []
         case ScoreAttempt() | AskEvaluator() | LeaveUnjudged() | JudgeScore():
             judging.carry_out(tx, decision, host.grounds.layered.settings)
             return []

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from workgraph.commands import judging
+from workgraph.commands import evolver, judging
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect, ReadAnswer
@@ -59,7 +59,9 @@ def _take(tx: Tx, errand: Errand, answer: str, settings: Settings) -> str | None
     match errand.kind:
         case "reward":
             return judging.take_verdict(tx, errand, answer, settings)
-        case "assignment" | "evolution":
+        case "evolution":
+            return evolver.take_verdict(tx, errand, answer, settings)
+        case "assignment":
             return f"nobody takes the answer of an errand of the kind {errand.kind}"
         case _:
             assert_never(errand.kind)

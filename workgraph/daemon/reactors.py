@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from workgraph.agents.choices import account_of, executor_of
 from workgraph.commands import judging
 from workgraph.commands.context import budget_limits, officials_of, retry_policy
-from workgraph.daemon import apply, assigning
+from workgraph.daemon import apply, assigning, evolving
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect, ReadFiles, Spawn
 from workgraph.graph.assigning import is_machinery, person_of
@@ -28,7 +28,7 @@ from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.holds import SHELL_BREAKER, breaker_key
 from workgraph.graph.model import Record, Task
 from workgraph.graph.views import AssignView, DispatchView, Needs, Openings
-from workgraph.reactors import assign, budgets, dispatch, gates, patrol, reward
+from workgraph.reactors import assign, budgets, dispatch, evolve, gates, patrol, reward
 from workgraph.store import budgets as store_budgets
 from workgraph.store import reads, service, trajectories, views
 from workgraph.store.database import Tx
@@ -40,7 +40,15 @@ T = TypeVar("T")
 _MANY: Final = 100
 
 #: The order in which reactors run in a tick. Later ones see what earlier ones did.
-ORDER: Final = ("patrol", "budgets", "gates", "assign", "reward", "dispatch")
+ORDER: Final = (
+    "patrol",
+    "budgets",
+    "gates",
+    "assign",
+    "reward",
+    "evolve",
+    "dispatch",
+)
 
 
 class Surroundings(Record, frozen=True, kw_only=True):
@@ -274,6 +282,11 @@ REACTORS: Final = (
         name="reward",
         load=lambda tx, around: judging.load(tx, around.host.grounds.layered.settings),
         decide=reward.decide,
+    ),
+    Reactor(
+        name="evolve",
+        load=lambda tx, around: evolving.load(tx, around.host.grounds.layered.settings),
+        decide=evolve.decide,
     ),
     Reactor(
         name="dispatch",

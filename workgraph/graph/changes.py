@@ -55,6 +55,8 @@ class ChangeKind(StrEnum):
     IDENTITY_RETIRED = "identity_retired"
     CANARIES_STARTED = "canaries_started"
     REWARD_RECORDED = "reward_recorded"
+    PROPOSAL_ADDED = "proposal_added"
+    PROPOSAL_CHANGED = "proposal_changed"
     GRAPH_IMPORTED = "graph_imported"
 
 

@@ -9,6 +9,7 @@ from workgraph.graph.holds import Account, Breaker
 from workgraph.graph.judging import JudgingDecision
 from workgraph.graph.matching import Choice
 from workgraph.graph.model import Failure, Outcome, Parked, Record, Stop, Task
+from workgraph.graph.proposals import Look, ProposalStatus
 from workgraph.graph.status import Verb
 
 
@@ -166,6 +167,16 @@ class LaunchAgent(Record, frozen=True, kw_only=True):
     actor: str | None
 
 
+class JudgeTrial(Record, frozen=True, kw_only=True):
+    """What a look at the trial of a changed actor has found."""
+
+    proposal: int
+    #: Null where there was nothing left to compare.
+    look: Look | None
+    to: ProposalStatus
+    result: str | None = None
+
+
 Decision = (
     ConcludeAttempt
     | MakeDue
@@ -184,5 +195,6 @@ Decision = (
     | ClearTask
     | AskAssigner
     | LaunchAgent
+    | JudgeTrial
     | JudgingDecision
 )

@@ -26,8 +26,9 @@ from workgraph.graph.plan_requests import (
     TryExecutor,
 )
 from workgraph.graph.prompt_requests import GetContext
+from workgraph.graph.proposals import ProposalCommand
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
-from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
+from workgraph.graph.reward_requests import RewardRequest
 from workgraph.graph.service_requests import (
     Freeze,
     GetServiceStatus,
@@ -388,7 +389,8 @@ TaskCommand = (
     | RecordArtifact
     | SendMessage
     | ClaimTrajectory
-    | RecordReward
+    | RewardRequest
+    | ProposalCommand
     | RunReward
 )
 GraphQuery = (
@@ -409,8 +411,6 @@ GraphQuery = (
     | GetOutput
     | ListExecutors
     | GetTrajectory
-    | ShowRewards
-    | GetStats
 )
 ServiceCommand = (
     ImportGraph

@@ -40,6 +40,9 @@ class GetStats(Request, frozen=True, kw_only=True, tag="actor_stats"):
     by: StatsBy | None = None
 
 
+RewardRequest = RecordReward | ShowRewards | GetStats
+
+
 class TaskReward(Record, frozen=True, kw_only=True):
     """What counts of a task's judgements, in the task (CONTRACT §3.4)."""
 

@@ -101,6 +101,43 @@ create table errands (
 -- errands.about
 create index errands_about on errands (about, kind) where about is not null;
 
+-- proposals.judged: what was judged of an actor's work
+create index rewards_actor on rewards (actor_id) where actor_id is not null;
+
+-- changes to who does the work, as they were proposed, and what has become of them
+create table proposals (
+    number integer primary key,
+    kind text not null check (kind in ('role', 'tradeoff', 'actor', 'retire')),
+    -- the id of the actor that it is about: the parent of the changed one
+    subject text not null,
+    -- as JSON: what the fields become, and the numbers that say why
+    change text not null,
+    evidence text not null,
+    reason text not null,
+    by text not null,
+    status text not null check (status in (
+        'proposed', 'waiting', 'trial', 'promoted', 'retired', 'rejected')),
+    created_at integer not null,
+    -- when its trial began
+    started_at integer,
+    -- since when nothing more can become of it
+    ended_at integer check (
+        (ended_at is null) = (status in ('proposed', 'waiting', 'trial'))),
+    -- the id of the changed actor, and how much of its parent's work that one gets
+    child text,
+    share real check (share between 0 and 1),
+    -- as JSON: its trial as it stood whenever it was looked at
+    looks text not null default '[]',
+    -- who has said that it may be, where a person has to
+    approved_by text,
+    -- what has come of it, in words
+    result text
+) strict;
+
+-- proposals.trials, open_ones: those of which more may become
+create index proposals_open on proposals (status)
+    where status in ('proposed', 'waiting', 'trial');
+
 -- identities.wake_parked: what waits for somebody who can do it
 create index tasks_wants_actor on tasks (json_extract(parked, '$.code'))
     where json_extract(parked, '$.code')
