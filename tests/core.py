@@ -202,13 +202,15 @@ async def running_core(
     launcher: FakeLauncher | None = None,
     mode: Mode | None = None,
     host: PlanHost | None = None,
+    has_default: bool = True,
 ) -> AsyncGenerator[Core]:
     """A core that runs while the block does, and is whole at its end.
 
     A `store` that is given stays open, so that the next core is a restart.
     """
     own = await Store.open(":memory:") if store is None else store
-    await own.transaction(_make_default, 0)
+    if has_default:
+        await own.transaction(_make_default, 0)
     clock = clock or FakeClock()
     launcher = launcher or FakeLauncher()
     layered = load_settings(None, None, settings)

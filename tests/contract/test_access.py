@@ -34,6 +34,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "link": {"task": "other", "after": "ended"},
         "unlink": {"task": "other", "after": "ended"},
         "loop": {"task": "free", "max": 2},
+        "assign": {"task": "free", "actor": "default"},
         "show": {"task": "other"},
         "list": {},
         "ready": {},

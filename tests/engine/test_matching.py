@@ -1,10 +1,12 @@
 """`wg match` over a graph: who could do a task, how they stand, the last choice."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.core import Core, running_core
+from tests.core import Core
+from tests.core import running_core as a_core
 from workgraph.commands.context import Caller
 from workgraph.commands.matching import match_actors
 from workgraph.commands.render import Style, render
@@ -19,6 +21,9 @@ KEEP_CHOICE = """
 insert into choices (task, attempt, actor, propensity, greedy, candidates, at)
 values (?, ?, ?, ?, ?, '[]', ?)
 """
+
+#: A graph without the actor that `wg init` makes.
+running_core = partial(a_core, has_default=False)
 
 
 async def add_actor(core: Core, name: str, **fields: Any) -> None:
@@ -107,7 +112,7 @@ async def test_a_prompt_that_would_be_cut_speaks_against_a_small_limit() -> None
 
 async def test_the_last_choice_that_was_kept_is_shown() -> None:
     """With the actor that it fell on."""
-    async with running_core() as core:
+    async with running_core("dispatcher.max_agents=0") as core:
         await add_actor(core, "ada")
         await add_actor(core, "bob")
         job = await core.add("Job")
