@@ -13,7 +13,7 @@ from workgraph.graph.reward_requests import (
     StandingData,
     StatsData,
 )
-from workgraph.graph.rewards import OPERATOR, Cell, Reward, is_evaluator
+from workgraph.graph.rewards import OPERATOR, TEACHING, Cell, Reward, is_evaluator
 from workgraph.graph.rubric import DECIMALS, LEVEL, RUBRIC, interval_of
 from workgraph.store import calibration, identities, rewards, subjects
 from workgraph.store.database import Tx
@@ -76,7 +76,8 @@ def _standings(
     found = [
         (cell, _Sum(count=one.count, total=one.total))
         for cell, one in rewards.standings(tx).items()
-        if (by_skill and cell.kind == "actor") or not (cell.skill or cell.complexity)
+        if (by_skill and cell.kind == "actor" and cell.skill != TEACHING)
+        or not (cell.skill or cell.complexity)
     ]
     if actor is not None:
         mine = _subjects_of(actor)

@@ -1,9 +1,11 @@
 """Who a task is given to: the request, who may be chosen, and what keeps it waiting."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
+
+from msgspec import field
 
 from workgraph.graph.errands import TAGS
 from workgraph.graph.matching import DEFAULT, Choice, missing_skills
@@ -37,6 +39,8 @@ class Cast(Record, frozen=True, kw_only=True):
 
     actors: tuple[Actor, ...] = ()
     officials: frozenset[str] = frozenset()
+    #: Of those on trial, by id: their parent's, and their share of that one's work.
+    trials: Mapping[str, tuple[str, float]] = field(default_factory=dict)
 
     def able(self, requires: Sequence[str]) -> tuple[Actor, ...]:
         """Those that may be chosen by themselves and lack nothing."""

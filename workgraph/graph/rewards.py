@@ -71,6 +71,10 @@ class Reward(Record, frozen=True, kw_only=True):
         return self.source != CHECKS or "correctness" in self.dimensions
 
 
+#: In the place of a skill: all of an actor's work of which something was learned.
+TEACHING: Final = "*"
+
+
 class Cell(Record, frozen=True, kw_only=True):
     """Where the record keeps a score: of whom, at what kind of work."""
 
@@ -144,8 +148,8 @@ def cells_of(reward: Reward) -> Iterator[Cell]:
     """Where a reward that counts is kept; nowhere where the work is nobody's.
 
     The total of the actor, its role, its tradeoff and the pair; and, where it teaches,
-    the actor's by each skill that the work asked for at its complexity. What asked for
-    none is kept by its complexity alone.
+    the actor's under `TEACHING`, and by each skill that the work asked for at its
+    complexity. What asked for none is kept by its complexity alone.
     """
     if reward.actor_id is None:
         return
@@ -158,8 +162,9 @@ def cells_of(reward: Reward) -> Iterator[Cell]:
         yield Cell(kind="pair", subject=f"{reward.role} {reward.tradeoff}")
     if not reward.teaches:
         return
+    yield Cell(kind="actor", subject=reward.actor_id, skill=TEACHING)
     complexity = reward.complexity or ""
-    for skill in sorted(set(reward.skills)) or [""]:
+    for skill in sorted(set(reward.skills) - {TEACHING}) or [""]:
         if skill or complexity:  # else it is the total
             yield Cell(
                 kind="actor",

@@ -96,7 +96,7 @@ class _Desk:
         if not free:
             return _hold(task, assigning.busy(task, None, able))
         open_to = assigning.beside_default(free)
-        if len(open_to) == 1:
+        if len(open_to) == 1 and open_to[0].id not in self._view.cast.trials:
             return self._give(task, open_to[0])
         need, candidates = self._view.standing[task.id]
         choice = choose(
@@ -108,8 +108,8 @@ class _Desk:
             explore=self._view.explore,
             seed=seed_of(need),
         )
-        if choice is None:
-            return _hold(task, assigning.nobody_able(task, self._view.cast))
+        if choice is None:  # those on trial alone have room
+            return _hold(task, assigning.busy(task, None, able))
         cleared = self._give(task, self._actors[choice.actor])
         return replace(cleared, choice=choice)
 

@@ -15,8 +15,17 @@ from workgraph.graph.matching import (
     missing_skills,
 )
 from workgraph.graph.model import Actor, Task
+from workgraph.graph.rewards import TEACHING
 from workgraph.graph.rubric import RUBRIC
-from workgraph.store import agents, choices, errands, holds, reads, service
+from workgraph.store import (
+    agents,
+    choices,
+    errands,
+    holds,
+    proposals,
+    reads,
+    service,
+)
 from workgraph.store.database import Tx
 from workgraph.store.rows import encode
 
@@ -25,7 +34,7 @@ STANDINGS: Final = """
 select s.subject, s.skill, s.complexity, s.count, s.total, s.squares
 from json_each(:ids) i join standings s
     on s.kind = 'actor' and s.subject = i.value and s.rubric = :rubric
-where (s.skill = '' and s.complexity = '')
+where (s.skill = '*' and s.complexity = '')
    or s.skill in (select value from json_each(:skills))
 """
 #: Whose trajectory each of some tasks is in.
@@ -85,7 +94,9 @@ def cast(tx: Tx, officials: frozenset[str]) -> Cast:
         officials: Those that `[agency]` names for other work.
     """
     found = tuple(_decode(row[0]) for row in tx.rows(ACTORS))
-    return Cast(actors=found, officials=officials)
+    # who is alone is not on trial
+    trials = proposals.trials(tx) if len(found) > 1 else {}
+    return Cast(actors=found, officials=officials, trials=trials)
 
 
 def load(  # noqa: PLR0913 - all but three by keyword
@@ -126,6 +137,7 @@ def load(  # noqa: PLR0913 - all but three by keyword
         reserve_tokens=reserve,
     )
     records = _records(tx, actors, need)
+    alone = (None, 0.0)
     return need, tuple(
         Candidate(
             actor=actor,
@@ -134,6 +146,8 @@ def load(  # noqa: PLR0913 - all but three by keyword
             overall=records[actor.id].overall,
             cells=records[actor.id].cells,
             skills=records[actor.id].skills,
+            trial_of=known.trials.get(actor.id, alone)[0],
+            trial_share=known.trials.get(actor.id, alone)[1],
         )
         for actor in actors
     )
@@ -249,8 +263,10 @@ class _Records:
 def _records(tx: Tx, actors: Sequence[Actor], need: Need) -> dict[str, _Records]:
     """Of all their work, and of work like this by skill; by the actors' ids."""
     found = {actor.id: _Records() for actor in actors}
-    skills = sorted({*need.requires, *need.prefers}) or [""]
+    skills = sorted({*need.requires, *need.prefers} - {TEACHING}) or [""]
     complexity = need.complexity or ""
+    # of a task that says nothing of itself all work is of its kind
+    is_any = skills == [""] and not complexity
     rows = tx.rows(
         STANDINGS,
         {
@@ -262,9 +278,12 @@ def _records(tx: Tx, actors: Sequence[Actor], need: Need) -> dict[str, _Records]
     for subject, skill, at, count, total, squares in rows:
         standing = Standing(count=count, total=total, squares=squares)
         one = found[subject]
-        if (skill, at) == ("", ""):
+        if skill == TEACHING:
             one.overall = standing
-        if skill in skills and at == complexity:
+            if is_any:
+                one.cells[""] = standing
+            continue
+        if at == complexity and not is_any:
             one.cells[skill] = standing
         if skill and skill in skills:
             before = one.skills.get(skill, Standing())

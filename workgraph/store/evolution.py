@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from workgraph.graph.evolution import EvolutionView, Subject
 from workgraph.graph.matching import Standing
 from workgraph.graph.model import Actor, Role, Tradeoff
-from workgraph.graph.rewards import Reward, effective
+from workgraph.graph.rewards import TEACHING, Reward, effective
 from workgraph.store import identities, proposals, rewards
 from workgraph.store.database import Tx
 
@@ -63,11 +63,11 @@ def _standings(
     for cell, standing in rewards.standings(tx).items():
         if cell.kind != "actor":
             continue
-        if cell.skill or cell.complexity:
+        if cell.skill == TEACHING:
+            totals[cell.subject] = standing
+        elif cell.skill or cell.complexity:
             of_actor = cells.setdefault(cell.subject, {})
             of_actor[cell.skill, cell.complexity] = standing
-        else:
-            totals[cell.subject] = standing
     return totals, cells
 
 

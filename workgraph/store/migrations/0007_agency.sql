@@ -57,7 +57,7 @@ create table standings (
     kind text not null check (kind in ('actor', 'role', 'tradeoff', 'pair')),
     -- the id; of a pair: that of the role, a blank, that of the tradeoff
     subject text not null,
-    -- empty: whatever it was
+    -- empty: whatever it was; '*': all of which something was learned
     skill text not null default '',
     complexity text not null default '',
     count integer not null default 0 check (count >= 0),
