@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from workgraph.graph.judging_requests import RunReward
+from workgraph.graph.judging_requests import JudgementRequest
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
@@ -19,7 +19,6 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
-from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.graph.service_requests import (
     Freeze,
     GetServiceStatus,
@@ -406,8 +405,7 @@ TaskCommand = (
     | RecordArtifact
     | SendMessage
     | ClaimTrajectory
-    | RecordReward
-    | RunReward
+    | JudgementRequest
 )
 GraphQuery = (
     ShowTask
@@ -427,8 +425,6 @@ GraphQuery = (
     | GetOutput
     | ListExecutors
     | GetTrajectory
-    | ShowRewards
-    | GetStats
 )
 ServiceCommand = (
     ImportGraph
