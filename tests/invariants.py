@@ -2,9 +2,10 @@
 
 from itertools import pairwise
 
+from tests.identity_invariants import check_identities, check_person
 from workgraph.graph.errands import TAGS
 from workgraph.graph.holds import AccountState, account_key
-from workgraph.graph.judging import JUDGED
+from workgraph.graph.judging import CANARY, JUDGED
 from workgraph.graph.model import Agent, AgentStatus, Task
 from workgraph.graph.status import MEETS, SETTLED, Status, Verb
 from workgraph.graph.topology import chains, sort_topologically
@@ -12,6 +13,7 @@ from workgraph.store import (
     accounts,
     agent_reads,
     artifacts,
+    calibration,
     errands,
     history,
     holds,
@@ -52,6 +54,8 @@ _TABLES = (
     "standings",
     "choices",
     "errands",
+    "canary_runs",
+    "canary_cases",
 )
 
 
@@ -98,6 +102,8 @@ def check_invariants(tx: Tx) -> None:
 
     for task in tasks.values():
         _check_inputs(tx, task)
+        check_person(tx, task)
+    check_identities(tx)
     _check_loops(tx, tasks, after)
     _check_log(tx, {task.id: task.status for task in tasks.values()})
     _check_accounts(tx)
@@ -108,6 +114,7 @@ def check_invariants(tx: Tx) -> None:
     _check_circles(tx, tasks)
     _check_rewards(tx, agents)
     _check_judging(tx, tasks, agents)
+    _check_canaries(tx)
 
 
 def _check_judging(tx: Tx, tasks: dict[str, Task], agents: list[Agent]) -> None:
@@ -128,9 +135,23 @@ def _check_judging(tx: Tx, tasks: dict[str, Task], agents: list[Agent]) -> None:
         assert errand is not None
         if errand.kind != "reward" or tasks[name].status in SETTLED:
             continue
+        if errand.part == CANARY:
+            continue  # about nothing in the graph
         key = (errand.about, errand.attempt, errand.part)
         assert key not in asked, f"{key} is asked twice"
         asked.add(key)
+
+
+def _check_canaries(tx: Tx) -> None:
+    """Each case has an errand of its own, whose verdict is its answer."""
+    for run in calibration.runs(tx):
+        cases = calibration.cases(tx, run.number)
+        assert [case.place for case in cases] == list(range(1, len(cases) + 1))
+        for case in cases:
+            errand = errands.find(tx, case.task)
+            assert errand is not None
+            assert (errand.part, errand.about) == (CANARY, None)
+            assert (case.answer is None) == (errand.verdict is None), case
 
 
 def _check_rewards(tx: Tx, agents: list[Agent]) -> None:

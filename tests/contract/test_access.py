@@ -22,6 +22,7 @@ from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.peer import Look, Peer, Witness
 from workgraph.daemon.service import Service
 from workgraph.daemon.special import Identity, Special
+from workgraph.graph import identity_requests as q
 from workgraph.graph import requests as r
 from workgraph.graph.inputs import KEPT_BYTES
 
@@ -84,6 +85,25 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "kill": {"agent": "agent-1"},
         "output": {"agent": "agent-1"},
         "watch": {},
+        "add_role": {"name": "r", "description": "d"},
+        "edit_role": {"role": "helper", "description": "x"},
+        "roles": {},
+        "show_role": {"role": "helper"},
+        "remove_role": {"role": "helper"},
+        "role_lineage": {"role": "helper"},
+        "add_tradeoff": {"name": "t", "description": "d"},
+        "edit_tradeoff": {"tradeoff": "brave", "add_reject": ["x"]},
+        "tradeoffs": {},
+        "show_tradeoff": {"tradeoff": "brave"},
+        "remove_tradeoff": {"tradeoff": "brave"},
+        "tradeoff_lineage": {"tradeoff": "brave"},
+        "add_actor": {"name": "zoe"},
+        "edit_actor": {"actor": "ida", "capacity": 1},
+        "actors": {},
+        "show_actor": {"actor": "ida"},
+        "remove_actor": {"actor": "ida"},
+        "actor_lineage": {"actor": "ida"},
+        "init_actors": {},
         "config_get": {"key": "dispatcher.max_agents"},
         "config_set": {"key": "agents.nice", "value": "1"},
         "config_list": {},
@@ -91,10 +111,13 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "reward_run": {"task": "ended"},
         "reward_show": {},
         "actor_stats": {},
+        "canary": {},
+        "canary_run": {"text": ""},
     }
 )
-#: Where an operator does not get `ok`: nothing ends by itself here.
-ANSWERS: Final = MappingProxyType({"test_executor": "timed-out"})
+#: Where an operator does not get `ok`: nothing ends by itself here, and no evaluator
+#: has been tried.
+ANSWERS: Final = MappingProxyType({"test_executor": "timed-out", "canary": "not_found"})
 TAGS: Final = {
     str(cast("Any", kind).__struct_config__.tag): kind
     for kind in get_args(r.AnyRequest)
@@ -185,6 +208,9 @@ async def a_setting(tmp_path: Path) -> AsyncGenerator[Setting]:
             r.AddTask(title="asking", exec="true", paused=True),
             r.ClaimTask(task="asking", actor="ann", force=True),
             r.AskQuestion(task="asking", question="which?"),
+            q.AddRole(name="helper", description="helps"),
+            q.AddTradeoff(name="brave", description="dares"),
+            q.AddActor(name="ida", human=True),
         ):
             await core.engine.answer(request, OPERATOR)
         core.launcher.exit(3, code=0)

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from workgraph.commands.app import build_app
 from workgraph.commands.parse import ParseContext, Parsed, parse_argv
-from workgraph.graph import messages, replies, reward_requests
+from workgraph.graph import canary_requests, messages, replies, reward_requests
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.model import TaskSpec
 from workgraph.graph.requests import AnyRequest
@@ -225,6 +225,7 @@ def test_the_shared_fields_of_requests_are_documented() -> None:
         ("change", replies.ChangeData),
         ("reward", reward_requests.RewardData),
         ("record", reward_requests.StatsData),
+        ("calibration", canary_requests.CalibrationData),
         ("service", replies.ServiceData),
     ],
 )

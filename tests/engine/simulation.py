@@ -19,6 +19,7 @@ import anyio.abc
 from anyio.lowlevel import checkpoint
 
 from tests.core import Core, running_core
+from tests.engine.identity_steps import identity_request
 from tests.fake_clock import FakeClock
 from tests.fakes import FakeLauncher
 from tests.faulty import FAULTS, FaultyTx
@@ -782,6 +783,11 @@ async def _claim_trajectory(story: Story, x: int, y: int) -> None:
     await story.ask(ClaimTrajectory(task=tasks, actor="bob" if x % 2 else None))
 
 
+async def _change_identity(story: Story, x: int, y: int) -> None:
+    """Somebody who could work appears, changes, becomes a person, goes."""
+    await story.ask(identity_request(x, y))
+
+
 async def _add_known(story: Story, x: int, y: int) -> None:
     """A task of an actor that has a record."""
     with suppress(WorkgraphError):
@@ -1199,6 +1205,11 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "judge-known": _judge_known,
     "judge-known-more": _judge_known,
     "end-loop": _say(lambda task, _: LoopTasks(task=task, end=True)),
+    "identity": _change_identity,
+    "identity-more": _change_identity,
+    "give-to-somebody": _say(
+        lambda task, y: r.EditTask(task=task, actor=("ann", "bob", "alice", "")[y % 4])
+    ),
     "judge": _say(lambda task, y: RecordReward(task=task, score=y / 64)),
     "judge-now": _say(lambda task, _: RunReward(task=task)),
     "verdict": _verdict,

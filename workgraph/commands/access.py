@@ -11,7 +11,9 @@ from typing import Final
 
 import msgspec
 
+from workgraph.graph import identity_requests
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import GetCanaries, RunCanaries
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errors import ConflictError, ForbiddenError
 from workgraph.graph.judging_requests import RunReward
@@ -59,9 +61,9 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.GetPlan: Reach.READ,
         GetTrajectory: Reach.READ,
         GetContext: Reach.READ,
+        MatchActors: Reach.READ,
         ShowRewards: Reach.READ,
         GetStats: Reach.READ,
-        MatchActors: Reach.READ,
         r.GetOutput: Reach.READ,
         r.ListExecutors: Reach.READ,
         r.GetServiceStatus: Reach.READ,
@@ -108,6 +110,11 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.KillAgents: Reach.OPERATOR,
         ClaimTrajectory: Reach.OPERATOR,
         r.SetConfig: Reach.OPERATOR,
+        **dict.fromkeys(identity_requests.READS, Reach.READ),
+        **dict.fromkeys(identity_requests.WRITES, Reach.OPERATOR),
+        RunCanaries: Reach.OPERATOR,
+        # The known answers are not for whoever is asked for them.
+        GetCanaries: Reach.OPERATOR,
     }
 )
 

@@ -7,6 +7,7 @@ from typer._click.core import Context
 
 from workgraph import __version__
 from workgraph.commands import (
+    cli_actors,
     cli_agents,
     cli_context,
     cli_executors,
@@ -34,15 +35,13 @@ def build_app() -> typer.Typer:
     cli_waits.register(app)
     cli_loops.register(app)
     cli_agents.register(app)
+    cli_actors.register(app)
     cli_context.register(app)
     cli_matching.register(app)
     cli_executors.register(app)
     cli_service.register(app)
     cli_trajectories.register(app)
     cli_rewards.register(app)
-    actor = new_app("actor", "Who does the work.")
-    cli_rewards.register_stats(actor)
-    app.add_typer(actor)
     app.command("help", cls=WgCommand)(_help)
     return app
 

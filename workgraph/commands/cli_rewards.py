@@ -5,7 +5,9 @@ from typing import Annotated, cast, get_args
 
 import typer
 
+from workgraph.commands import cli_canaries
 from workgraph.commands.cli_call import WgCommand, new_app
+from workgraph.graph.canary_requests import RunCanaries
 from workgraph.graph.errors import UsageError
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.reward_requests import (
@@ -23,6 +25,7 @@ def register(app: typer.Typer) -> None:
     reward.command("record", cls=WgCommand)(_record)
     reward.command("show", cls=WgCommand)(_show)
     reward.command("run", cls=WgCommand)(_run)
+    cli_canaries.register_in(reward)
     app.add_typer(reward)
 
 
@@ -85,14 +88,30 @@ def _show(
 
 
 def _run(
-    task: Annotated[str, typer.Argument(metavar="ID", help="The task.")],
+    ctx: typer.Context,
+    task: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", show_default=False, help="The task."),
+    ] = None,
     *,
     attempt: Annotated[
         int | None,
         typer.Option("--attempt", metavar="N", help="Instead of the last one.", min=1),
     ] = None,
-) -> RunReward:
+    canary: cli_canaries.CanaryOption = None,
+) -> RunReward | RunCanaries:
     """Have an attempt judged now: by the evaluator; where there is none, by checks."""
+    if canary is not None:
+        if task is not None or attempt is not None:
+            raise UsageError(
+                "--canary FILE is about no task", hint="leave the others out"
+            )
+        return cli_canaries.run_canaries(ctx, canary)
+    if task is None:
+        raise UsageError(
+            "what is to be judged?",
+            hint="name a task, or cases with known answers: --canary FILE",
+        )
     return RunReward(task=task, attempt=attempt)
 
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, get_args
+
+from msgspec import structs
 
 from workgraph.commands import (
+    calibration,
     claiming,
+    identities,
     inbox,
     judging_now,
     life,
@@ -17,19 +21,23 @@ from workgraph.commands import (
     rewards,
     spending,
     standings,
+    starters,
     tasks,
     trajectories,
     waits,
 )
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
+from workgraph.graph import identity_requests as q
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import GetCanaries
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.store import agents
+from workgraph.store.identities import actor_name
 
 #: Requests that change the graph, each in one transaction.
 WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType(
@@ -59,6 +67,10 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         SendMessage: messages.message,
         r.KillAgents: operate.kill_agents,
         ClaimTrajectory: trajectories.claim_trajectory,
+        **dict.fromkeys(get_args(q.Adds), identities.add_identity),
+        **dict.fromkeys(get_args(q.Edits), identities.edit_identity),
+        **dict.fromkeys(get_args(q.Removes), identities.remove_identity),
+        q.InitActors: lambda context, _: starters.add_starters(context),
         RecordReward: rewards.record_reward,
         RunReward: judging_now.run_reward,
     }
@@ -78,6 +90,10 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         GetInbox: inbox.inbox,
         r.GetServiceStatus: queries.get_service_status,
         GetTrajectory: trajectories.get_trajectory,
+        **dict.fromkeys(get_args(q.Lists), identities.list_identities),
+        **dict.fromkeys(get_args(q.Shows), identities.show_identity),
+        **dict.fromkeys(get_args(q.Traces), identities.trace_identity),
+        GetCanaries: calibration.get_canaries,
         ShowRewards: rewards.show_rewards,
         GetStats: standings.actor_stats,
     }
@@ -98,6 +114,7 @@ def handle(context: Context, request: r.AnyRequest) -> Answer:
         WorkgraphError: It can't be done as asked for.
     """
     agent = context.caller.agent
+    request = _with_actor_named(context, request)
     if agent is not None:
         check_access(context.tx, agent, request)
     if isinstance(request, r.Log) and request.list:
@@ -110,3 +127,12 @@ def handle(context: Context, request: r.AnyRequest) -> Answer:
     if agent is not None:
         agents.touch(context.tx, agent)
     return WRITES[type(request)](context, request)
+
+
+def _with_actor_named(context: Context, request: r.AnyRequest) -> r.AnyRequest:
+    """The beginning of an actor's id becomes its name: tasks keep names."""
+    named = getattr(request, "actor", None)
+    if not isinstance(named, str) or isinstance(request, q.IdentityRequest):
+        return request
+    name = actor_name(context.tx, named)
+    return request if name == named else structs.replace(request, actor=name)

@@ -17,6 +17,7 @@ from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errands import TAGS, Errand, errand_id
 from workgraph.graph.errors import UserError
 from workgraph.graph.judging import (
+    CANARY,
     COMPARE,
     GATE,
     GUESS,
@@ -40,7 +41,15 @@ from workgraph.graph.rewards import CHECKS, EVALUATOR, Judgement, Reward
 from workgraph.graph.rubric import FLIP, FLIP_WEIGHTS
 from workgraph.reactors.reward import judge_score
 from workgraph.settings import Settings
-from workgraph.store import agent_reads, errands, reads, rewards, service, writes
+from workgraph.store import (
+    agent_reads,
+    calibration,
+    errands,
+    reads,
+    rewards,
+    service,
+    writes,
+)
 from workgraph.store import judging as store
 from workgraph.store.database import Tx
 
@@ -52,6 +61,7 @@ _LONGEST_GUESS: Final = 20_000
 _TITLES: Final[Mapping[str, str]] = MappingProxyType(
     {
         SCORE: "judge attempt {} at {}",
+        CANARY: "judge attempt {} at {}",
         GUESS: "say what was asked for, from what came of it",
         COMPARE: "compare what was guessed of attempt {} at {} with the task",
     }
@@ -156,9 +166,10 @@ def ask(tx: Tx, number: int, actor: str, parts: Sequence[str]) -> list[str]:
     agent = agent_reads.by_number(tx, number)
     task = reads.task(tx, agent.task)
     return [
-        _add_errand(
+        add_errand(
             tx,
-            task,
+            task.id,
+            task.priority,
             Errand(
                 task="",
                 kind="reward",
@@ -170,6 +181,41 @@ def ask(tx: Tx, number: int, actor: str, parts: Sequence[str]) -> list[str]:
         )
         for part in parts
     ]
+
+
+def add_errand(tx: Tx, task: str, priority: int, errand: Errand, actor: str) -> str:
+    """Adds a task of the machinery that judges an attempt; gives its id.
+
+    The one that guesses what was asked for gets an id that does not tell it.
+
+    Args:
+        tx: The transaction.
+        task: Whose attempt it is, as the evaluator is told; of a case with a known
+            answer there is none of that id.
+        priority: The errand's.
+        errand: What it is about; its own id is made here.
+        actor: Whose errand it is.
+    """
+    about = task
+    if errand.part == GUESS:
+        told = f"{task}/{errand.attempt}".encode()
+        about = f"flip-{sha256(told).hexdigest()[:12]}"
+    name = errand_id("reward", about, lambda taken: reads.is_taken(tx, taken))
+    spec = TaskSpec(
+        title=_TITLES[errand.part].format(errand.attempt, task),
+        tags=("reward",),
+        context_scope="clean",
+        max_attempts=TRIES,
+        retry_on="failure",
+        independent=True,
+    )
+    writes.insert_task(
+        tx,
+        writes.NewTask(id=name, spec=spec, priority=priority, actor=actor),
+        _MACHINE,
+    )
+    errands.insert_errand(tx, msgspec.structs.replace(errand, task=name, verdict=None))
+    return name
 
 
 def settle_gate(tx: Tx, task_id: str, settings: Settings) -> None:
@@ -252,14 +298,18 @@ def _take_guess(tx: Tx, errand: Errand, answer: str) -> str | None:
     errands.set_verdict(tx, errand.task, answer)
     task = reads.task(tx, errand.about)
     actor = reads.task(tx, errand.task).actor or ""
-    _add_errand(
-        tx, task, msgspec.structs.replace(errand, part=COMPARE, given=answer), actor
-    )
+    compare = msgspec.structs.replace(errand, part=COMPARE, given=answer)
+    add_errand(tx, task.id, task.priority, compare, actor)
     return None
 
 
 def _take_score(tx: Tx, errand: Errand, answer: str, settings: Settings) -> str | None:
     said = _decode_answer(answer)
+    if errand.part == CANARY:
+        notes = said.notes and said.notes[:_LONGEST_NOTES]
+        calibration.keep_answer(tx, errand.task, said.score, said.dimensions, notes)
+        errands.set_verdict(tx, errand.task, answer)
+        return None
     source = FLIP if errand.part == COMPARE else EVALUATOR
     if source == FLIP:
         missing = [name for name in FLIP_WEIGHTS if name not in said.dimensions]
@@ -307,33 +357,6 @@ def _advise(tx: Tx, reward: Reward, settings: Settings) -> None:
         to="advisory",
         reason=f'reward: {evidence} (reward_gate = "advisory": nothing is held back)',
     )
-
-
-def _add_errand(tx: Tx, task: Task, errand: Errand, actor: str) -> str:
-    """Adds a task of the machinery that judges an attempt; gives its id.
-
-    The one that guesses what was asked for gets an id that does not tell it.
-    """
-    about = task.id
-    if errand.part == GUESS:
-        told = f"{task.id}/{errand.attempt}".encode()
-        about = f"flip-{sha256(told).hexdigest()[:12]}"
-    name = errand_id("reward", about, lambda taken: reads.is_taken(tx, taken))
-    spec = TaskSpec(
-        title=_TITLES[errand.part].format(errand.attempt, task.id),
-        tags=("reward",),
-        context_scope="clean",
-        max_attempts=TRIES,
-        retry_on="failure",
-        independent=True,
-    )
-    writes.insert_task(
-        tx,
-        writes.NewTask(id=name, spec=spec, priority=task.priority, actor=actor),
-        _MACHINE,
-    )
-    errands.insert_errand(tx, msgspec.structs.replace(errand, task=name, verdict=None))
-    return name
 
 
 def _judge_gate(tx: Tx, decision: JudgeScore, settings: Settings) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from workgraph.commands.access import Reach, reach_of
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import RunCanaries
 from workgraph.graph.errors import TryLaterError, UserError
 from workgraph.graph.model import Agent
 
@@ -26,12 +27,13 @@ _VERDICTS: Final = (r.FinishTask, r.SubmitTask, r.FailTask)
 
 
 def check_sizes(request: r.AnyRequest) -> None:
-    """Refuses to keep texts and lists that are too long; an import may be as it is.
+    """Refuses to keep texts and lists that are too long; files may be as they are.
 
     Raises:
         UserError: One is; the message says which.
     """
-    if isinstance(request, r.ImportGraph) or reach_of(request) is Reach.READ:
+    is_file = isinstance(request, r.ImportGraph | RunCanaries)
+    if is_file or reach_of(request) is Reach.READ:
         return
     for name in request.__struct_fields__:
         value = getattr(request, name)

@@ -1,13 +1,15 @@
 """From a reply to text, for people and as JSON; what tasks say is escaped."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
 from workgraph.commands.escape import escape_line
 from workgraph.commands.local import LocalCommand, ServiceStatusQuery
+from workgraph.commands.render_actors import identity_text
 from workgraph.commands.render_agents import agent_table
+from workgraph.commands.render_canaries import calibration_page
 from workgraph.commands.render_context import context_page
 from workgraph.commands.render_executors import executor_table, trial_page
 from workgraph.commands.render_matching import match_page
@@ -41,7 +43,9 @@ from workgraph.commands.render_task import (
 from workgraph.commands.render_trajectories import trajectory_table
 from workgraph.commands.render_verbs import verb_lines
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import GetCanaries, RunCanaries
 from workgraph.graph.errors import WorkgraphError
+from workgraph.graph.identity_requests import Adds, IdentityRequest
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
@@ -87,6 +91,7 @@ _BARE: Final = (
     r.ListReady,
     r.ListBlocked,
     r.ListAgents,
+    *get_args(Adds),
 )
 
 
@@ -182,6 +187,8 @@ def _data_text(  # noqa: C901, PLR0912 - one arm for each command
             return context_page(request, data, style)
         case MatchActors():
             return match_page(request, data, style)
+        case RunCanaries() | GetCanaries():
+            return calibration_page(data, style)
         case r.ExportGraph():
             return _export_text(data)
         case r.ImportGraph():
@@ -209,6 +216,8 @@ def _other_text(
     request: r.AnyRequest | LocalCommand, reply: Reply, style: Style
 ) -> str:
     data = reply.data
+    if isinstance(request, IdentityRequest):
+        return identity_text(request, data, style)
     match data:
         case None:
             return ""

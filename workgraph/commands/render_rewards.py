@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from workgraph.commands.escape import escape_line
+from workgraph.commands.render_canaries import difference_words
 from workgraph.commands.render_style import Style, as_lines, block, table
 from workgraph.graph.judging_requests import RunData
 from workgraph.graph.reward_requests import (
@@ -80,6 +81,10 @@ def stats_page(data: StatsData, style: Style) -> str:
                 )
             ]
         )
+    judged = data.as_evaluator
+    if judged is not None and judged.difference is not None:
+        words = difference_words(judged.difference)
+        text += f"as evaluator: {judged.count} overridden by operators, by {words}\n"
     return text
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from workgraph.commands.context import Context
+from workgraph.graph.canary_requests import OverridesData
 from workgraph.graph.model import Actor, Record
 from workgraph.graph.replies import Reply
 from workgraph.graph.reward_requests import (
@@ -14,7 +15,7 @@ from workgraph.graph.reward_requests import (
 )
 from workgraph.graph.rewards import OPERATOR, Cell, Reward, is_evaluator
 from workgraph.graph.rubric import DECIMALS, LEVEL, RUBRIC, interval_of
-from workgraph.store import rewards, subjects
+from workgraph.store import calibration, identities, rewards, subjects
 from workgraph.store.database import Tx
 from workgraph.store.subjects import Subject
 
@@ -37,7 +38,7 @@ def actor_stats(context: Context, request: GetStats) -> Reply:
         NotFoundError: There is no such actor.
     """
     tx = context.tx
-    actor = None if request.actor is None else subjects.actor(tx, request.actor)
+    actor = None if request.actor is None else _actor(tx, request.actor)
     names = subjects.every(tx)
     rows: Iterator[StandingData]
     if request.by == "source":
@@ -50,8 +51,23 @@ def actor_stats(context: Context, request: GetStats) -> Reply:
             level=LEVEL,
             rows=tuple(rows),
             overrides=tuple(_overrides(tx, actor, names)),
+            as_evaluator=_as_evaluator(tx, actor),
         )
     )
+
+
+def _actor(tx: Tx, text: str) -> Actor:
+    """An actor by its name or the beginning of its id, in use or not."""
+    found = identities.find_kept(tx, Actor, text).identity
+    assert isinstance(found, Actor)
+    return found
+
+
+def _as_evaluator(tx: Tx, actor: Actor | None) -> OverridesData | None:
+    if actor is None:
+        return None
+    count, difference = calibration.overrides(tx, actor.name, RUBRIC)
+    return OverridesData(count=count, difference=difference) if count else None
 
 
 def _standings(

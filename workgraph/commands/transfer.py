@@ -10,12 +10,13 @@ whatever state the graph is.
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 from msgspec import UNSET, UnsetType, structs
 
 from workgraph.commands.context import Context
 from workgraph.commands.tie_lines import PromptLine
 from workgraph.commands.transfer_batch import Batch
+from workgraph.commands.transfer_canaries import canary_lines
+from workgraph.commands.transfer_identities import identity_line
 from workgraph.commands.transfer_lines import (
     AgentLine,
     ArtifactRef,
@@ -51,7 +52,7 @@ from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
 from workgraph.store import loops, prompts, reads, transfer, waits
 from workgraph.store.database import Tx
-from workgraph.store.transfer import EndedAgent, StoredIdentity
+from workgraph.store.transfer import EndedAgent
 from workgraph.store.transfer_artifacts import StoredArtifact, artifacts_by_task
 
 _NO_USAGE: Final = Usage()
@@ -73,9 +74,10 @@ def export_lines(context: Context) -> list[bytes]:
     """The whole graph as JSON lines without their ends, in a stable order.
 
     Identities come first, then tasks, attempts, loops, messages, trajectories, waits,
-    errands, choices, judgements and the log, each as they came up.
+    errands, choices, judgements, known answers and the log, each as they came up. An
+    agent gets no known answers: it may be the one that is asked for them.
     """
-    return list(_lines(context.tx))
+    return list(_lines(context.tx, has_answers=context.caller.agent is None))
 
 
 def import_graph(context: Context, text: str) -> Reply:
@@ -104,9 +106,9 @@ def import_graph(context: Context, text: str) -> Reply:
     return Reply(data=data, notes=notes)
 
 
-def _lines(tx: Tx) -> Iterator[bytes]:
+def _lines(tx: Tx, *, has_answers: bool) -> Iterator[bytes]:
     for identity in transfer.identities(tx):
-        yield _identity_line(identity)
+        yield identity_line(identity, _moment(identity.retired_at))
     after = transfer.edges_by_task(tx)
     artifacts = artifacts_by_task(tx)
     held = set()
@@ -121,6 +123,8 @@ def _lines(tx: Tx) -> Iterator[bytes]:
         yield encode(PromptLine(agent=f"agent-{number}", **structs.asdict(prompt)))
     live = transfer.live_agents(tx)
     yield from _lines_between(tx, live)
+    if has_answers:
+        yield from map(encode, canary_lines(tx))
     for change in transfer.task_changes(tx):
         if change.kind in _ABOUT_ATTEMPTS and change.agent in live:
             continue
@@ -138,11 +142,6 @@ def _lines_between(tx: Tx, live: set[str]) -> Iterator[bytes]:
     for wait in waits.every(tx):
         yield encode(wait_line(wait, live))
     yield from map(encode, agency_lines(tx))
-
-
-def _identity_line(identity: StoredIdentity) -> bytes:
-    record = msgspec.json.decode(identity.record, type=dict[str, object])
-    return encode({"kind": identity.kind} | record)
 
 
 def _task_line(

@@ -11,18 +11,17 @@ from typing import Final, assert_never
 from msgspec import UNSET
 
 from workgraph.commands import options
+from workgraph.commands.identity_line import ActorLine, RoleLine, TradeoffLine
 from workgraph.commands.line_errors import bad_line, conflict_in, missing_task
 from workgraph.commands.message_line import MessageLine
 from workgraph.commands.tie_lines import LoopLine, PromptLine, TrajectoryLine
+from workgraph.commands.transfer_identities import IdentityBatch
 from workgraph.commands.transfer_lines import (
-    ActorLine,
     AgentLine,
     EdgeLine,
     Line,
     LogLine,
-    RoleLine,
     TaskLine,
-    TradeoffLine,
 )
 from workgraph.commands.transfer_loops import (
     check_gates,
@@ -32,7 +31,7 @@ from workgraph.commands.transfer_loops import (
 )
 from workgraph.commands.transfer_messages import MessageBatch
 from workgraph.commands.transfer_prompts import PromptBatch
-from workgraph.commands.transfer_rewards import AgencyBatch, AgencyLine
+from workgraph.commands.transfer_rewards import AgencyBatch, AgencyLine, CanaryLine
 from workgraph.commands.transfer_rows import (
     agent_row,
     artifact_rows,
@@ -40,7 +39,6 @@ from workgraph.commands.transfer_rows import (
     is_id,
     log_change,
     spend_rows,
-    stored_identity,
     task_row,
     waits_of,
 )
@@ -59,7 +57,6 @@ from workgraph.store.transfer import (
     NewAgentRow,
     NewRow,
     Placed,
-    StoredIdentity,
     StoredSpend,
 )
 from workgraph.store.transfer_artifacts import (
@@ -109,9 +106,7 @@ class Batch:
         self._agency = AgencyBatch(tx, by)
         self._log: list[tuple[int, Change]] = []
         self._loops: list[tuple[int, Loop]] = []
-        self._identities: dict[str, tuple[int, StoredIdentity]] = {}
-        #: Ids and names of identities, with their lines.
-        self._marks: dict[str, int] = {}
+        self._identities = IdentityBatch(tx)
         #: Agents that something names, with the line that does.
         self._mentions: dict[str, int] = {}
         self._highest_agent = 0
@@ -126,7 +121,7 @@ class Batch:
     @property
     def identity_count(self) -> int:
         """How many actors, roles and tradeoffs come in that are not there."""
-        return len(self._identities)
+        return self._identities.count
 
     def take(self, number: int, line: Line) -> None:
         """Takes a line, as far as it can be judged alone."""
@@ -149,10 +144,10 @@ class Batch:
                 self._mention(number, change.by)
             case MessageLine() | WaitLine() | TrajectoryLine() | LoopLine():
                 self._take_between(number, line)
-            case AgencyLine():
+            case AgencyLine() | CanaryLine():
                 self._agency.take(number, line)
             case ActorLine() | RoleLine() | TradeoffLine():
-                self._take_identity(number, stored_identity(number, line))
+                self._identities.take(number, line)
             case _ as never:
                 assert_never(never)
 
@@ -189,7 +184,7 @@ class Batch:
             if task in known:
                 raise conflict_in(number, f"there is a task {task} already")
         self._settle_edges(known)
-        self._settle_identities()
+        self.warnings += self._identities.settle()
         self._settle_history()
         for number, one in self._consumed:
             if one.task not in self._line_of and one.task not in known:
@@ -204,8 +199,7 @@ class Batch:
         """Writes all of it, and one row that says so to the change log."""
         tx = self._tx
         rows = [self._rows[number] for number in sorted(self._rows)]
-        for _, identity in self._identities.values():
-            transfer.insert_identity(tx, identity)
+        self._identities.write()
         transfer.insert_tasks(tx, rows, self._placed)
         transfer.insert_edges(
             tx,
@@ -273,14 +267,6 @@ class Batch:
             (number, one) for one in consumed_rows(number, line, row.number)
         )
 
-    def _take_identity(self, number: int, identity: StoredIdentity) -> None:
-        for mark in (identity.id, f"{identity.kind} {identity.name}"):
-            first = self._marks.setdefault(mark, number)
-            if first != number:
-                what = f"{identity.kind} {identity.name!r} is in line {first} already"
-                raise bad_line(number, f"the {what}")
-        self._identities[identity.id] = (number, identity)
-
     def _mention(self, number: int, agent: str | None) -> None:
         if agent is not None:
             self._mentions.setdefault(agent, number)
@@ -341,23 +327,6 @@ class Batch:
                 is_there = producer in self._line_of or producer in known
                 if is_there and producer not in heirs:
                     self._waits.setdefault(task, {}).setdefault(producer, "done")
-
-    def _settle_identities(self) -> None:
-        """An identity that is there is the same one, and stays as it is here."""
-        here = list(transfer.identities(self._tx))
-        by_id = {identity.id: identity for identity in here}
-        names = {(identity.kind, identity.name) for identity in here}
-        for number, new in list(self._identities.values()):
-            same = by_id.get(new.id)
-            if same is not None and same.kind == new.kind:
-                if same.record != new.record:
-                    self.warnings.append(
-                        f"the {same.kind} {same.name!r} is there already with other"
-                        f" settings (line {number}): left as it is here"
-                    )
-                del self._identities[new.id]
-            elif same is not None or (new.kind, new.name) in names:
-                raise conflict_in(number, f"there is another {new.kind} {new.name!r}")
 
     def _settle_history(self) -> None:
         for number, change in self._log:

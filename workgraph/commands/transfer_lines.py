@@ -14,24 +14,29 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from workgraph.commands.agency_lines import ChoiceLine, ErrandLine, RewardLine
+from workgraph.commands.canary_line import CanaryLine
+from workgraph.commands.identity_line import (
+    ActorLine,
+    IdentityLine,
+    RoleLine,
+    TradeoffLine,
+)
 from workgraph.commands.line_base import MOST, Count, LineBase
 from workgraph.commands.line_errors import bad_line
 from workgraph.commands.message_line import MessageLine
 from workgraph.commands.tie_lines import LoopLine, PromptLine, TrajectoryLine
 from workgraph.commands.wait_line import WaitLine
 from workgraph.graph.errors import UserError
+from workgraph.graph.identity_requests import ActorData, RoleData, TradeoffData
 from workgraph.graph.model import (
     DEFAULT_PRIORITY,
-    Actor,
     AgentStatus,
     Edge,
     EdgeKind,
     Failure,
-    Lineage,
     Outcome,
     ProcessId,
     Record,
-    Role,
     TaskSpec,
     Usage,
 )
@@ -203,54 +208,6 @@ class LogLine(LineBase, frozen=True, kw_only=True, tag="log"):
     percent: Percent | None = None
 
 
-class ActorLine(
-    Actor,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="actor",
-    forbid_unknown_fields=True,
-):
-    """An actor. Its id is made where it is left out."""
-
-    id: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-class RoleLine(
-    Role,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="role",
-    forbid_unknown_fields=True,
-):
-    """A role. Its id is made where it is left out."""
-
-    id: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-class TradeoffLine(
-    Record,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="tradeoff",
-    forbid_unknown_fields=True,
-):
-    """A tradeoff. Its id is made where it is left out."""
-
-    id: str = ""
-    name: str
-    description: str
-    accept: tuple[str, ...] = ()
-    reject: tuple[str, ...] = ()
-    lineage: Lineage | UnsetType = UNSET
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-IdentityLine = ActorLine | RoleLine | TradeoffLine
 Line = (
     TaskLine
     | EdgeLine
@@ -263,6 +220,7 @@ Line = (
     | RewardLine
     | ChoiceLine
     | ErrandLine
+    | CanaryLine
     | LogLine
     | IdentityLine
 )
@@ -281,6 +239,7 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "reward": RewardLine,
         "choice": ChoiceLine,
         "errand": ErrandLine,
+        "canary": CanaryLine,
         "actor": ActorLine,
         "role": RoleLine,
         "tradeoff": TradeoffLine,
@@ -292,6 +251,9 @@ _DERIVED: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "task": frozenset(TaskData.__struct_encode_fields__),
         "agent": frozenset(AgentData.__struct_encode_fields__),
         "log": frozenset(ChangeData.__struct_encode_fields__),
+        "actor": frozenset(ActorData.__struct_encode_fields__),
+        "role": frozenset(RoleData.__struct_encode_fields__),
+        "tradeoff": frozenset(TradeoffData.__struct_encode_fields__),
         "reward": frozenset(RewardData.__struct_encode_fields__),
     }
 )

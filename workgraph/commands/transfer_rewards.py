@@ -15,7 +15,9 @@ from workgraph.commands.agency_lines import (
     ErrandLine,
     RewardLine,
 )
+from workgraph.commands.canary_line import CanaryLine
 from workgraph.commands.line_errors import bad_line
+from workgraph.commands.transfer_canaries import CanaryBatch
 from workgraph.commands.transfer_lines import read_moment, write_moment
 from workgraph.graph.errands import Errand
 from workgraph.graph.errors import UsageError
@@ -25,7 +27,7 @@ from workgraph.store import rewards
 from workgraph.store import transfer_agency as rows
 from workgraph.store.database import Tx
 
-__all__ = ["AgencyBatch", "AgencyLine", "agency_lines"]
+__all__ = ["AgencyBatch", "AgencyLine", "CanaryLine", "agency_lines"]
 
 _ID_DIGITS: Final = 64
 
@@ -56,16 +58,22 @@ class AgencyBatch:
         self._rewards: list[tuple[int, Reward]] = []
         self._choices: list[tuple[int, rows.StoredChoice]] = []
         self._errands: list[tuple[int, Errand]] = []
+        self._canaries = CanaryBatch(tx)
         #: What each line is, so that none comes twice.
         self._keys: dict[tuple[object, ...], int] = {}
 
-    def take(self, number: int, line: RewardLine | ChoiceLine | ErrandLine) -> None:
+    def take(
+        self, number: int, line: RewardLine | ChoiceLine | ErrandLine | CanaryLine
+    ) -> None:
         """Takes a line, as far as it can be judged alone.
 
         Raises:
             UserError: A value can't be, or it is there twice.
         """
         match line:
+            case CanaryLine():
+                self._canaries.take(number, line)
+                return
             case RewardLine():
                 key: tuple[object, ...] = (line.task, line.attempt, line.source)
                 self._rewards.append((number, self._reward(number, line)))
@@ -106,12 +114,14 @@ class AgencyBatch:
             _check_task(number, errand.task, tasks)
             if errand.about is not None:
                 _check_task(number, errand.about, tasks)
+        self._canaries.settle(tasks)
 
     def write(self) -> None:
         """Writes all of them; tasks and attempts are there. The record is counted."""
         rows.insert_errands(self._tx, (one for _, one in self._errands))
         rows.insert_choices(self._tx, (one for _, one in self._choices))
         rewards.insert(self._tx, (one for _, one in self._rewards))
+        self._canaries.write()
 
     def _reward(self, number: int, line: RewardLine) -> Reward:
         if not is_source(line.source):

@@ -9,16 +9,12 @@ from typing import Final
 
 import msgspec
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from workgraph.commands import options
 from workgraph.commands.line_errors import bad_line
 from workgraph.commands.transfer_lines import (
-    ActorLine,
     AgentLine,
-    IdentityLine,
     LogLine,
-    RoleLine,
     SpendRef,
     TaskLine,
     UsageRef,
@@ -26,7 +22,6 @@ from workgraph.commands.transfer_lines import (
     encode,
     read_moment,
 )
-from workgraph.graph import identity
 from workgraph.graph.budgets import date_of, day_named, day_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.model import (
@@ -41,14 +36,12 @@ from workgraph.graph.status import SETTLED, Status
 from workgraph.store.transfer import (
     NewAgentRow,
     NewRow,
-    StoredIdentity,
     StoredSpend,
 )
 from workgraph.store.transfer_artifacts import Consumed, StoredArtifact
 
 #: As `wg add` takes them, and as the machinery makes them (`.chat-3`, `assign-x`).
 _ID: Final = re.compile(r"\.?[a-z0-9][a-z0-9._-]*")
-_IDENTITY: Final = re.compile(r"[0-9a-f]{64}")
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _GATES: Final = frozenset({"outputs", "verify", "reward", "human", "loop", "verdict"})
 #: As long as a duration on the command line can be.
@@ -270,39 +263,6 @@ def log_change(number: int, line: LogLine, by: str, now: int) -> Change:
         to=line.to,
         reason=line.reason,
         percent=line.percent,
-    )
-
-
-def stored_identity(number: int, line: IdentityLine) -> StoredIdentity:
-    """An actor, role or tradeoff; its id is made where it is left out.
-
-    Raises:
-        UserError: Its id or its name is none.
-    """
-    id_ = line.id or _identity_of(line)
-    if not _IDENTITY.fullmatch(id_):
-        raise bad_line(number, f"{id_!r} is not an id: 64 hex digits")
-    if not line.name.strip():
-        raise bad_line(number, "name: it is empty")
-    check_depth(number, line.metadata)
-    record = msgspec.to_builtins(replace(line, id=id_))
-    kind = record.pop("kind")
-    if not line.metadata:
-        del record["metadata"]
-    return StoredIdentity(
-        kind=kind, name=line.name, id=id_, record=encode(record).decode()
-    )
-
-
-def _identity_of(line: IdentityLine) -> str:
-    if isinstance(line, ActorLine):
-        return identity.actor_id(name=line.name, role=line.role, tradeoff=line.tradeoff)
-    if isinstance(line, RoleLine):
-        return identity.role_id(
-            description=line.description, skills=line.skills, outcome=line.outcome
-        )
-    return identity.tradeoff_id(
-        description=line.description, accept=line.accept, reject=line.reject
     )
 
 

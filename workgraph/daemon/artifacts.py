@@ -5,6 +5,7 @@ recorded, whatever becomes of the file. It blocks, all of it: call it in a threa
 """
 
 import hashlib
+import io
 import os
 import stat
 import tempfile
@@ -59,6 +60,19 @@ def take_file(named: str, copies: str | None, within: str | None = None) -> Hash
             return _keep(file, path, most, copies)
         except OSError as error:
             raise _refusal(error, path, copies) from error
+
+
+def keep_text(text: str, copies: str) -> HashedFile:
+    """Makes a copy of a text that is in no file, as if it was read from one.
+
+    Raises:
+        UserError: It can't be made; nothing is left of it.
+    """
+    data = text.encode()
+    try:
+        return _keep(io.BytesIO(data), "", len(data), copies)
+    except OSError as error:
+        raise _refusal(error, "a text", copies) from error
 
 
 def _opened(path: str) -> BinaryIO:

@@ -4,6 +4,7 @@ All of it are rows before there is a process: a crash in between leaves a row th
 what was intended, and starting up settles it.
 """
 
+import shlex
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Final
@@ -199,16 +200,15 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
     name = trajectories.actor_for(tx, task.id, task.actor)
     actor = service.actor_by_name(tx, name)
     if name is not None and (actor is None or actor.human):
-        writes.park(
-            tx,
-            task,
-            Parked(
-                code="assigned_to_person",
-                message=f"it is assigned to {name}, a person",
-                remedy=f"{name} takes it with: wg claim {task.id} --actor {name}",
-            ),
-            None,
+        code, shown = "assigned_to_person", shlex.quote(name)
+        known = task.parked is not None and task.parked.code == code
+        parked = Parked(
+            code=code,
+            message=f"it is assigned to {name}, a person",
+            remedy=f"{name} takes it with: wg claim {task.id} --actor {shown}",
+            looks=task.parked.looks + 1 if task.parked and known else 1,
         )
+        writes.park(tx, task, parked, None)
         return []
     try:
         _, spawn = launch(tx, task, actor, Flags(), host)

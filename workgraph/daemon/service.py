@@ -24,6 +24,7 @@ from workgraph.commands.render import (
     render_json,
     render_notes,
 )
+from workgraph.daemon.calibrating import run_canaries
 from workgraph.daemon.call import Call
 from workgraph.daemon.callers import Callers
 from workgraph.daemon.decoding import about_a_task, decode_request
@@ -35,6 +36,7 @@ from workgraph.daemon.peer import Peer
 from workgraph.daemon.special import Special
 from workgraph.daemon.starting import needs_daemon
 from workgraph.graph import requests as r
+from workgraph.graph.canary_requests import RunCanaries
 from workgraph.graph.changes import Change
 from workgraph.graph.errors import (
     ConflictError,
@@ -149,7 +151,7 @@ class Service:
         parsed: parse.Parsed,
         streams: ClientStreams,
     ) -> int:
-        reply = await self._answer_while_here(request, caller, streams)
+        reply = await self._answer_while_here(request, caller, parsed, streams)
         if reply is None:
             return 1
         if parsed.write_file is not None and isinstance(request, r.ExportGraph):
@@ -162,12 +164,24 @@ class Service:
         return reply.exit_code
 
     async def _answer_while_here(
-        self, request: r.AnyRequest, caller: Caller, streams: ClientStreams
+        self,
+        request: r.AnyRequest,
+        caller: Caller,
+        parsed: parse.Parsed,
+        streams: ClientStreams,
     ) -> Reply | None:
-        """The answer; null where who wanted a run to be tried went away during it."""
-        if not isinstance(request, r.TryExecutor):
+        """The answer; null where who wanted something to be tried is gone by then."""
+
+        async def tell(line: str) -> None:
+            if not parsed.json:
+                await streams.err(f"{line}\n")
+
+        if not isinstance(request, r.TryExecutor | RunCanaries):
             return await self.answer(request, caller)
         async with streams.interruptible():
+            if isinstance(request, RunCanaries):
+                await self._special.check(request, caller)
+                return await run_canaries(self._engine, request, caller, tell)
             return await self.answer(request, caller)
         return None
 
@@ -182,6 +196,9 @@ class Service:
             if isinstance(request, r.Watch):
                 await self._special.check(request, caller)
                 return self._change_lines(request)
+            if isinstance(request, RunCanaries):
+                await self._special.check(request, caller)
+                return self._late_line(request, caller)
             reply = await self.answer(request, caller)
         except WorkgraphError as error:
             return _encode(
@@ -195,6 +212,13 @@ class Service:
                 }
             )
         return _encode({"ok": True, "data": reply.data})
+
+    async def _late_line(
+        self, request: r.AnyRequest, caller: Caller
+    ) -> AsyncGenerator[bytes]:
+        """One answer that may take long; who is gone is not waited for."""
+        reply = await self.answer(request, caller)
+        yield _encode({"ok": True, "data": reply.data})
 
     async def answer(self, request: r.AnyRequest, caller: Caller) -> Reply:
         """Answers any request, by the engine alone or with the world around it.
@@ -327,10 +351,10 @@ async def _filled(
 ) -> r.AnyRequest:
     """The request with what it takes from standard input or a file."""
     if parsed.stdin_field is not None:
-        is_import = isinstance(request, r.ImportGraph)
-        limit = _MAX_FILE if is_import else MAX_TEXT_BYTES
+        is_file = isinstance(request, r.ImportGraph | RunCanaries)
+        limit = _MAX_FILE if is_file else MAX_TEXT_BYTES
         text = _text(await streams.read_stdin(limit), "standard input")
-        if not is_import:
+        if not is_file:
             text = text.rstrip("\n")
         return msgspec.structs.replace(request, **{parsed.stdin_field: text})
     if parsed.read_file is not None:

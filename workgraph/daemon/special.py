@@ -15,7 +15,7 @@ from workgraph import __version__
 from workgraph.commands import matching, operate, queries, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context
-from workgraph.daemon import backup, freezing, showing, trials, waiting
+from workgraph.daemon import backup, calibrating, freezing, showing, trials, waiting
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.engine import Engine
@@ -25,9 +25,8 @@ from workgraph.daemon.notify import NotifySocket
 from workgraph.daemon.recording import Recorder
 from workgraph.daemon.starting import Starting, needs_daemon
 from workgraph.graph import requests as r
-from workgraph.graph.errors import (
-    UserError,
-)
+from workgraph.graph.canary_requests import RunCanaries
+from workgraph.graph.errors import UserError
 from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.model import AgentStatus, Record, Stop, StopThen
 from workgraph.graph.prompt_requests import GetContext
@@ -105,6 +104,7 @@ class Special:
             r.GetConfig: self._get_config,
             r.SetConfig: self._set_config,
             r.ListConfig: self._list_config,
+            RunCanaries: self._run_canaries,
         }
 
     def handler_for(self, request: r.AnyRequest) -> Answerer | None:
@@ -329,6 +329,11 @@ class Special:
 
     async def _wait(self, request: r.WaitTask, caller: Caller) -> Reply:
         return await waiting.wait(self._engine, request, caller)
+
+    async def _run_canaries(self, request: RunCanaries, caller: Caller) -> Reply:
+        return await calibrating.run_canaries(
+            self._engine, request, caller, calibrating.tell_nobody
+        )
 
     async def _get_config(self, request: r.GetConfig, caller: Caller) -> Reply:
         del caller

@@ -19,7 +19,7 @@ from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Spawn
 from workgraph.daemon.prompting import FilesWantedError, compile_prompt, draft_prompt
-from workgraph.daemon.startable import check_startable
+from workgraph.daemon.startable import check_no_person, check_startable
 from workgraph.graph import requests as r
 from workgraph.graph.context_view import Compiled, Files, FileText, KeptPrompt
 from workgraph.graph.errors import (
@@ -39,6 +39,7 @@ from workgraph.store import (
     service,
     trajectories,
 )
+from workgraph.store.identities import find_actor
 
 T = TypeVar("T")
 
@@ -69,6 +70,8 @@ class Starting:
             freezing.check_not_frozen(tx, f"{task.id} can't be started")
             check_startable(context, task)
             actor = _actor_for(context, task, request.actor)
+            if request.actor is None or (actor is not None and actor.human):
+                check_no_person(tx, task, actor)
             return launching.launch(tx, task, actor, _flags(request), host)
 
         number, spawn = await self._with_files(start, caller)
@@ -241,8 +244,7 @@ def _flags(request: r.PlanOptions) -> Flags:
 
 
 def _actor_for(context: Context, task: Task, name: str | None) -> Actor | None:
-    wanted = name or trajectories.actor_for(context.tx, task.id, task.actor)
-    actor = service.actor_by_name(context.tx, wanted)
-    if name is not None and actor is None:
-        raise NotFoundError(f"there is no actor {name!r}", hint="wg actor list")
-    return actor
+    if name:
+        return find_actor(context.tx, name)
+    wanted = trajectories.actor_for(context.tx, task.id, task.actor)
+    return service.actor_by_name(context.tx, wanted)

@@ -49,6 +49,10 @@ class ChangeKind(StrEnum):
     TRAJECTORY_CLAIMED = "trajectory_claimed"
     TRAJECTORY_RELEASED = "trajectory_released"
     TRAJECTORY_ENDED = "trajectory_ended"
+    IDENTITY_ADDED = "identity_added"
+    IDENTITY_CHANGED = "identity_changed"
+    IDENTITY_RETIRED = "identity_retired"
+    CANARIES_STARTED = "canaries_started"
     REWARD_RECORDED = "reward_recorded"
     GRAPH_IMPORTED = "graph_imported"
 

@@ -53,7 +53,8 @@ class ActorView(Record, frozen=True, kw_only=True):
     role: str | None = None
     does: str = ""
     outcome: str = ""
-    #: Acceptable compromises, and hard constraints.
+    #: How it decides; acceptable compromises, and hard constraints.
+    why: str = ""
     accepts: tuple[str, ...] = ()
     rejects: tuple[str, ...] = ()
 

@@ -21,6 +21,8 @@ FlipMode = Literal["off", "tagged", "all"]
 SCORE: Final = "score"
 GUESS: Final = "guess"
 COMPARE: Final = "compare"
+#: A case with a known answer; to the evaluator it is as any other.
+CANARY: Final = "canary"
 #: The gate that waits for a score.
 GATE: Final = "reward"
 #: What marks tasks of which the intent is guessed, too.

@@ -10,12 +10,19 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from workgraph.graph.canary_requests import CanaryRequest
+from workgraph.graph.identity_requests import IdentityRequest
 from workgraph.graph.judging_requests import JudgementRequest
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
-from workgraph.graph.model import (
-    EdgeKind,
+from workgraph.graph.model import EdgeKind
+from workgraph.graph.plan_requests import (
+    GetPlan,
+    ListExecutors,
+    PlanOptions,
+    SpawnAgent,
+    TryExecutor,
 )
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
@@ -33,12 +40,17 @@ from workgraph.graph.task_options import Request, TaskOptions, Texts
 #: So that all are found in one place.
 __all__ = [
     "Freeze",
+    "GetPlan",
     "GetServiceStatus",
     "GraphChanged",
+    "ListExecutors",
+    "PlanOptions",
     "Reconfigure",
     "Shutdown",
+    "SpawnAgent",
     "Thaw",
     "Tick",
+    "TryExecutor",
 ]
 
 SpendKey = Literal["task", "actor", "model", "day"]
@@ -300,38 +312,6 @@ class GetSpend(Request, frozen=True, kw_only=True, tag="spend"):
     task: str | None = None
 
 
-class PlanOptions(Request, frozen=True, kw_only=True):
-    """What `spawn` and `plan` share."""
-
-    task: str | None = None
-    executor: str | None = None
-    model: str | None = None
-    endpoint: str | None = None
-    actor: str | None = None
-
-
-class SpawnAgent(PlanOptions, frozen=True, kw_only=True, tag="spawn"):
-    """Starts an agent on a ready task now."""
-
-
-class GetPlan(PlanOptions, frozen=True, kw_only=True, tag="plan"):
-    """The plan that would be used; starts nothing."""
-
-
-class ListExecutors(Request, frozen=True, kw_only=True, tag="executors"):
-    """Every executor there is, and whether it could run here."""
-
-
-class TryExecutor(Request, frozen=True, kw_only=True, tag="test_executor"):
-    """A tiny run of an executor that belongs to no task."""
-
-    executor: str
-    model: str | None = None
-    endpoint: str | None = None
-    #: A duration; its run is ended after this.
-    timeout: str = "60s"
-
-
 class KillAgents(Request, frozen=True, kw_only=True, tag="kill"):
     """Ends agents with their whole process trees."""
 
@@ -444,4 +424,4 @@ ServiceCommand = (
     | SetConfig
     | ListConfig
 )
-AnyRequest = TaskCommand | GraphQuery | ServiceCommand
+AnyRequest = TaskCommand | GraphQuery | ServiceCommand | IdentityRequest | CanaryRequest

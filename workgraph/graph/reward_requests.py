@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import field
 
+from workgraph.graph.canary_requests import OverridesData
 from workgraph.graph.model import Record
 from workgraph.graph.task_options import Request
 
@@ -107,3 +108,6 @@ class StatsData(Record, frozen=True, kw_only=True):
     level: int
     rows: tuple[StandingData, ...]
     overrides: tuple[OverrideData, ...]
+    #: What operators said of work that this actor has judged, too; null where none is
+    #: named, or has judged nothing that they have.
+    as_evaluator: OverridesData | None = None

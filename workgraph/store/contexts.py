@@ -228,6 +228,7 @@ def _actor(tx: Tx, actor: Actor) -> ActorView:
         role=role.name if role else None,
         does=role.description if role else "",
         outcome=role.outcome if role else "",
+        why=tradeoff.description,
         accepts=tradeoff.accept,
         rejects=tradeoff.reject,
     )

@@ -31,6 +31,7 @@ where t.status = 'open' and t.paused = 0 and t.unmet = 0 and t.start_after is nu
        or (t.actor is not null and t.actor_matched = 0 and not exists (
             select 1 from identities i
             where i.kind = 'actor' and i.name = t.actor
+              and i.retired_at is null
               and not coalesce(json_extract(i.record, '$.human'), 0))))
 order by t.updated_at, t.seq
 """  # noqa: S608 - constants

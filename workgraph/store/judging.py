@@ -6,9 +6,10 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from workgraph.graph.canaries import judged_case, read_shown
 from workgraph.graph.errands import Errand
 from workgraph.graph.judged_view import Judged, Note
-from workgraph.graph.judging import COMPARE, GUESS, SCORE, Scored, Work
+from workgraph.graph.judging import CANARY, COMPARE, GUESS, SCORE, Scored, Work
 from workgraph.graph.model import Agent, Record, Task
 from workgraph.graph.rewards import effective
 from workgraph.graph.status import Status
@@ -149,6 +150,8 @@ def stream_of(tx: Tx, agent: int) -> Stream:
 
 def view_of(tx: Tx, errand: Errand) -> Judged | None:
     """What the evaluator sees whose errand this is; null: it judges no attempt."""
+    if errand.part == CANARY:
+        return _canary(tx, errand)
     if errand.part not in {SCORE, GUESS, COMPARE}:
         return None
     if errand.about is None or errand.attempt is None:
@@ -173,6 +176,15 @@ def view_of(tx: Tx, errand: Errand) -> Judged | None:
         verify=spec.verify,
         guess=guess,
     )
+
+
+def _canary(tx: Tx, errand: Errand) -> Judged | None:
+    """A case with a known answer, as an attempt would be shown."""
+    if errand.given is None:
+        return None
+    wrong = tuple(row[0] for row in tx.rows(WRONG, (errand.task, _WRONG)))
+    about = errand.task.removeprefix("reward-")
+    return judged_case(about, read_shown(errand.given), SCORE, wrong)
 
 
 def _result(tx: Tx, errand: Errand, task: Task, agent: Agent) -> Judged:

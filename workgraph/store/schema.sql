@@ -74,6 +74,10 @@ create index tasks_budget on tasks (json_extract(parked, '$.budget'))
 -- artifacts.wake_consumers: what waits for an artifact that nobody has recorded
 create index tasks_producer on tasks (json_extract(parked, '$.producer'))
     where json_extract(parked, '$.producer') is not null;
+-- identities.wake_parked: what waits for somebody who can do it
+create index tasks_wants_actor on tasks (json_extract(parked, '$.code'))
+    where json_extract(parked, '$.code')
+        in ('actor_busy', 'assigned_to_person', 'no_capable_actor');
 -- views.gates: what waits for a gate
 create index tasks_gate on tasks (gate) where gate is not null;
 -- reads.list_tasks --status
@@ -361,6 +365,42 @@ create table errands (
 
 -- errands.about
 create index errands_about on errands (about, kind) where about is not null;
+
+-- tries of an evaluator on cases with known answers
+create table canary_runs (
+    number integer primary key,
+    -- the evaluator: its name then, and its id
+    actor text not null,
+    actor_id text not null,
+    rubric text not null,
+    by text not null,
+    at integer not null
+) strict;
+
+-- calibration.EARLIER: what the same evaluator answered before
+create index canary_runs_actor on canary_runs (actor_id, rubric, number);
+
+-- their cases, in order
+create table canary_cases (
+    run integer not null references canary_runs (number),
+    place integer not null,
+    name text not null,
+    -- SHA-256 of what is shown: by it a case is known again
+    digest text not null,
+    expected real not null check (expected between 0 and 1),
+    dimensions text not null default '{}',
+    -- the errand that the evaluator is given
+    task text not null references tasks (id),
+    -- what was taken of its verdict, as JSON; null: nothing
+    answer text,
+    primary key (run, place)
+) strict, without rowid;
+
+-- calibration.ANSWER: whose answer an errand brings
+create unique index canary_cases_task on canary_cases (task);
+
+-- calibration.OVERRIDES: what people say of work, beside what the evaluator has said
+create index rewards_operator on rewards (task, attempt) where source = 'operator';
 
 -- which version of an artifact an attempt was given
 create table consumed (

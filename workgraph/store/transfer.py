@@ -16,7 +16,11 @@ from workgraph.store.database import INSERT_CHANGE, Params, Tx
 from workgraph.store.rows import AGENT_COLUMNS, decode_agent, decode_task, encode
 from workgraph.store.transfer_artifacts import Consumed, consumed_by_agent
 
-IDENTITIES: Final = "select kind, name, id, record from identities order by kind, name"
+#: Those of one name by when they were in use.
+IDENTITIES: Final = """
+select kind, name, id, record, retired_at from identities
+order by kind, name, retired_at, id
+"""
 #: Attempts that are over. One whose end has not been judged yet still holds its task.
 ENDED_AGENTS: Final = f"""
 select {AGENT_COLUMNS}, a.to_judge, a.plan_line
@@ -46,7 +50,7 @@ select number from agents where number in (select value from json_each(?))
 """
 
 INSERT_IDENTITY: Final = """
-insert into identities (id, kind, name, record) values (?, ?, ?, ?)
+insert into identities (id, kind, name, record, retired_at) values (?, ?, ?, ?, ?)
 """
 INSERT_TASK: Final = """
 insert into tasks (
@@ -90,6 +94,7 @@ class StoredIdentity(Record, frozen=True, kw_only=True):
     id: str
     #: All of it, as JSON.
     record: str
+    retired_at: int | None = None
 
 
 class StoredSpend(Record, frozen=True, kw_only=True):
@@ -183,8 +188,10 @@ class NewAgentRow(Record, frozen=True, kw_only=True):
 
 def identities(tx: Tx) -> Iterator[StoredIdentity]:
     """All actors, roles and tradeoffs, by kind and name."""
-    for kind, name, id_, record in tx.rows(IDENTITIES):
-        yield StoredIdentity(kind=kind, name=name, id=id_, record=record)
+    for kind, name, id_, record, retired_at in tx.rows(IDENTITIES):
+        yield StoredIdentity(
+            kind=kind, name=name, id=id_, record=record, retired_at=retired_at
+        )
 
 
 def tasks(tx: Tx) -> Iterator[Task]:
@@ -249,7 +256,8 @@ def taken_agents(tx: Tx, numbers: Iterable[int]) -> set[int]:
 
 def insert_identity(tx: Tx, new: StoredIdentity) -> None:
     """Adds an actor, role or tradeoff."""
-    tx.run(INSERT_IDENTITY, (new.id, new.kind, new.name, new.record))
+    params = (new.id, new.kind, new.name, new.record, new.retired_at)
+    tx.run(INSERT_IDENTITY, params)
 
 
 def insert_tasks(tx: Tx, rows: Iterable[NewRow], placed: Placed) -> None:
