@@ -321,12 +321,12 @@ async def test_the_mark_is_there_exactly_until_somebody_has_judged() -> None:
         before = await set_record(core, actor.id, "{")
         await core.exit(task)
         assert await rewards_of(core, task) == []
+        await set_record(core, actor.id, before)
     launcher.crash()
 
     async with running_core(
         *CHECKS, store=store, clock=clock, launcher=launcher
     ) as core:
-        await set_record(core, actor.id, before)
         await core.advance(2)
 
         assert len(await rewards_of(core, task)) == 1

@@ -1,10 +1,13 @@
 """The verdicts of errands: asked for after the commit, taken when they are there."""
 
-from typing import assert_never
+from typing import Any, assert_never
 
+import msgspec
 from msgspec.structs import replace
 
 from workgraph.commands import evolver, judging
+from workgraph.commands.context import officials_of
+from workgraph.daemon import assigning
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect, ReadAnswer
@@ -62,6 +65,7 @@ def _take(tx: Tx, errand: Errand, answer: str, settings: Settings) -> str | None
         case "evolution":
             return evolver.take_verdict(tx, errand, answer, settings)
         case "assignment":
-            return f"nobody takes the answer of an errand of the kind {errand.kind}"
+            said = msgspec.json.decode(answer, type=dict[str, Any])
+            return assigning.take_assignment(tx, errand, said, officials_of(settings))
         case _:
             assert_never(errand.kind)

@@ -1,6 +1,7 @@
 """Having work judged now: what is asked for, and what came of it."""
 
 from workgraph.graph.model import Record
+from workgraph.graph.reward_requests import GetStats, RecordReward, ShowRewards
 from workgraph.graph.task_options import Request
 
 
@@ -22,3 +23,7 @@ class RunData(Record, frozen=True, kw_only=True):
     evaluator: str | None = None
     #: What checks have said, where there is no evaluator.
     score: float | None = None
+
+
+#: All that is asked about judgements.
+JudgementRequest = RecordReward | ShowRewards | GetStats | RunReward

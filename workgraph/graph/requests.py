@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from workgraph.graph.assigning import AssignTask
 from workgraph.graph.canary_requests import CanaryRequest
 from workgraph.graph.identity_requests import IdentityRequest
-from workgraph.graph.judging_requests import RunReward
+from workgraph.graph.judging_requests import JudgementRequest
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import GetInbox, SendMessage
@@ -28,7 +28,6 @@ from workgraph.graph.plan_requests import (
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.graph.proposals import ProposalCommand
 from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
-from workgraph.graph.reward_requests import RewardRequest
 from workgraph.graph.service_requests import (
     Freeze,
     GetServiceStatus,
@@ -389,9 +388,8 @@ TaskCommand = (
     | RecordArtifact
     | SendMessage
     | ClaimTrajectory
-    | RewardRequest
+    | JudgementRequest
     | ProposalCommand
-    | RunReward
 )
 GraphQuery = (
     ShowTask
