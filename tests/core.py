@@ -190,7 +190,7 @@ class Core:
 
 def _make_default(tx: Tx) -> None:
     """A new graph has the actor that `wg init` makes."""
-    if tx.value("select count(*) from identities") == 0:
+    if not tx.value("select count(*) from identities where name = 'default'"):
         insert_actor(tx, DEFAULT_ACTOR)
 
 

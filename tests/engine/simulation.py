@@ -26,7 +26,7 @@ from tests.faulty import FAULTS, FaultyTx
 from tests.invariants import Rows, check_invariants, dump
 from workgraph.agents.process import Ended, Fate, LaunchOrder, Output, Started
 from workgraph.commands import records
-from workgraph.commands.context import Caller, task_facts
+from workgraph.commands.context import Caller, officials_of, task_facts
 from workgraph.commands.transfer import import_graph
 from workgraph.daemon.engine import Mode
 from workgraph.graph import readiness
@@ -459,9 +459,10 @@ class Story:
     def _check_waits_for_actor(self, tx: Tx, task: Task) -> None:
         """Whoever it waits for is not there, or has no room."""
         assert task.parked is not None
-        assert task.parked.key not in candidates.with_room(tx, frozenset()), task
+        officials = officials_of(self.core.engine.host.grounds.layered.settings)
+        assert task.parked.key not in candidates.with_room(tx, officials), task
         if task.parked.code == "no_capable_actor" and task.actor is None:
-            known = candidates.cast(tx, frozenset())
+            known = candidates.cast(tx, officials)
             assert not known.able(task.spec.requires_skills), task
 
     # What steps need.
