@@ -202,7 +202,6 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "failed": (inbox.FAILED, (), {"tasks_status"}),
     "claimed": (inbox.CLAIMED, (), {"tasks_status"}),
     "wake-consumers": (artifacts.WAKE, ("t",), {"tasks_producer"}),
-    "wake-for-actors": (identities.WAKE_PARKED, {"now": 0}, {"tasks_wants_actor"}),
     "living-by-name": (
         identities.LIVING_BY_NAME,
         ("actor", "a"),

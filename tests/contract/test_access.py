@@ -114,11 +114,17 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "actor_stats": {},
         "canary": {},
         "canary_run": {"text": ""},
+        "evolve": {},
+        "evolve_list": {},
+        "evolve_review": {},
+        "evolve_show": {"id": 1},
     }
 )
-#: Where an operator does not get `ok`: nothing ends by itself here, and no evaluator
-#: has been tried.
-ANSWERS: Final = MappingProxyType({"test_executor": "timed-out", "canary": "not_found"})
+#: Where who may ask does not get `ok`: nothing ends by itself here, no evaluator has
+#: been tried, and nothing is proposed.
+ANSWERS: Final = MappingProxyType(
+    {"test_executor": "timed-out", "canary": "not_found", "evolve_show": "not_found"}
+)
 TAGS: Final = {
     str(cast("Any", kind).__struct_config__.tag): kind
     for kind in get_args(r.AnyRequest)
@@ -231,7 +237,8 @@ def test_every_command_has_its_place() -> None:
 async def test_who_may_do_it(tag: str, tmp_path: Path) -> None:
     """Reading is free; the rest wants the token of who is asking, or an operator."""
     reach = REACH[TAGS[tag]]
-    refused = "ok" if reach is Reach.READ else "forbidden"
+    given = ANSWERS.get(tag, "ok")
+    refused = given if reach is Reach.READ else "forbidden"
     async with a_setting(tmp_path) as s:
         before = await s.rows()
 
@@ -260,9 +267,9 @@ async def test_who_may_do_it(tag: str, tmp_path: Path) -> None:
 
         # what may be done, last
         if reach not in {Reach.ERRAND, Reach.OPERATOR}:
-            assert await s.say(tag, mine, s.token(1)) == "ok", "its own"
+            assert await s.say(tag, mine, s.token(1)) == given, "its own"
         if reach is not Reach.OWN:
-            assert await s.say(tag, outside) == ANSWERS.get(tag, "ok"), "an operator"
+            assert await s.say(tag, outside) == given, "an operator"
 
 
 @pytest.mark.parametrize("tag", sorted(t for t, k in TAGS.items() if REACH[k] == "own"))

@@ -233,7 +233,7 @@ async def test_what_was_removed_comes_back() -> None:
         assert reply.notes == ("the actor ann was there before, and is in use again",)
 
 
-async def test_tasks_of_a_removed_actor_wait_for_a_person() -> None:
+async def test_tasks_of_a_removed_actor_wait() -> None:
     """They are named; they start when an actor of that name is there again."""
     async with running_core() as core:
         await core.do(q.AddActor(name="ann"))
@@ -245,12 +245,9 @@ async def test_tasks_of_a_removed_actor_wait_for_a_person() -> None:
         await core.do(q.AddActor(name="ann"))
 
         assert said == (
-            (
-                "t is still assigned to ann, and waits for a person of that name:"
-                " wg edit t --actor OTHER"
-            ),
+            ("t is still assigned to ann, and waits: wg assign t --clear, or OTHER"),
         )
-        assert parked == ["assigned_to_person"]
+        assert parked == ["no_capable_actor"]
         assert await core.status(task) == "in-progress"
 
 

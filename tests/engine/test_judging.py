@@ -689,11 +689,17 @@ async def idle(core: Core) -> bool:
 
 
 async def set_record(core: Core, actor: str, record: str) -> str:
-    """Damages what is kept of an actor, or mends it; gives what it was."""
+    """Damages what is kept of an actor, or mends it; gives what it was.
+
+    While it is damaged it is retired, so that those who look for workers pass it over.
+    """
 
     def write(tx: Tx) -> str:
         before = tx.value("select record from identities where id = ?", (actor,))
-        tx.run("update identities set record = ? where id = ?", (record, actor))
+        tx.run(
+            "update identities set record = ?, retired_at = ? where id = ?",
+            (record, None if record != "{" else 1, actor),
+        )
         return str(before)
 
     before, _ = await core.store.transaction(write, core.clock.now())

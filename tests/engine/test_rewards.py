@@ -129,7 +129,7 @@ async def test_flip_is_kept_and_never_counts() -> None:
     ("errand", "request_", "message"),
     [
         ({"about": "other"}, {}, "is the operator's"),
-        ({"kind": "assignment"}, {}, "is not there to judge t"),
+        ({"kind": "assignment"}, {}, "is the operator's"),
         ({}, {"task": "other"}, "is the operator's"),
         ({}, {"task": "judge"}, "is the operator's"),
         ({}, {"attempt": 2}, "is about attempt 1 at t, not 2"),

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from workgraph.graph.errors import NotFoundError, UserError
 from workgraph.graph.identity import actor_id, role_id, tradeoff_id
-from workgraph.graph.model import Actor, Lineage, Parked, Role, TaskSpec
+from workgraph.graph.model import Actor, Lineage, Role
 from workgraph.store import identities as kept
-from workgraph.store import reads, writes
 from workgraph.store.database import Store, Tx
 
 NOW = 1_700_000_000_000_000
@@ -221,24 +220,6 @@ async def test_the_bearers_of_a_role_are_living_actors(store: Store) -> None:
     found, _ = await store.transaction(job, NOW)
 
     assert found == (["ann", "bob", "zoe"], ["ann"])
-
-
-async def test_only_tasks_that_want_an_actor_are_woken(store: Store) -> None:
-    """Those that are parked for anything else stay as they are."""
-    codes = ("no_capable_actor", "actor_busy", "assigned_to_person", "misconfigured")
-
-    def job(tx: Tx) -> dict[str, object]:
-        for code in codes:
-            new = writes.NewTask(id=code, spec=TaskSpec(title=code), priority=2)
-            writes.insert_task(tx, new, "me")
-            parked = Parked(code=code, message="m", remedy="r")
-            writes.park(tx, reads.task(tx, code), parked, None)
-        kept.wake_parked(tx)
-        return dict(tx.all("select id, parked_until from tasks"))
-
-    found, _ = await store.transaction(job, NOW)
-
-    assert found == dict.fromkeys(codes[:3], NOW) | {"misconfigured": None}
 
 
 TEXTS = st.lists(st.text(max_size=5), max_size=4)

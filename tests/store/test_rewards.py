@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.commands.transfer_graph import Graph, a_graph, an_agent, lines
 from workgraph.graph.errors import NotFoundError, UsageError
 from workgraph.graph.identity import actor_id, role_id, tradeoff_id
-from workgraph.graph.rewards import Judgement, Reward
+from workgraph.graph.rewards import TEACHING, Judgement, Reward
 from workgraph.store import history, rewards
 from workgraph.store.database import Tx
 
@@ -80,6 +80,7 @@ async def test_a_judgement_counts_where_it_belongs() -> None:
         once = (1, 0.8)
         assert await cells(graph) == {
             ("actor", ACTOR, "", ""): once,
+            ("actor", ACTOR, TEACHING, ""): once,
             ("actor", ACTOR, "go", "complex"): once,
             ("actor", ACTOR, "sql", "complex"): once,
             ("role", ROLE, "", ""): once,
@@ -100,14 +101,14 @@ async def test_a_judgement_counts_where_it_belongs() -> None:
 async def test_the_cells_of_an_actor(
     task: dict[str, Any], skilled: set[tuple[str, str]]
 ) -> None:
-    """By skill and complexity; of neither there is but the total."""
+    """By skill and complexity; of neither there are but the totals."""
     async with a_graph() as graph:
         await set_up(graph, **task)
 
         await record(graph, a_judgement())
 
         mine = {key[2:] for key in await cells(graph) if key[0] == "actor"}
-        assert mine == {("", ""), *skilled}
+        assert mine == {("", ""), (TEACHING, ""), *skilled}
 
 
 async def test_what_says_nothing_of_the_work_is_in_the_totals_alone() -> None:

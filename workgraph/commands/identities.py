@@ -12,7 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from workgraph.agents.builtin import BUILTINS
-from workgraph.commands.context import Context
+from workgraph.commands.context import Context, officials_of
 from workgraph.commands.identity_fields import (
     a_role,
     a_tradeoff,
@@ -29,6 +29,7 @@ from workgraph.graph.identity import actor_id
 from workgraph.graph.model import Actor, Lineage, Role, Tradeoff
 from workgraph.graph.replies import Reply
 from workgraph.settings import Settings
+from workgraph.store import candidates
 from workgraph.store import identities as kept
 from workgraph.store.database import Tx
 from workgraph.store.identities import SHOWN_DIGITS, Identity, Kept, kind_of
@@ -141,7 +142,7 @@ def remove_identity(context: Context, request: q.Removes) -> Reply:
             notes = (*_left_behind(tx, gone.name), *_offices(context, gone.name))
     kept.retire(tx, gone.id)
     _tell(context, ChangeKind.IDENTITY_RETIRED, gone, before=gone.id)
-    kept.wake_parked(tx)
+    candidates.wake_parked(tx, officials_of(context.settings))
     return _reply(context, gone, notes)
 
 
@@ -256,7 +257,7 @@ def _put(context: Context, old: Identity | None, new: Identity) -> Reply:
     kept.keep(tx, new)
     what = ChangeKind.IDENTITY_ADDED if old is None else ChangeKind.IDENTITY_CHANGED
     _tell(context, what, new, before=old.id if old else None)
-    kept.wake_parked(tx)
+    candidates.wake_parked(tx, officials_of(context.settings))
     return _reply(context, new, _notes_of(context, old, there, new))
 
 
@@ -349,8 +350,7 @@ def _left_behind(tx: Tx, name: str) -> tuple[str, ...]:
     one = len(tasks) == 1
     note = (
         f"{_some(tasks)} {'is' if one else 'are'} still assigned to {name}, and"
-        f" {'waits' if one else 'wait'} for a person of that name:"
-        f" wg edit {tasks[0]} --actor OTHER"
+        f" {'waits' if one else 'wait'}: wg assign {tasks[0]} --clear, or OTHER"
     )
     return (note,)
 

@@ -26,7 +26,7 @@ from workgraph.graph.model import Actor, Lineage, Role, Tradeoff
 from workgraph.graph.proposal_checks import refusal
 from workgraph.graph.proposals import OPEN, Becomes, Proposal, ProposalStatus
 from workgraph.settings import Settings
-from workgraph.store import evolution, identities, proposals
+from workgraph.store import candidates, evolution, identities, proposals
 from workgraph.store.database import Tx
 
 _NUMBERED: Final = re.compile(r"(.*)-[0-9]+", re.DOTALL)
@@ -98,7 +98,7 @@ def drop(
         _retire_unused(tx, child, proposal)
         back_to = parent.name if parent is not None else None
         proposals.hand_over(tx, child.name, back_to, by)
-        identities.wake_parked(tx)
+        candidates.wake_parked(tx)
     moved = _move(tx, proposal, to, by, result)
     _begin_next(tx, proposal.subject, settings, by)
     return moved
@@ -129,7 +129,7 @@ def _begin_trial(
 ) -> Proposal:
     child = _changed(tx, proposal, subject, _free_name(tx, Actor, subject.actor.name))
     identities.keep(tx, child)
-    identities.wake_parked(tx)
+    candidates.wake_parked(tx)
     begun = replace(proposal, child=child.id, share=share, started_at=tx.now)
     return _move(
         tx,
@@ -146,7 +146,7 @@ def _promote(tx: Tx, proposal: Proposal, by: str, result: str) -> Proposal:
     assert parent is not None
     identities.retire(tx, parent.id)
     proposals.hand_over(tx, parent.name, child.name, by)
-    identities.wake_parked(tx)
+    candidates.wake_parked(tx)
     moved = _move(tx, proposal, ProposalStatus.PROMOTED, by, result)
     for other in proposals.open_ones(tx):
         if other.subject == parent.id and other.status in OPEN:
@@ -161,7 +161,7 @@ def _change_in_place(tx: Tx, proposal: Proposal, subject: Subject, by: str) -> P
     if changed.id != parent.id:
         identities.retire(tx, parent.id)
     identities.keep(tx, changed)
-    identities.wake_parked(tx)
+    candidates.wake_parked(tx)
     moved = replace(proposal, child=changed.id)
     result = f"approved by {proposal.approved_by}: {parent.name} is changed"
     return _move(tx, moved, ProposalStatus.PROMOTED, by, result)
@@ -170,7 +170,7 @@ def _change_in_place(tx: Tx, proposal: Proposal, subject: Subject, by: str) -> P
 def _retire_subject(tx: Tx, proposal: Proposal, actor: Actor, by: str) -> Proposal:
     identities.retire(tx, actor.id)
     proposals.hand_over(tx, actor.name, None, by)
-    identities.wake_parked(tx)
+    candidates.wake_parked(tx)
     for other in proposals.open_ones(tx):
         if other.number != proposal.number and other.subject == actor.id:
             why = f"{actor.name} is retired"

@@ -15,7 +15,7 @@ from workgraph.commands.identity_line import ActorLine, IdentityLine, RoleLine
 from workgraph.commands.line_errors import bad_line, conflict_in
 from workgraph.commands.transfer_lines import check_depth, encode, read_moment
 from workgraph.graph import identity
-from workgraph.store import identities, transfer
+from workgraph.store import transfer
 from workgraph.store.database import Tx
 from workgraph.store.transfer import StoredIdentity
 
@@ -99,11 +99,9 @@ class IdentityBatch:
         return warnings
 
     def write(self) -> None:
-        """Adds those that are not there; tasks that wait for an actor are looked at."""
+        """Adds those that are not there."""
         for _, new in self._new.values():
             transfer.insert_identity(self._tx, new)
-        if self._new:
-            identities.wake_parked(self._tx)
 
 
 def identity_line(stored: StoredIdentity, retired_at: str | None) -> bytes:

@@ -75,8 +75,14 @@ where (actor = :name and actor_matched = 0 or reserved_for = :name)
   and status not in ('done', 'abandoned')
 order by seq
 """
+#: What is said of whom they wait for is said anew.
 RENAME_TASKS: Final = """
-update tasks set actor = :new
+with waiting (code) as (
+    values ('actor_busy'), ('assigned_to_person'), ('no_capable_actor'))
+update tasks set actor = :new,
+    parked = iif(json_extract(parked, '$.code') in waiting, null, parked),
+    parked_until = iif(
+        json_extract(parked, '$.code') in waiting, null, parked_until)
 where actor = :old and status not in ('done', 'abandoned')
 """
 RENAME_RESERVED: Final = """
@@ -84,12 +90,6 @@ update tasks set reserved_for = :new where reserved_for = :old
 """
 RENAME_TRAJECTORIES: Final = """
 update trajectories set actor = :new where actor = :old and ended_at is null
-"""
-#: Tasks that an actor might take that was not there, or was another one.
-WAKE_PARKED: Final = """
-update tasks indexed by tasks_wants_actor set parked_until = :now
-where json_extract(parked, '$.code')
-    in ('actor_busy', 'assigned_to_person', 'no_capable_actor')
 """
 
 #: How many digits of an id people are shown.
@@ -247,14 +247,6 @@ def rename_in_tasks(tx: Tx, old: str, new: str) -> None:
     names = {"old": old, "new": new}
     for statement in (RENAME_TASKS, RENAME_RESERVED, RENAME_TRAJECTORIES):
         tx.run(statement, names)
-
-
-def wake_parked(tx: Tx) -> None:
-    """Has the next tick look at the tasks that wait for an actor.
-
-    To be said whenever one appears, changes or comes back: nothing polls.
-    """
-    tx.run(WAKE_PARKED, {"now": tx.now})
 
 
 def _look_up(tx: Tx, type_: type[Identity], text: str, *, retired: bool) -> Kept | None:

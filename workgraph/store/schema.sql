@@ -75,10 +75,6 @@ create index tasks_budget on tasks (json_extract(parked, '$.budget'))
 -- artifacts.wake_consumers: what waits for an artifact that nobody has recorded
 create index tasks_producer on tasks (json_extract(parked, '$.producer'))
     where json_extract(parked, '$.producer') is not null;
--- identities.wake_parked: what waits for somebody who can do it
-create index tasks_wants_actor on tasks (json_extract(parked, '$.code'))
-    where json_extract(parked, '$.code')
-        in ('actor_busy', 'assigned_to_person', 'no_capable_actor');
 -- views.gates: what waits for a gate
 create index tasks_gate on tasks (gate) where gate is not null;
 -- reads.list_tasks --status

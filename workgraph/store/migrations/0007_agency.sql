@@ -138,10 +138,6 @@ create table proposals (
 create index proposals_open on proposals (status)
     where status in ('proposed', 'waiting', 'trial');
 
--- identities.wake_parked: what waits for somebody who can do it
-create index tasks_wants_actor on tasks (json_extract(parked, '$.code'))
-    where json_extract(parked, '$.code')
-        in ('actor_busy', 'assigned_to_person', 'no_capable_actor');
 -- tries of an evaluator on cases with known answers
 create table canary_runs (
     number integer primary key,
