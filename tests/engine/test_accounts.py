@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.core import Core, running_core
@@ -222,6 +223,42 @@ async def test_an_operator_has_it_tried_at_once(by: str) -> None:
         await answer(core, probe)
         assert len(core.launcher.running()) == 2
         assert await provider(core) == ("ok", False)
+
+
+class SlowDisk(FakeLauncher):
+    """Nothing of what agents have written can be read before it is allowed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_read = anyio.Event()
+        self.may_read.set()
+
+    async def read_kept(self, agent: int, path: str, offset: int, most: int) -> bytes:
+        """As every launcher's."""
+        await self.may_read.wait()
+        return await super().read_kept(agent, path, offset, most)
+
+
+async def test_whose_files_are_being_read_has_its_place_already() -> None:
+    """No other probe is started meanwhile."""
+    launcher = SlowDisk()
+    async with running_core(*MANY, launcher=launcher) as core:
+        await prove(core)
+        tasks = await add_many(core, 4)
+        for agent in launcher.running():
+            await refuse(core, agent, "auth")
+
+        launcher.may_read = anyio.Event()
+        await core.say(r.RetryTasks(task=tasks[-1]))
+        for _ in range(3):
+            ticked = core.engine.ticked
+            core.engine.wake()
+            await ticked.wait()
+        launcher.may_read.set()
+        await core.settle()
+
+        (probe,) = launcher.running()
+        assert (await core.agent(probe)).task == tasks[-1]
 
 
 @pytest.mark.parametrize("kind", ["limited", "auth"])

@@ -102,7 +102,7 @@ class Effects:
         #: Ended agents whose last words are being read.
         self.reading: set[int] = set()
         #: Tasks for whose prompts files are being read.
-        self.fetching: set[str] = set()
+        self.fetching: dict[str, ReadFiles] = {}
         #: What tasks wait for that this host lacks.
         self.awaited: set[Awaited] = set()
         #: Whatever starts now is to stand still at once.
@@ -164,7 +164,7 @@ class Effects:
                     self.judging.add(effect.task)
                     group.start_soon(self._read_answer, effect)
                 case ReadFiles():
-                    self.fetching.add(effect.task)
+                    self.fetching[effect.task] = effect
                     group.start_soon(self._fetch, effect)
                 case Spawn():
                     pass
@@ -363,7 +363,7 @@ class Effects:
 
     async def _fetch(self, effect: ReadFiles) -> None:
         files = await read_files(effect.wishes)
-        self.fetching.discard(effect.task)
+        self.fetching.pop(effect.task, None)
         self._post(FilesRead(task=effect.task, files=files))
 
     async def _look(self, effect: LookAtOutput) -> None:

@@ -141,7 +141,7 @@ class Engine:
             judging=frozenset(self.effects.judging),
             looking=frozenset(self.effects.looking),
             watching=self.effects.paths.wanted,
-            fetching=frozenset(self.effects.fetching),
+            fetching={task: one.needs for task, one in self.effects.fetching.items()},
             anchor=None if anchor == self._followed else anchor,
         )
         try:

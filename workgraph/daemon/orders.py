@@ -6,6 +6,7 @@ from workgraph.agents.choices import Awaited
 from workgraph.agents.process import LaunchOrder, SweepTarget
 from workgraph.graph.context_view import FileWish
 from workgraph.graph.model import Agent, ProcessId, Record, Usage
+from workgraph.graph.views import Needs
 from workgraph.settings import Stream
 
 
@@ -104,6 +105,8 @@ class ReadFiles(Record, frozen=True, kw_only=True):
 
     task: str
     wishes: tuple[FileWish, ...]
+    #: What its start needs that others need, too: it has its place there already.
+    needs: Needs = Needs()
 
 
 Effect = (

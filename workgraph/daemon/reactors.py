@@ -5,9 +5,11 @@ transaction happens at once in the database's thread; so it is driven to its end
 with no loop (docs/adr/0002). The deciding is a plain function in `reactors/`.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from msgspec import field
 from msgspec.structs import replace
 
 from workgraph.agents.choices import account_of, executor_of
@@ -62,8 +64,8 @@ class Surroundings(Record, frozen=True, kw_only=True):
     looking: frozenset[int]
     #: Paths that are looked out for.
     watching: frozenset[str] = frozenset()
-    #: Tasks for whose prompts files are being read.
-    fetching: frozenset[str] = frozenset()
+    #: Tasks for whose prompts files are being read, and what their starts need.
+    fetching: Mapping[str, Needs] = field(default_factory=dict)
     #: How the clock stands, where that is not known to the graph yet.
     anchor: Anchor | None = None
 
@@ -97,7 +99,7 @@ class Reactor(Record, frozen=True, kw_only=True):
                     continue
                 effects.extend(apply.apply_decision(tx, decision, around.host))
         return Outcomes(
-            effects=tuple(effects),
+            effects=tuple(_with_needs(tx, one, around.host) for one in effects),
             concluded=tuple(
                 decision.agent
                 for decision in decisions
@@ -174,6 +176,12 @@ def _needs_of(tx: Tx, task: Task, host: Host) -> Needs:
     )
 
 
+def _with_needs(tx: Tx, effect: Effect, host: Host) -> Effect:
+    if not isinstance(effect, ReadFiles):
+        return effect
+    return replace(effect, needs=_needs_of(tx, reads.task(tx, effect.task), host))
+
+
 def _openings(tx: Tx, around: Surroundings) -> Openings:
     """What could be started; those whose files are being read have a slot already."""
     settings = around.host.grounds.layered.settings
@@ -215,12 +223,22 @@ def _load_dispatch(tx: Tx, around: Surroundings) -> DispatchView:
             for task in openings.candidates
             if person_of(task) is not None or is_machinery(task)
         )
-    return views.dispatch(
+    view = views.dispatch(
         tx,
         replace(openings, candidates=cleared),
         {task.id: _needs_of(tx, task, around.host) for task in cleared},
         retry_policy(around.host.grounds.layered.settings).max_starts,
     )
+    return _beside(view, around.fetching.values()) if around.fetching else view
+
+
+def _beside(view: DispatchView, begun: Iterable[Needs]) -> DispatchView:
+    """With those whose files are being read among those that were started."""
+    young, live = Counter(view.young), Counter(view.on_account)
+    for needs in begun:
+        young.update([needs.executor] if needs.executor is not None else ())
+        live.update([needs.account] if needs.account is not None else ())
+    return replace(view, young=young, on_account=live)
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
