@@ -175,6 +175,21 @@ async def test_a_rejected_attempt_tells_the_next_one_why() -> None:
         assert "follow-up" in prompt
 
 
+async def test_what_a_gate_said_is_told_once(tmp_path: Path) -> None:
+    """It is in the log twice: as the gate's word, and as why the task is open."""
+    (tmp_path / ".wg").mkdir()
+    host = plan_host(project_dir=str(tmp_path), wg_dir=str(tmp_path / ".wg"))
+    async with running_core(*TOOL, host=host) as core:
+        task = await core.add(
+            "t", executor="tool", verify=("echo 1 test fails; false",)
+        )
+        await finish(core, task)
+
+        prompt = prompt_of(core, await core.holder(task))
+
+        assert prompt.count("\n1 test fails\n") == 1
+
+
 async def test_a_fresh_attempt_is_told_what_the_last_one_said() -> None:
     """Its outcome, and its notes."""
     async with running_core(*TOOL, 'retry.resume="fresh"') as core:

@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 DEMO = EXAMPLES / "repo-report" / "demo.sh"
 CODING_AGENT = EXAMPLES / "coding-agent" / "run.sh"
 HANDING_ON = EXAMPLES / "handing-on" / "run.sh"
+JUDGED_WORK = EXAMPLES / "judged-work" / "run.sh"
 NATIVE = EXAMPLES / "native" / "run.sh"
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -227,6 +228,28 @@ def test_work_that_builds_on_work(place: Place) -> None:
         "safe for five years\nfrom 90 to 300\nBirch: none within five years\n"
     )
     assert "overwritten" not in done.stdout
+    assert list(place.scratch.iterdir()) == []
+    assert place.processes() == []
+
+
+def test_work_that_is_judged_by_somebody_else(place: Place) -> None:
+    """What is below the threshold is done again, and the record has both."""
+    done = place.run("sh", JUDGED_WORK)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^cyd .* it lacks writing$", done.stdout, re.MULTILINE)
+    assert "21 done" in done.stdout
+    assert re.search(
+        r"^why attempt 1 of \w+: 0.64 by evaluator, counts", done.stdout, re.M
+    )
+    assert re.search(
+        r"^why attempt 2 of \w+: 0.84 by evaluator, counts", done.stdout, re.M
+    )
+    assert done.stdout.count("===== review by workgraph") == 1
+    assert re.search(r"^plan .*: 0.84 by evaluator \(", done.stdout, re.MULTILINE)
+    assert re.search(r"^plan .*: 0.4 by operator, counts", done.stdout, re.MULTILINE)
+    assert "eva: calibrated (4 of 4 cases answered)" in done.stdout
+    assert "completeness is clearly the weakest" in done.stdout
     assert list(place.scratch.iterdir()) == []
     assert place.processes() == []
 

@@ -1,6 +1,7 @@
 """What a tick has decided about who does what, between the choice and the start.
 
-It is kept nowhere else: a choice is written with the claim that it is made for.
+It is kept nowhere else: a choice is written with the claim that it is made for
+(docs/adr/0016).
 """
 
 from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ Tutorial on Thompson Sampling", Foundations and Trends in Machine Learning 11 (2
 The probabilities are integrated on a grid, and one number decides between them, instead
 of a number from each distribution. It is the same choice; the probability of it is
 known, which who learns from choices later needs; and nothing hangs on how a version of
-Python draws from a distribution.
+Python draws from a distribution (docs/adr/0020).
 """
 
 from bisect import bisect_left

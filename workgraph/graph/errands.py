@@ -11,7 +11,7 @@ ErrandKind = Literal["assignment", "reward", "evolution"]
 TAGS: Final[frozenset[str]] = frozenset({"assignment", "reward", "evolution"})
 #: What the ids begin with of tasks that say who does another one.
 ASSIGN: Final = "assign-"
-#: The gate of an errand: its verdict is read, and taken or not.
+#: The gate of an errand: its verdict is read, and taken or not (docs/adr/0018).
 GATE: Final = "verdict"
 
 _LONGEST: Final = 64

@@ -66,7 +66,7 @@ class Reward(Record, frozen=True, kw_only=True):
         """Whether it says something of how well the work was done.
 
         What is known without a model, of a task without a gate, is but that the attempt
-        has ended: it is shown, and no actor is chosen by it.
+        has ended: it is shown, and no actor is chosen by it (docs/adr/0017).
         """
         return self.source != CHECKS or "correctness" in self.dimensions
 

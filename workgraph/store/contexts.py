@@ -282,7 +282,10 @@ def _attempts(tx: Tx, task: str, known: frozenset[int]) -> tuple[Attempt, ...]:
         elif (kind == "gate_judged" and to == "failed") or (
             kind == "status_changed" and verb == "reject"
         ):
-            reviews.setdefault(number, []).append(note)
+            said = reviews.setdefault(number, [])
+            # What sends it back for a gate repeats what that has said.
+            if not any(by == one.by and reason in one.text for one in said):
+                said.append(note)
     for attempt, by, source, score, text in tx.rows(REWARD_NOTES, (task,)):
         said = reviews.setdefault(attempt, [])
         # A gate that was judged by it has said it already.
