@@ -20,6 +20,7 @@ from workgraph.store import (
     edges,
     errands,
     identities,
+    proposals,
     reads,
     service,
     writes,
@@ -111,6 +112,8 @@ def take_verdict(
         return f"{actor.name} is a person: people are assigned by people"
     if actor.name in officials:
         return f"{actor.name} assigns or judges: it is assigned by people alone"
+    if actor.id in proposals.trials(tx):
+        return f"{actor.name} is on trial: it gets a share of its parent's work"
     errands.set_verdict(tx, errand.task, to_json({"actor": actor.name}))
     if task.status is Status.OPEN and assigning.person_of(task) is None:
         writes.set_actor(tx, task.id, actor.name, matched=True)
@@ -173,7 +176,9 @@ def _by_matching(context: Context, task: Task) -> Reply:
         )
         raise UserError(f"{task.id}: {parked.message}", hint=parked.remedy)
     writes.set_actor(tx, task.id, choice.actor, matched=True)
-    was_open = len(assigning.beside_default([one.actor for one in found])) > 1
+    is_tried = any(one.trial_of is not None for one in found)
+    others = assigning.beside_default([one.actor for one in found])
+    was_open = is_tried or len(others) > 1
     if was_open:
         choices.put(tx, task.id, need.attempt, choice)
     _tell(context, task, choice.actor, choice if was_open else None)
