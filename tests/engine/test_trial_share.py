@@ -10,6 +10,7 @@ import pytest
 from tests.core import OPERATOR, Core, running_core
 from tests.engine.evolved import WIDE, a_role, an_actor, judged, living, proposals_of
 from workgraph.commands.render import Style, render
+from workgraph.daemon.assigning import take_assignment
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.special import Identity, Special
 from workgraph.graph import requests as r
@@ -17,10 +18,12 @@ from workgraph.graph.identity_requests import EditActor
 from workgraph.graph.match_requests import MatchActors, MatchData
 from workgraph.graph.proposals import Evolve, ReviewProposal
 from workgraph.graph.replies import Reply
-from workgraph.store import views
+from workgraph.store import errands, views
+from workgraph.store.database import Tx
 
 WEAK = {"correctness": 0.9, "completeness": 0.3}
 RUST = ("rust",)
+BOSS = frozenset({"boss"})
 
 
 async def bob_and_its_child(core: Core, **fields: Any) -> None:
@@ -166,6 +169,42 @@ async def test_what_it_alone_can_do_waits_for_somebody_who_may() -> None:
             assert await again.store.read(
                 lambda tx: views.is_idle(tx, 10, officials), again.clock.now()
             )
+
+
+async def test_an_assigner_gives_it_nothing_but_its_share() -> None:
+    """It is not told of it and may not name it; of what bob is given it gets some."""
+    settings = (*WIDE, "agency.auto_assign=actor", "agency.assigner=boss")
+    async with running_core(*settings) as core:
+        await an_actor(core, "boss")
+        await bob_and_its_child(core)
+        for _ in range(40):
+            await core.say(r.AddTask(title="t", exec="true", skill=RUST))
+        await core.settle()
+        prompts = [one.files.get("prompt.md", "") for one in core.launcher.orders]
+        told = [one for one in prompts if "===== assignment\n" in one]
+        assert told
+        assert all("===== actor\nbob\n" in one for one in told)
+        assert not any("bob-2" in one for one in told)
+
+        def take(tx: Tx) -> None:
+            for (task,) in tx.all("select task from errands where kind = 'assignment'"):
+                errand = errands.find(tx, task)
+                assert errand is not None
+                said = take_assignment(tx, errand, {"actor": "bob-2"}, BOSS)
+                assert said == "bob-2 is on trial: it gets a share of its parent's work"
+                assert take_assignment(tx, errand, {"actor": "bob"}, BOSS) is None
+
+        await core.store.transaction(take, core.clock.now())
+
+        found = await core.store.read(
+            lambda tx: tx.all(
+                "select actor, count(*) from tasks where actor_matched = 1 group by 1"
+            ),
+            0,
+        )
+        shares = dict(found)
+        assert shares["bob"] + shares["bob-2"] == 40
+        assert 2 < shares["bob-2"] < 15
 
 
 async def test_a_child_that_is_promoted_is_an_actor_like_any_other(

@@ -11,7 +11,7 @@ from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errands import Errand
 from workgraph.graph.errors import ConflictError, UsageError, UserError
 from workgraph.graph.matching import Choice, choose, missing_skills, seed_of
-from workgraph.graph.model import Task
+from workgraph.graph.model import Actor, Task
 from workgraph.graph.replies import Reply
 from workgraph.graph.status import SETTLED, Status, Verb
 from workgraph.store import (
@@ -116,15 +116,27 @@ def take_verdict(
         return f"{actor.name} is on trial: it gets a share of its parent's work"
     errands.set_verdict(tx, errand.task, to_json({"actor": actor.name}))
     if task.status is Status.OPEN and assigning.person_of(task) is None:
-        writes.set_actor(tx, task.id, actor.name, matched=True)
+        name = _tried_or(tx, task, actor, officials)
+        writes.set_actor(tx, task.id, name, matched=True)
         tx.emit(
             ChangeKind.ASSIGNED,
             task=task.id,
-            actor=actor.name,
-            to=actor.name,
+            actor=name,
+            to=name,
             reason=f"by {errand.task}",
         )
     return None
+
+
+def _tried_or(tx: Tx, task: Task, actor: Actor, officials: frozenset[str]) -> str:
+    """Who gets what an assigner gives to an actor: it, or one on trial for its work."""
+    known = candidates.cast(tx, officials)
+    if all(parent != actor.id for parent, _ in known.trials.values()):
+        return actor.name
+    need, found = candidates.load(tx, task, known, only_able=True)
+    mine = [one for one in found if actor.id in {one.actor.id, one.trial_of}]
+    choice = choose(need, mine, explore=0.0, seed=seed_of(need))
+    return actor.name if choice is None else choice.actor
 
 
 def _assignable(tx: Tx, task_id: str | None) -> Task:
