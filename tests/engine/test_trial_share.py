@@ -169,6 +169,13 @@ async def test_what_it_alone_can_do_waits_for_somebody_who_may() -> None:
             assert await again.store.read(
                 lambda tx: views.is_idle(tx, 10, officials), again.clock.now()
             )
+            await judged(again, "bob", [0.5] * 12, RUST)
+            await judged(again, "bob-2", [0.9] * 12, RUST)
+            assert await goes_to(again, task) is None
+
+            await again.do(ReviewProposal(id=1, verdict="approve"))
+
+            assert await goes_to(again, task) == "bob-2"
 
 
 async def test_an_assigner_gives_it_nothing_but_its_share() -> None:
@@ -202,7 +209,7 @@ async def test_an_assigner_gives_it_nothing_but_its_share() -> None:
             ),
             0,
         )
-        shares = dict(found)
+        shares: dict[str, int] = dict(found)
         assert shares["bob"] + shares["bob-2"] == 40
         assert 2 < shares["bob-2"] < 15
 
