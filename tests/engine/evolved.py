@@ -7,6 +7,7 @@ from tests.core import Core
 from workgraph.graph import identity
 from workgraph.graph.model import Actor, Record, Role, Tradeoff
 from workgraph.graph.proposals import Proposal
+from workgraph.graph.requests import AddTask
 from workgraph.graph.reward_requests import RecordReward
 from workgraph.store import identities, proposals
 
@@ -74,9 +75,9 @@ async def judged(
     dimensions: Mapping[str, float] | None = None,
 ) -> None:
     """So many tasks that an actor has done, each with its score."""
-    tasks = [
-        await core.add(f"of {actor}", actor=actor, skill=tuple(skills)) for _ in scores
-    ]
+    work = AddTask(title=f"of {actor}", exec="true", actor=actor, skill=tuple(skills))
+    tasks: list[str] = [(await core.say(work)).data.id for _ in scores]
+    await core.settle()
     for task in tasks:
         core.launcher.exit(await core.holder(task), code=0)
     await core.settle()

@@ -1,12 +1,14 @@
 """Changes to who does the work: proposed from the record, tried, promoted or not."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 from msgspec import structs
 
-from tests.core import Core, running_core
+from tests.core import Core
+from tests.core import running_core as a_core
 from tests.engine.evolved import (
     WIDE,
     a_role,
@@ -35,6 +37,8 @@ from workgraph.store import identities, proposals
 from workgraph.store.database import Store, Tx
 
 WEAK = {"correctness": 0.9, "completeness": 0.3}
+#: A graph without the actor that `wg init` makes.
+running_core = partial(a_core, has_default=False)
 EVOLVER = (*WIDE, "agency.evolver=eve", "dispatcher.executor=tool")
 
 

@@ -10,6 +10,7 @@ from tests.core import running_core as a_core
 from workgraph.commands.context import Caller
 from workgraph.commands.matching import match_actors
 from workgraph.commands.render import Style, render
+from workgraph.graph import identity
 from workgraph.graph.errors import NotFoundError
 from workgraph.graph.match_requests import ChosenData, MatchActors, MatchData
 from workgraph.graph.model import Actor
@@ -27,9 +28,9 @@ running_core = partial(a_core, has_default=False)
 
 
 async def add_actor(core: Core, name: str, **fields: Any) -> None:
-    """An actor with an id that hangs on its name."""
-    number = int.from_bytes(name.encode())
-    actor = Actor(id=f"{number:064x}", name=name, **fields)
+    """An actor without a role."""
+    id_ = identity.actor_id(name=name, role=None, tradeoff=None)
+    actor = Actor(id=id_, name=name, **fields)
     await core.store.transaction(lambda tx: insert_actor(tx, actor), core.clock.now())
 
 

@@ -101,6 +101,68 @@ def test_whoever_is_chosen_can_do_it_and_has_room(seed: int) -> None:
                 pytest.fail(f"{decision} was not to be")
 
 
+@pytest.mark.parametrize("seed", range(200))
+def test_what_is_on_trial_gets_work_through_its_parent_alone(seed: int) -> None:
+    """Never more than its share, and nothing that its parent could not have got."""
+    random = Random(seed)
+    actors = tuple(
+        an_actor(
+            random.choice((f"a{n}", "default" if n == 0 else f"a{n}")),
+            *random.sample(SKILLS, random.randrange(3)),
+            capacity=random.choice((None, 1, 2)),
+        )
+        for n in range(random.randrange(2, 6))
+    )
+    trials = {
+        one.id: (actors[0].id, 0.3) for one in actors[1:] if random.random() < 0.5
+    }
+    cast = Cast(actors=actors, trials=trials)
+    tasks = tuple(
+        a_task(id=f"t{n}", seq=n, requires_skills=tuple(random.sample(SKILLS, n % 2)))
+        for n in range(8)
+    )
+    standing = {
+        one.id: (
+            Need(task=one.id, requires=one.spec.requires_skills),
+            tuple(
+                Candidate(
+                    actor=who,
+                    trial_of=trials[who.id][0] if who.id in trials else None,
+                    trial_share=0.3 if who.id in trials else 0.0,
+                )
+                for of in (cast.able, cast.tried)
+                for who in of(one.spec.requires_skills)
+            ),
+        )
+        for one in tasks
+    }
+    live = Counter({one.name: random.randrange(2) for one in actors})
+
+    decisions = decide(
+        a_view(*tasks, actors=actors, cast=cast, standing=standing, live=live), 0
+    )
+
+    by_name = {one.name: one for one in actors}
+    for decision in decisions:
+        match decision:
+            case ClearTask(task=one, actor=name, choice=choice):
+                who = by_name[name or ""]
+                if who.id in trials:
+                    assert choice is not None
+                    assert choice.propensity <= 0.3
+                    parent = actors[0]
+                    assert not missing_skills(parent, one.spec.requires_skills)
+                    assert assigning.has_room(parent, live[parent.name])
+                live[who.name] += 1
+            case HoldTask(task=name, parked=parked):
+                one = next(one for one in tasks if one.id == name)
+                able = cast.able(one.spec.requires_skills)
+                assert (parked.code == "actor_busy") == bool(able)
+                assert not any(assigning.has_room(who, live[who.name]) for who in able)
+            case _:
+                pytest.fail(f"{decision} was not to be")
+
+
 def test_what_waits_for_the_same_is_not_parked_again() -> None:
     """Neither for room nor for a skill; for something else it is."""
     ada = an_actor("ada", "python", capacity=1)

@@ -11,7 +11,7 @@ from workgraph.graph.changes import ChangeKind
 from workgraph.graph.errands import Errand
 from workgraph.graph.errors import ConflictError, UsageError, UserError
 from workgraph.graph.matching import Choice, choose, missing_skills, seed_of
-from workgraph.graph.model import Task
+from workgraph.graph.model import Actor, Task
 from workgraph.graph.replies import Reply
 from workgraph.graph.status import SETTLED, Status, Verb
 from workgraph.store import (
@@ -20,6 +20,7 @@ from workgraph.store import (
     edges,
     errands,
     identities,
+    proposals,
     reads,
     service,
     writes,
@@ -111,17 +112,31 @@ def take_verdict(
         return f"{actor.name} is a person: people are assigned by people"
     if actor.name in officials:
         return f"{actor.name} assigns or judges: it is assigned by people alone"
+    if actor.id in proposals.trials(tx):
+        return f"{actor.name} is on trial: it gets a share of its parent's work"
     errands.set_verdict(tx, errand.task, to_json({"actor": actor.name}))
     if task.status is Status.OPEN and assigning.person_of(task) is None:
-        writes.set_actor(tx, task.id, actor.name, matched=True)
+        name = _tried_or(tx, task, actor, officials)
+        writes.set_actor(tx, task.id, name, matched=True)
         tx.emit(
             ChangeKind.ASSIGNED,
             task=task.id,
-            actor=actor.name,
-            to=actor.name,
+            actor=name,
+            to=name,
             reason=f"by {errand.task}",
         )
     return None
+
+
+def _tried_or(tx: Tx, task: Task, actor: Actor, officials: frozenset[str]) -> str:
+    """Who gets what an assigner gives to an actor: it, or one on trial for its work."""
+    known = candidates.cast(tx, officials)
+    if all(parent != actor.id for parent, _ in known.trials.values()):
+        return actor.name
+    need, found = candidates.load(tx, task, known, only_able=True)
+    mine = [one for one in found if actor.id in {one.actor.id, one.trial_of}]
+    choice = choose(need, mine, explore=0.0, seed=seed_of(need))
+    return actor.name if choice is None else choice.actor
 
 
 def _assignable(tx: Tx, task_id: str | None) -> Task:
@@ -173,7 +188,9 @@ def _by_matching(context: Context, task: Task) -> Reply:
         )
         raise UserError(f"{task.id}: {parked.message}", hint=parked.remedy)
     writes.set_actor(tx, task.id, choice.actor, matched=True)
-    was_open = len(assigning.beside_default([one.actor for one in found])) > 1
+    is_tried = any(one.trial_of is not None for one in found)
+    others = assigning.beside_default([one.actor for one in found])
+    was_open = is_tried or len(others) > 1
     if was_open:
         choices.put(tx, task.id, need.attempt, choice)
     _tell(context, task, choice.actor, choice if was_open else None)

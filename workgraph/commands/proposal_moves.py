@@ -98,8 +98,8 @@ def drop(
         _retire_unused(tx, child, proposal)
         back_to = parent.name if parent is not None else None
         proposals.hand_over(tx, child.name, back_to, by)
-        candidates.wake_parked(tx)
     moved = _move(tx, proposal, to, by, result)
+    candidates.wake_parked(tx)
     _begin_next(tx, proposal.subject, settings, by)
     return moved
 
@@ -129,15 +129,11 @@ def _begin_trial(
 ) -> Proposal:
     child = _changed(tx, proposal, subject, _free_name(tx, Actor, subject.actor.name))
     identities.keep(tx, child)
-    candidates.wake_parked(tx)
     begun = replace(proposal, child=child.id, share=share, started_at=tx.now)
-    return _move(
-        tx,
-        begun,
-        ProposalStatus.TRIAL,
-        by,
-        told=f"{child.name} gets {share:.0%} of the work of {subject.actor.name}",
-    )
+    told = f"{child.name} gets {share:.0%} of the work of {subject.actor.name}"
+    moved = _move(tx, begun, ProposalStatus.TRIAL, by, told=told)
+    candidates.wake_parked(tx)
+    return moved
 
 
 def _promote(tx: Tx, proposal: Proposal, by: str, result: str) -> Proposal:
@@ -146,8 +142,8 @@ def _promote(tx: Tx, proposal: Proposal, by: str, result: str) -> Proposal:
     assert parent is not None
     identities.retire(tx, parent.id)
     proposals.hand_over(tx, parent.name, child.name, by)
-    candidates.wake_parked(tx)
     moved = _move(tx, proposal, ProposalStatus.PROMOTED, by, result)
+    candidates.wake_parked(tx)  # what was on trial may be chosen from now on
     for other in proposals.open_ones(tx):
         if other.subject == parent.id and other.status in OPEN:
             why = f"{child.name} has taken the place of {parent.name}"

@@ -172,7 +172,9 @@ def _ask(tx: Tx, decision: AskAssigner) -> None:
 def _has_choice(task: Task, cast: assigning.Cast) -> bool:
     if assigning.person_of(task) is not None or assigning.is_machinery(task):
         return False
-    return len(cast.able(task.spec.requires_skills)) > 1
+    requires = task.spec.requires_skills
+    able = cast.able(requires)
+    return len(able) > 1 or bool(able and cast.tried(requires))
 
 
 def _assigner(cast: assigning.Cast, name: str) -> str | None:

@@ -47,7 +47,22 @@ class Cast(Record, frozen=True, kw_only=True):
         return tuple(
             actor
             for actor in self.actors
-            if not actor.human
+            if actor.id not in self.trials and self._is_fit(actor, requires)
+        )
+
+    def tried(self, requires: Sequence[str]) -> tuple[Actor, ...]:
+        """Those on trial that lack nothing: they get a share of their parents' work."""
+        if not self.trials:
+            return ()
+        return tuple(
+            actor
+            for actor in self.actors
+            if actor.id in self.trials and self._is_fit(actor, requires)
+        )
+
+    def _is_fit(self, actor: Actor, requires: Sequence[str]) -> bool:
+        return (
+            not actor.human
             and actor.name not in self.officials
             and not missing_skills(actor, requires)
         )
@@ -108,6 +123,9 @@ def nobody_able(task: Task, cast: Cast) -> Parked:
     if persons:
         message += f"; {_named(persons)} could, and persons are not chosen"
         remedy = f"wg assign {task.id} {persons[0]}, or {remedy}"
+    elif tried := [actor.name for actor in cast.tried(requires)]:
+        message += f"; {_named(tried)} could, and what is on trial is not chosen"
+        remedy = f"wg assign {task.id} {tried[0]}, or {remedy}"
     return Parked(
         code=NOBODY,
         message=message,

@@ -70,8 +70,9 @@ class _Desk:
 
     def _may_keep(self, task: Task, actor: Actor) -> bool:
         """Whether what a machine has said before still stands."""
-        able = self._view.cast.able(task.spec.requires_skills)
-        return actor in able and self._has_room(actor)
+        cast, requires = self._view.cast, task.spec.requires_skills
+        fit = actor in cast.able(requires) or actor in cast.tried(requires)
+        return fit and self._has_room(actor)
 
     def _off(self, task: Task) -> Decision | None:
         if task.spec.requires_skills:
@@ -96,7 +97,7 @@ class _Desk:
         if not free:
             return _hold(task, assigning.busy(task, None, able))
         open_to = assigning.beside_default(free)
-        if len(open_to) == 1 and open_to[0].id not in self._view.cast.trials:
+        if len(open_to) == 1 and not self._view.cast.tried(task.spec.requires_skills):
             return self._give(task, open_to[0])
         need, candidates = self._view.standing[task.id]
         choice = choose(
@@ -108,8 +109,7 @@ class _Desk:
             explore=self._view.explore,
             seed=seed_of(need),
         )
-        if choice is None:  # those on trial alone have room
-            return _hold(task, assigning.busy(task, None, able))
+        assert choice is not None, "somebody who may be chosen has room"
         cleared = self._give(task, self._actors[choice.actor])
         return replace(cleared, choice=choice)
 

@@ -118,10 +118,13 @@ def load(  # noqa: PLR0913 - all but three by keyword
         counts: How many tasks each works on, where that is known.
         prompt_size: Measures a task's prompt; asked where an actor has a limit.
         reserve: How many tokens of a limit are kept back.
-        only_able: Without those that may not be chosen.
+        only_able: Without those that nothing is given to but by people.
     """
     spec = task.spec
-    actors = known.able(spec.requires_skills) if only_able else known.actors
+    actors = known.actors
+    if only_able:
+        requires = spec.requires_skills
+        actors = (*known.able(requires), *known.tried(requires))
     counts = choices.live(tx) if counts is None else counts
     has_limit = any(actor.context_limit is not None for actor in actors)
     attempt = 1
@@ -178,6 +181,7 @@ def assignment(tx: Tx, task: Task, officials: frozenset[str]) -> Assignment | No
                 busy=one.busy,
             )
             for one in match(need, found)[:_MOST_TOLD]
+            if one.reason is None
         ),
     )
 
