@@ -60,7 +60,7 @@ async def test_checks_score_what_ends_in_the_same_tick() -> None:
         (one,), (two,) = await rewards_of(core, good), await rewards_of(core, bad)
         assert (one.source, one.by, one.score) == ("checks", "workgraph", 1.0)
         assert dict(one.dimensions) == {"efficiency": 1.0}
-        assert dict(two.dimensions) == {"correctness": 0.0, "efficiency": 1.0}
+        assert dict(two.dimensions) == {"completeness": 0.0, "efficiency": 1.0}
         assert await every_task(core) == [good, bad]
 
 

@@ -47,18 +47,20 @@ def decide(view: JudgingView, now: int) -> tuple[JudgingDecision, ...]:
 def check(work: Work) -> Checked:
     """What can be said of an attempt without a model.
 
-    `correctness` only where a gate has looked, or the attempt has failed. `efficiency`
-    is the mean of what is known: one through the number of the attempt; the estimate
+    `correctness` only where the task has a gate: if failures without one had it, and
+    successes not, whoever works more would look worse. `efficiency` is the mean of what is known: one through the number of the attempt; the estimate
     through the time that it took, where that is longer; and what is left of the second
     half of the budget in tokens.
     """
     agent, task = work.agent, work.task
     dimensions: dict[str, float] = {}
     said: list[str] = []
+    has_gate = bool(task.spec.outputs or task.spec.verify)
     if agent.outcome in {Outcome.FAILED, Outcome.GATE}:
-        dimensions["correctness"] = 0.0
+        is_seen = has_gate or agent.outcome is Outcome.GATE
+        dimensions["correctness" if is_seen else "completeness"] = 0.0
         said.append(f"it ended as {agent.outcome}")
-    elif task.spec.outputs or task.spec.verify:
+    elif has_gate:
         dimensions["correctness"] = 1.0
         said.append("its gates were passed")
     parts = []
