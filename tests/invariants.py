@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import pairwise
 
+from tests.agency_invariants import every_check
 from tests.identity_invariants import check_identities, check_person
 from workgraph.graph.errands import TAGS
 from workgraph.graph.holds import AccountState, account_key
@@ -126,6 +127,7 @@ def check_invariants(tx: Tx) -> None:
     _check_judging(tx, tasks, agents)
     _check_canaries(tx)
     _check_actors(tx, tasks, live)
+    every_check(tx)
 
 
 def _check_judging(tx: Tx, tasks: dict[str, Task], agents: list[Agent]) -> None:

@@ -633,3 +633,27 @@ async def test_spawn_and_plan_go_by_the_same_choice() -> None:
             assert error.value.code == code
         with pytest.raises(UserError, match="ada, which lacks law"):
             await starting.spawn(r.SpawnAgent(task="law", actor="ada"), OPERATOR)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        AssignTask(task="assign-a", clear=True),
+        AssignTask(task="assign-a", auto=True),
+        r.EditTask(task="assign-a", actor=""),
+    ],
+)
+async def test_an_errand_is_always_somebodys(asked: r.AnyRequest) -> None:
+    """It is given to another by name, and never left open: nobody would do it."""
+    async with running_core(*ASKING, ONE_SLOT) as core:
+        await add_actor(core, "boss", "*")
+        await core.add("a")
+        await core.do(r.Pause())
+        await core.crash("assign-a")
+
+        with pytest.raises(UserError, match="assign-a is an errand"):
+            await core.do(asked)
+
+        assert (await core.task("assign-a")).actor == "boss"
+        await core.do(AssignTask(task="assign-a", actor="default"))
+        assert (await core.task("assign-a")).actor == "default"
