@@ -242,7 +242,9 @@ async def running_core(
     engine = Engine(
         store=own,
         clock=clock,
-        effects=lambda post: Effects(launcher, post, f"{host.wg_dir}/agents", log),
+        effects=lambda post: Effects(
+            launcher, post, f"{host.wg_dir}/agents", log, time=clock.elapsed
+        ),
         host=make_host,
         mode=mode or Mode(),
         log=log,
