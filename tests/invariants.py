@@ -174,7 +174,8 @@ def _check_rewards(tx: Tx, agents: list[Agent]) -> None:
         judged = attempts.get((one.task, one.attempt))
         assert judged is not None, f"{one} is of no attempt"
         assert one.actor_id in {None, judged.actor_id}, f"{one} is not of {judged}"
-    assert rewards.recount(tx) == ()
+    wrong = rewards.recount(tx)
+    assert not wrong, f"the record is not what counts: {wrong}"
 
 
 def _check_actors(tx: Tx, tasks: dict[str, Task], live: list[Agent]) -> None:

@@ -2,9 +2,10 @@
 
 import json
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tests.invariants import dump
+from tests.invariants import check_invariants, dump
 from workgraph.agents.process import Ended, Fate
 from workgraph.commands import calibration, matching
 from workgraph.commands.context import Caller
@@ -217,6 +218,26 @@ async def fall_silent(story: "Story", x: int, y: int) -> None:
         await story.core.settle()
 
 
+#: What no machine does: SQL that breaks a rule of the schema.
+A_BUG = ("SQLITE_CONSTRAINT", 19, "a reactor has a bug")
+
+
+async def fail_reactor(story: "Story", x: int, y: int) -> None:
+    """Reactors raise at some write: of what each did in that tick nothing stays."""
+    core, world = story.core, story.world
+    world.store.fault = (A_BUG, x % 24, False)
+    story.end(x, fate=Fate.EXITED, exit_code=y % 2)
+    if y % 4 == 0:
+        story.pass_time(61)
+    await core.settle()
+    world.store.fault = None
+    await core.store.read(check_invariants, core.clock.now())
+    await core.settle()
+    for _ in range(2):
+        story.pass_time(61)
+        await core.settle()
+
+
 async def judge_late(story: "Story", x: int, y: int) -> None:
     """What was judged is judged again, by somebody whose word counts more or less."""
     ended = [
@@ -262,9 +283,7 @@ async def _on_errands(story: "Story") -> list[tuple[Agent, Errand]]:
     """The processes that work for the machinery, and what they are to do."""
     found = []
     for agent in await story.agents(alive=True):
-        errand = await story.core.store.read(
-            lambda tx, task=agent.task: errands.find(tx, task), 0
-        )
+        errand = await story.core.store.read(partial(errands.find, task=agent.task), 0)
         if errand is not None and agent.number in story.world.running():
             found.append((agent, errand))
     return found

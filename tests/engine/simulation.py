@@ -125,6 +125,8 @@ _NOT_OFFLINE = {
     "answer-errands",
     "answer-errands-more",
     "fall-silent",
+    "reactor-fails",
+    "reactor-fails-more",
 }
 _LOTS = 1 << 30
 #: What may undo that a task is done, and by whose word.
@@ -1318,6 +1320,8 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "answer-errands-more": agency_steps.answer_errands,
     "fall-silent": agency_steps.fall_silent,
     "judge-late": agency_steps.judge_late,
+    "reactor-fails": agency_steps.fail_reactor,
+    "reactor-fails-more": agency_steps.fail_reactor,
 }
 _BASE: tuple[str, ...] = (*STEPS, "crash")
 STEPS |= WOVEN
