@@ -422,7 +422,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a gate that takes the score of an earlier attempt": (
         " is done with",
-        1,
+        61,
         (
             Plant(
                 "workgraph/store/judging.py",
@@ -438,7 +438,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a reactor that has failed and keeps what it did": (
         "Error",
-        1,
+        5,
         (
             Plant(
                 "workgraph/daemon/reactors.py",
@@ -449,7 +449,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "an assigner that is asked twice": (
         "assigned twice: ",
-        1,
+        13,
         (
             Plant(
                 "workgraph/daemon/assigning.py",
