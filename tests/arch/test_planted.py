@@ -475,7 +475,8 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
         (
             Plant(
                 "workgraph/commands/identities.py",
-                "    kept.wake_parked(tx)\n    return _reply(context, new,",
+                "    candidates.wake_parked(tx, officials_of(context.settings))\n"
+                "    return _reply(context, new,",
                 "    return _reply(context, new,",
             ),
         ),

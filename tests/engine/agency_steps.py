@@ -203,7 +203,7 @@ async def answer_errands(story: "Story", x: int, y: int) -> None:
     for n in range(2 + y % 3):
         for place in range(len(await _on_errands(story))):
             await answer_errand(story, place, (y + x * n) % 64)
-        await story.core.settle()
+            await story.core.settle()
 
 
 async def fall_silent(story: "Story", x: int, y: int) -> None:
