@@ -79,12 +79,15 @@ async def change_skills(story: "Story", x: int, y: int) -> None:
     """Somebody learns something, or forgets it."""
     skill = (("python", "rust", "law", "go")[y % 4],)
     fields: dict[str, Any] = {"add_skill": skill} if x % 2 else {"remove_skill": skill}
-    await story.ask(q.EditActor(actor=_ACTORS[x // 2 % len(_ACTORS)], **fields))
+    name = _ACTORS[x // 2 % len(_ACTORS)]
+    if name == "default":  # who can do anything leaves nothing to be waited for
+        fields = {"skill": ("*",) if y % 4 == 0 else skill}
+    await story.ask(q.EditActor(actor=name, **fields))
 
 
 async def remove_actor(story: "Story", x: int, y: int) -> None:
     """Somebody goes, or comes."""
-    name = _ACTORS[x % len(_ACTORS)]
+    name = _ACTORS[x % 4 and x % len(_ACTORS)]
     await story.ask(q.RemoveActor(actor=name))
     if y % 2:
         skills = (("python",), (), ("law", "rust"))[y % 3]
