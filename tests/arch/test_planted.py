@@ -270,7 +270,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "two probes at a time": (
         " agents of Account(",
-        13,
+        23,
         (Plant("workgraph/graph/holds.py", "max(1 - live, 0) if", "1 if"),),
     ),
     "a provider's limit that uses up an attempt": (
@@ -411,7 +411,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     "a choice that does not ask what is required": (
         # by the plan, which looks again whether who was chosen can do it
         " could do it now",
-        5,
+        7,
         (
             Plant(
                 "workgraph/graph/assigning.py",
