@@ -117,10 +117,10 @@ def check_waits_for_actor(tx: Tx, task: Task, settings: Settings) -> None:
             and actor.name not in officials
             and all(_can(actor, one) for one in requires)
         ]
-    on_trial = proposals.trials(tx)
+    if name is None and len(actors) > 1:
+        on_trial = proposals.trials(tx)  # they get a share of what their parents do
+        able = [actor for actor in able if actor.id not in on_trial]
     free = [a for a in able if a.capacity is None or live[a.name] < a.capacity]
-    if name is None and all(actor.id in on_trial for actor in free):
-        free = []  # they get a share of what their parents do
     said = f"{task.id} waits ({code}), and {[actor.name for actor in able]} could do it"
     assert not free, f"{said}: {[actor.name for actor in free]} could do it now"
     assert code != "no_capable_actor" or not able, said
