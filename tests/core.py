@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import os
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import anyio
+from msgspec.structs import replace
 
 from tests.fake_clock import FakeClock
 from tests.fakes import FakeLauncher
@@ -19,7 +20,7 @@ from tests.invariants import check_invariants
 from workgraph import logs
 from workgraph.agents.builtin import BUILTINS
 from workgraph.agents.choices import Host as PlanHost
-from workgraph.agents.executor import load_executors
+from workgraph.agents.executor import Executors, load_executors
 from workgraph.agents.plan import prepare_grounds
 from workgraph.commands import operate
 from workgraph.commands.context import Caller
@@ -33,7 +34,7 @@ from workgraph.graph import requests as r
 from workgraph.graph.changes import Change
 from workgraph.graph.model import Agent, Task
 from workgraph.graph.replies import Reply
-from workgraph.settings import load_settings
+from workgraph.settings import Layered, load_settings
 from workgraph.store import agent_reads, history, reads, views
 from workgraph.store.database import Store, Tx
 from workgraph.store.identities import insert_actor
@@ -104,6 +105,13 @@ class Core:
         await self.engine.ask(operate.try_all_anew, OPERATOR)
         self.engine.wake()
         await self.settle()
+
+    async def configure(self, *settings: str) -> None:
+        """Other settings are read."""
+        host = self.engine.host
+        grounds = prepare_grounds(*_layers(settings), host.grounds.host)
+        self.engine.configure(replace(host, grounds=grounds))
+        await self.reload()
 
     async def advance(self, seconds: float) -> None:
         """Lets time pass, and what follows from that happen."""
@@ -194,6 +202,11 @@ def _make_default(tx: Tx) -> None:
         insert_actor(tx, DEFAULT_ACTOR)
 
 
+def _layers(settings: Sequence[str]) -> tuple[Layered, Executors]:
+    layered = load_settings(None, None, settings)
+    return layered, load_executors(layered.settings, BUILTINS)
+
+
 @asynccontextmanager
 async def running_core(
     *settings: str,
@@ -213,10 +226,8 @@ async def running_core(
         await own.transaction(_make_default, 0)
     clock = clock or FakeClock()
     launcher = launcher or FakeLauncher()
-    layered = load_settings(None, None, settings)
-    executors = load_executors(layered.settings, BUILTINS)
     host = host or plan_host()
-    grounds = prepare_grounds(layered, executors, host)
+    grounds = prepare_grounds(*_layers(settings), host)
     tokens, sessions = itertools.count(1), itertools.count(1)
     log = logs.NoLog()
 
@@ -231,7 +242,9 @@ async def running_core(
     engine = Engine(
         store=own,
         clock=clock,
-        effects=lambda post: Effects(launcher, post, f"{host.wg_dir}/agents", log),
+        effects=lambda post: Effects(
+            launcher, post, f"{host.wg_dir}/agents", log, time=clock.elapsed
+        ),
         host=make_host,
         mode=mode or Mode(),
         log=log,

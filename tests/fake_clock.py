@@ -23,6 +23,10 @@ class FakeClock:
         """The moment that tests have set."""
         return self._now
 
+    def elapsed(self) -> float:
+        """Seconds that only go on: jumps are none of them."""
+        return (self._now - self._offset) / SECOND
+
     def has_jumped(self) -> bool:
         """Whether a test has made wall time jump since."""
         return self._ahead != 0

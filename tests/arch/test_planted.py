@@ -270,7 +270,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "two probes at a time": (
         " agents of Account(",
-        13,
+        23,
         (Plant("workgraph/graph/holds.py", "max(1 - live, 0) if", "1 if"),),
     ),
     "a provider's limit that uses up an attempt": (
@@ -405,6 +405,79 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
                 "workgraph/store/artifacts.py",
                 "    wake_consumers(tx, task_id)\n",
                 "",
+            ),
+        ),
+    ),
+    "a choice that does not ask what is required": (
+        # by the plan, which looks again whether who was chosen can do it
+        " could do it now",
+        7,
+        (
+            Plant(
+                "workgraph/graph/assigning.py",
+                "            and not missing_skills(actor, requires)\n",
+                "",
+            ),
+        ),
+    ),
+    "a gate that takes the score of an earlier attempt": (
+        " is done with",
+        61,
+        (
+            Plant(
+                "workgraph/store/judging.py",
+                "where r.task = t.id and r.attempt = a.attempt)",
+                "where r.task = t.id)",
+            ),
+            Plant(
+                "workgraph/store/judging.py",
+                "effective(rewards.of_attempt(tx, row[1], row[-1]))",
+                "rewards.latest(tx, row[1])",
+            ),
+        ),
+    ),
+    "a reactor that has failed and keeps what it did": (
+        "Error",
+        5,
+        (
+            Plant(
+                "workgraph/daemon/reactors.py",
+                "        with tx.savepoint():\n            for decision",
+                "        if decisions:\n            for decision",
+            ),
+        ),
+    ),
+    "an assigner that is asked twice": (
+        "assigned twice: ",
+        13,
+        (
+            Plant(
+                "workgraph/daemon/assigning.py",
+                "candidates.asked(tx, tasks) if is_asking else frozenset()",
+                "frozenset()",
+            ),
+        ),
+    ),
+    "a record that an operator's word does not correct": (
+        "Difference(",
+        1,
+        (
+            Plant(
+                "workgraph/store/rewards.py",
+                "    _move(tx, effective(there), effective([*others, reward]))\n",
+                "    _move(tx, None, effective([*others, reward]))\n",
+            ),
+        ),
+    ),
+    "tasks that are not told of a new actor": (
+        " could do it",
+        1,
+        (
+            Plant(
+                "workgraph/commands/identities.py",
+                "    candidates.wake_parked(tx, officials_of(context.settings))\n"
+                "    return _reply(context, new,",
+                "    return _reply(context, new,",
             ),
         ),
     ),

@@ -18,7 +18,9 @@ import anyio
 import anyio.abc
 from anyio.lowlevel import checkpoint
 
+from tests.agency_invariants import check_done, check_start, check_waits_for_actor
 from tests.core import Core, running_core
+from tests.engine import agency_steps
 from tests.engine.identity_steps import identity_request
 from tests.fake_clock import FakeClock
 from tests.fakes import FakeLauncher
@@ -26,7 +28,7 @@ from tests.faulty import FAULTS, FaultyTx
 from tests.invariants import Rows, check_invariants, dump
 from workgraph.agents.process import Ended, Fate, LaunchOrder, Output, Started
 from workgraph.commands import records
-from workgraph.commands.context import Caller, officials_of, task_facts
+from workgraph.commands.context import Caller, task_facts
 from workgraph.commands.transfer import import_graph
 from workgraph.daemon.engine import Mode
 from workgraph.graph import readiness
@@ -99,6 +101,8 @@ SETTINGS = (
 )
 EVALUATOR = Actor(id=actor_id(name="eva"), name="eva", executor=JUDGE)
 ME = Caller(name="me")
+#: By their word work is done, whatever else is said of it.
+_PERSONS = {"me", "alice"}
 #: One request without a daemon.
 OFFLINE = Mode(is_daemon=False, may_start=False)
 #: The least limit that a task of a story has.
@@ -117,6 +121,12 @@ _NOT_OFFLINE = {
     "loop-and-work-more",
     "hand-on",
     "hand-on-more",
+    "practise",
+    "answer-errands",
+    "answer-errands-more",
+    "fall-silent",
+    "reactor-fails",
+    "reactor-fails-more",
 }
 _LOTS = 1 << 30
 #: What may undo that a task is done, and by whose word.
@@ -142,14 +152,7 @@ class WatchedStore(Store):
                 tx = FaultyTx(tx, fault, after, ends=ends)
             result = job(tx)
             for change in tx.changes:
-                if change.by != "workgraph":
-                    continue
-                if change.verb == Verb.CLAIM:
-                    _check_start(tx, reads.task(tx, change.task or ""))
-                if change.verb == Verb.REQUEUE:
-                    _check_gap(tx, reads.task(tx, change.task or ""))
-                if change.kind == ChangeKind.AGENT_STOPPING:
-                    self.world.check_late(tx, change)
+                self._look_at(tx, change)
             return result
 
         result, changes = await super().transaction(watched, now)
@@ -157,6 +160,18 @@ class WatchedStore(Store):
             if change.verb == Verb.CLAIM and change.agent is not None:
                 self.claimed.add(int(change.agent.removeprefix("agent-")))
         return result, changes
+
+    def _look_at(self, tx: Tx, change: Change) -> None:
+        if change.to == Status.DONE and change.by not in _PERSONS:
+            self.world.check_ended_well(tx, change)
+        if change.by != "workgraph":
+            return
+        if change.verb == Verb.CLAIM:
+            _check_start(tx, reads.task(tx, change.task or ""))
+        if change.verb == Verb.REQUEUE:
+            _check_gap(tx, reads.task(tx, change.task or ""))
+        if change.kind == ChangeKind.AGENT_STOPPING:
+            self.world.check_late(tx, change)
 
 
 def _check_start(tx: Tx, task: Task) -> None:
@@ -168,6 +183,7 @@ def _check_start(tx: Tx, task: Task) -> None:
     assert (task.not_before or 0) <= tx.now, f"{task.id} is started too early"
     assert not service.is_service_paused(tx), f"{task.id} is started in a pause"
     agent = agent_reads.by_id(tx, task.claimed_by or "")
+    check_start(tx, task, agent.actor)
     if agent.account is not None:
         account = accounts.find(tx, (agent.account,)).get(agent.account)
         is_closed = account is not None and (account.until or 0) > tx.now
@@ -245,6 +261,11 @@ class World(FakeLauncher):
         self.lived: dict[int, float] = {}
         self.tasks: dict[int, str] = {}
         self.gone: set[int] = set()
+        #: What is set, and whose it is.
+        self.settings: tuple[str, ...] = ()
+        self.core: Core | None = None
+        #: The last agent that was started before something else was set.
+        self.newest_before = 0
         #: Those that the provider would not have.
         self.refused: set[int] = set()
 
@@ -272,6 +293,14 @@ class World(FakeLauncher):
         for agent in set(self.running()) - self.frozen:
             self.lived[agent] += seconds
 
+    def check_ended_well(self, tx: Tx, change: Change) -> None:
+        """By itself work is done as the settings have it, which have not changed."""
+        assert self.core is not None
+        task = reads.task(tx, change.task or "")
+        last = int((task.last_agent or "agent-0").removeprefix("agent-"))
+        if last > self.newest_before:
+            check_done(tx, task, self.core.engine.host.grounds.layered.settings)
+
     def check_late(self, tx: Tx, change: Change) -> None:
         """Nobody is ended by a limit whose time it has not lived."""
         assert service.frozen_since(tx) is None, f"{change.agent} is late while frozen"
@@ -296,15 +325,16 @@ async def play(steps: Sequence[Step]) -> None:
     async with _a_store() as store:
         world, clock = World(store), FakeClock()
         store.world = world
-        settings = (*SETTINGS, *_judging(steps))
+        world.settings = (*SETTINGS, *_judging(steps))
         await store.transaction(
             lambda tx: identities.insert_actor(tx, EVALUATOR), clock.now()
         )
         rest = list(steps)
         while True:
             async with running_core(
-                *settings, store=store, clock=clock, launcher=world
+                *world.settings, store=store, clock=clock, launcher=world
             ) as core:
+                world.core = core
                 story = Story(core, world)
                 await story.check()
                 while rest:
@@ -327,8 +357,13 @@ async def play(steps: Sequence[Step]) -> None:
             if x % 2 and rest and rest[0][0] not in _NOT_OFFLINE:
                 name, x, y = rest.pop(0)
                 async with running_core(
-                    *settings, store=store, clock=clock, launcher=world, mode=OFFLINE
+                    *world.settings,
+                    store=store,
+                    clock=clock,
+                    launcher=world,
+                    mode=OFFLINE,
                 ) as core:
+                    world.core = core
                     await STEPS[name](Story(core, world), x, y)
                 world.crash()
 
@@ -431,7 +466,7 @@ class Story:
             if agent.number in self.world.refused and agent.stop is None:
                 turned_away = {Outcome.RATE_LIMITED, Outcome.SPAWN_FAILED}
                 limited = agent.outcome in turned_away and not agent.counted
-                assert limited or agent.verdict, f"{agent.id}: an attempt is used up"
+                assert limited or agent.verdict, f"{agent}: an attempt is used up"
             told = (agent.exit_code, agent.signal)
             assert told == (end.exit_code, end.signal), f"{agent.id}: {told}, was {end}"
 
@@ -454,18 +489,31 @@ class Story:
             reasons = readiness.explain_task(facts, tx.now)
             assert reasons, f"{task.id} could be started and is not"
             if len(reasons) == 1 and task.parked is not None:
-                self._check_waits_for_actor(tx, task)
-
-    def _check_waits_for_actor(self, tx: Tx, task: Task) -> None:
-        """Whoever it waits for is not there, or has no room."""
-        assert task.parked is not None
-        officials = officials_of(self.core.engine.host.grounds.layered.settings)
-        assert task.parked.key not in candidates.with_room(tx, officials), task
-        if task.parked.code == "no_capable_actor" and task.actor is None:
-            known = candidates.cast(tx, officials)
-            assert not known.able(task.spec.requires_skills), task
+                settings = self.core.engine.host.grounds.layered.settings
+                check_waits_for_actor(tx, task, settings)
 
     # What steps need.
+
+    me = ME
+
+    async def configure(self, *settings: str) -> None:
+        """Other settings hold from now on, and after a restart."""
+        self.world.newest_before = max(self.world.tasks, default=0)
+        self.world.settings += settings
+        await self.core.configure(*self.world.settings)
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes, for those that run, too."""
+        _pass_time(self, seconds)
+
+    async def go_on(self) -> None:
+        """Nothing keeps agents from being started, but what they lack."""
+        await self.core.thaw()
+        await self.ask(r.Resume())
+        for agent in self.world.running()[1:]:
+            self.world.unmoved.discard(agent)
+            self.world.end(Ended(agent=agent, fate=Fate.EXITED, exit_code=0))
+        await self.core.settle()
 
     async def ask(self, request: r.AnyRequest, caller: Caller = ME) -> None:
         """Says something; what is refused must have changed nothing.
@@ -745,7 +793,7 @@ async def _make_loop(story: Story, x: int, y: int) -> None:
 async def _loop_and_work(story: Story, x: int, y: int) -> None:
     """A loop of new tasks, which end well for a while."""
     if x % 4:
-        await _go_on(story)
+        await story.go_on()
     ids = await _loop(story, x | 1, y)
     for _ in range(2 + y % 5):
         await story.core.settle()
@@ -763,16 +811,6 @@ async def _work_on_loop(story: Story, x: int, y: int) -> None:
     for n in range((1 + y % 3) * len(ids)):
         task = ids[n % len(ids)]
         await story.ask(r.FinishTask(task=task, converged=(x + n) % 5 == 0))
-
-
-async def _go_on(story: Story) -> None:
-    """Nothing keeps agents from being started, but what they lack."""
-    await story.core.thaw()
-    await story.ask(r.Resume())
-    for agent in story.world.running()[1:]:
-        story.world.unmoved.discard(agent)
-        story.world.end(Ended(agent=agent, fate=Fate.EXITED, exit_code=0))
-    await story.core.settle()
 
 
 async def _add_chain(story: Story, x: int, y: int) -> None:
@@ -800,7 +838,7 @@ async def _add_chain(story: Story, x: int, y: int) -> None:
 async def _hand_on(story: Story, x: int, y: int) -> None:
     """Clients work in their sessions for a while, and end well; some wait first."""
     if x % 4:
-        await _go_on(story)
+        await story.go_on()
     for n in range(2 + y % 3):
         await story.core.settle()
         for agent in await story.agents(alive=True):
@@ -853,6 +891,7 @@ async def _add_known(story: Story, x: int, y: int) -> None:
         await story.core.engine.ask(
             lambda context: import_graph(context, '{"kind":"actor","name":"judy"}'), ME
         )
+    await story.core.settle()
     skill = ((), ("go",), ("go", "sql"))[x % 3]
     options: dict[str, Any] = {"complexity": "simple"} if y % 2 else {}
     await story.ask(
@@ -1133,22 +1172,6 @@ async def _bad_disk(story: Story, x: int, y: int) -> None:
         await core.settle()
 
 
-FLIP_ANSWER = (
-    '{"dimensions": {"semantic_match": 0.9, "requirement_coverage": 1,'
-    ' "specificity_match": 0.5, "hallucination_rate": 0}}'
-)
-#: Good and bad answers of evaluators, and what is none.
-ANSWERS: tuple[str, ...] = (
-    '{"score": 0.9}',
-    '{"dimensions": {"correctness": 0.2}, "notes": "no"}',
-    '{"dimensions": {"correctness": 0.8, "style_adherence": 1}}',
-    FLIP_ANSWER,
-    '{"task": "do something"}',
-    "no",
-    '{"score": 2}',
-)
-
-
 async def _verdict(story: Story, x: int, y: int) -> None:
     """An evaluator answers, by its output or by a command, and ends."""
     judges = [
@@ -1168,7 +1191,10 @@ async def _verdict(story: Story, x: int, y: int) -> None:
         await story.ask(RecordReward(task=about, score=y / 64), caller)
     if y % 4 == 0:
         await story.ask(r.FinishTask(task=judge.task), caller)
-    story.world.write(judge.number, f"well\n{ANSWERS[y % len(ANSWERS)]}\n".encode())
+    story.world.write(
+        judge.number,
+        f"well\n{agency_steps.ANSWERS[y % len(agency_steps.ANSWERS)]}\n".encode(),
+    )
     if judge.number in story.world.running():
         story.world.end(Ended(agent=judge.number, fate=Fate.EXITED, exit_code=0))
 
@@ -1277,6 +1303,25 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "judge-now": _say(lambda task, _: RunReward(task=task)),
     "verdict": _verdict,
     "verdict-more": _verdict,
+    "set-agency": agency_steps.set_agency,
+    "set-agency-more": agency_steps.set_agency,
+    "capacity": agency_steps.change_capacity,
+    "skills": agency_steps.change_skills,
+    "remove-actor": agency_steps.remove_actor,
+    "assign-some": agency_steps.assign_some,
+    "match": agency_steps.match_actors,
+    "evolve": agency_steps.evolve,
+    "evolve-more": agency_steps.evolve,
+    "review": agency_steps.review,
+    "canary": agency_steps.try_evaluator,
+    "practise": agency_steps.practise,
+    "answer-errand": agency_steps.answer_errand,
+    "answer-errands": agency_steps.answer_errands,
+    "answer-errands-more": agency_steps.answer_errands,
+    "fall-silent": agency_steps.fall_silent,
+    "judge-late": agency_steps.judge_late,
+    "reactor-fails": agency_steps.fail_reactor,
+    "reactor-fails-more": agency_steps.fail_reactor,
 }
 _BASE: tuple[str, ...] = (*STEPS, "crash")
 STEPS |= WOVEN

@@ -8,6 +8,7 @@ import pytest
 from tests.core import OPERATOR, Core, running_core
 from workgraph.daemon.assigning import take_assignment
 from workgraph.daemon.starting import Starting
+from workgraph.graph import identity_requests as q
 from workgraph.graph import requests as r
 from workgraph.graph.assigning import AssignTask
 from workgraph.graph.errors import ConflictError, ForbiddenError, UserError
@@ -633,3 +634,50 @@ async def test_spawn_and_plan_go_by_the_same_choice() -> None:
             assert error.value.code == code
         with pytest.raises(UserError, match="ada, which lacks law"):
             await starting.spawn(r.SpawnAgent(task="law", actor="ada"), OPERATOR)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        AssignTask(task="assign-a", clear=True),
+        AssignTask(task="assign-a", auto=True),
+        r.EditTask(task="assign-a", actor=""),
+    ],
+)
+async def test_an_errand_is_always_somebodys(asked: r.AnyRequest) -> None:
+    """It is given to another by name, and never left open: nobody would do it."""
+    async with running_core(*ASKING, ONE_SLOT) as core:
+        await add_actor(core, "boss", "*")
+        await core.add("a")
+        await core.do(r.Pause())
+        await core.crash("assign-a")
+
+        with pytest.raises(UserError, match="assign-a is an errand"):
+            await core.do(asked)
+
+        assert (await core.task("assign-a")).actor == "boss"
+        await core.do(AssignTask(task="assign-a", actor="default"))
+        assert (await core.task("assign-a")).actor == "default"
+
+
+@pytest.mark.parametrize("capacity", [1, None])
+async def test_what_waits_for_somebody_goes_on_when_nobody_is_chosen(
+    capacity: int | None,
+) -> None:
+    """Where it is off from now on a task is started without an actor, or says so."""
+    async with running_core("dispatcher.max_agents=9") as core:
+        if capacity is None:
+            await core.do(q.RemoveActor(actor="default"))
+        else:
+            await core.do(q.EditActor(actor="default", capacity=capacity))
+            await core.add("first")
+        await core.add("a")
+        await core.add("b", skill=("python",))
+        assert await core.status("a") == "open"
+
+        await core.configure("dispatcher.max_agents=9", "agency.auto_assign=off")
+
+        assert await core.status("a") == "in-progress"
+        assert (await core.task("a")).actor is None
+        code, message, _ = await why(core, "b")
+        assert (code, "auto_assign is off" in message) == ("no_capable_actor", True)

@@ -46,6 +46,22 @@ async def test_a_broken_executor_is_started_four_times_a_minute_at_most() -> Non
         assert len(starts) == 3 + 4  # after 1, 2, 4 and 8 minutes
 
 
+async def test_how_long_an_agent_has_lived_is_told_by_the_clock_alone() -> None:
+    """However long the machine takes to get that far: that opens or spares nothing."""
+    for seconds, state in ((0.9, "open"), (1.1, "ok")):
+        async with running_core(*MANY) as core:
+            core.launcher.silent = True
+            await add_many(core, 4)
+            await core.advance(seconds)
+
+            await fail_all(core)
+
+            (provider,) = (await core.do(r.GetServiceStatus())).data.providers or (
+                None,
+            )
+            assert (provider.state if provider else "ok") == state
+
+
 async def test_others_do_not_wait_behind_a_broken_one() -> None:
     """A shell task behind fifty that are held is started at once."""
     async with running_core(BOT) as core:

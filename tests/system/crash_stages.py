@@ -23,6 +23,8 @@ case $kind in
 signal-once) first && die "$1"; leave 0 ;;
 # the same, when it is told to
 hold-die) first && { wait_word "$1"; die 9; }; leave 0 ;;
+# judges
+score) echo '{"score": 0.9}'; leave 0 ;;
 # leaves with 5 when nobody has heard that it is done
 verdict)
     if wg done --summary finished; then wait_word "$1"; fi
@@ -307,6 +309,33 @@ def _assign(lives: Lives, task: str, point: Point) -> Iterator[None]:
     assert {run["actor"] for run in runs} <= set(actors), runs
 
 
+def _judge(lives: Lives, task: str, point: Point) -> Iterator[None]:
+    """Work that waits for a score: it is asked for once, and counts once."""
+    del point
+    config = lives.project.folder / ".wg" / "config.toml"
+    before = config.read_text()
+    argv = f"['{lives.evidence.script}', 'score']"
+    config.write_text(
+        f"{before}[executors.judge]\nargv = {argv}\n"
+        "[agency]\nauto_reward = 'actor'\nreward_gate = 'enforcing'\n"
+        f"evaluator = 'eva-{task}'\nflip = 'off'\n"
+    )
+    lives.project.wg("service", "reload")
+    lives.import_tasks({"kind": "actor", "name": f"eva-{task}", "executor": "judge"})
+    lives.arm()
+    command = lives.evidence.agent("exit", 0)
+    lives.import_tasks({"id": task, "exec": command})
+    yield
+    _expect_done_once(lives, task)
+    (score,) = lives.project.json("reward", "show", task)
+    assert (score["source"], score["score"]) == ("evaluator", 0.9), score
+    errand = f"reward-{task}"
+    lives.wait_task(errand, "done")
+    assert lives.project.run("show", f"{errand}-2").returncode != 0
+    config.write_text(before)
+    lives.project.wg("service", "reload")
+
+
 def _boot(lives: Lives, task: str, point: Point) -> Iterator[None]:
     agent = lives.evidence.agent
     names = [lives.fifo(f"{task}-{n}") for n in range(1, 4)]
@@ -439,6 +468,7 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
         "gate": _gate,
         "loop": _loop,
         "assign": _assign,
+        "judge": _judge,
         "boot": _boot,
         "stop": _stop,
         "stop-agents": _stop_agents,

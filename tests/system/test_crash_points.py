@@ -21,7 +21,7 @@ CHAINS = (
     ("attack",),
     ("leave-behind",),
     ("kill", "kill-tree"),
-    ("boot", "gate", "loop", "assign"),
+    ("boot", "gate", "loop", "assign", "judge"),
     ("verdict", "spawn", "stop", "stop-agents", "offline-add", "offline-tick"),
     ("add", "add-line", "import", "export", "backup", "migrate"),
 )

@@ -42,7 +42,8 @@ def assign_task(context: Context, request: AssignTask) -> Reply:
     Raises:
         UsageError: Not exactly one of the three is asked for.
         ConflictError: Somebody works on it.
-        UserError: It is settled; who is named can't do it; nobody can.
+        UserError: It is settled; who is named can't do it; nobody can; it is an errand,
+            and nobody is named.
     """
     tx = context.tx
     wishes = [request.actor is not None, request.auto, request.clear]
@@ -52,6 +53,8 @@ def assign_task(context: Context, request: AssignTask) -> Reply:
     agent = context.caller.agent
     if agent is not None:
         return _by_assigner(context, task, request, agent.task)
+    if request.actor is None:
+        check_may_be_open(tx, task.id)
     if request.auto:
         return _by_matching(context, task)
     name = None
@@ -83,6 +86,21 @@ def check_capable(
     raise UserError(
         f"{actor.name} lacks {', '.join(missing)}, which {task or 'it'} requires",
         hint=f"wg actor edit {actor.name} {skills}{other}",
+    )
+
+
+def check_may_be_open(tx: Tx, task: str) -> None:
+    """Refuses to leave open who does an errand: it is somebody's, and never matched.
+
+    Raises:
+        UserError: The task is an errand.
+    """
+    errand = errands.find(tx, task)
+    if errand is None:
+        return
+    raise UserError(
+        f"{task} is an errand ({errand.kind}): it is not assigned by itself",
+        hint=f"wg assign {task} NAME, or wg abandon {task}",
     )
 
 

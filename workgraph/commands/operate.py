@@ -84,7 +84,11 @@ def thaw(context: Context) -> None:
 def try_all_anew(context: Context) -> None:
     """Other settings, or an operator who has mended something: all is tried again."""
     views.look_at_all_parked(context.tx)
-    candidates.wake_parked(context.tx, officials_of(context.settings))
+    candidates.wake_parked(
+        context.tx,
+        officials_of(context.settings),
+        is_off=context.settings.agency.auto_assign == "off",
+    )
     breakers.forget_troubled(context.tx, context.caller.by)
     accounts.try_all_now(context.tx)
 

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from workgraph.commands import options, sandboxed
-from workgraph.commands.assigning import check_capable
+from workgraph.commands.assigning import check_capable, check_may_be_open
 from workgraph.commands.context import Context, task_reply
 from workgraph.commands.trajectories import release_unfit
 from workgraph.graph import requests as r
@@ -113,6 +113,8 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
         task.spec.requires_skills
     ):
         check_capable(tx, actor, spec.requires_skills, task.id)
+    if actor is None and task.actor is not None:
+        check_may_be_open(tx, task.id)
     writes.update_spec(
         tx,
         task,

@@ -77,6 +77,7 @@ class Effects:
         post: Where facts go.
         agents_dir: The folder that holds the agents' folders.
         log: The daemon's log.
+        time: Seconds that only go on, by which it is seen who ends too fast.
     """
 
     def __init__(
@@ -85,7 +86,10 @@ class Effects:
         post: Callable[[Fact], None],
         agents_dir: str,
         log: Logger,
+        *,
+        time: Callable[[], float] = anyio.current_time,
     ) -> None:
+        self._time = time
         self._launcher = launcher
         self._post = post
         self._agents_dir = agents_dir
@@ -207,12 +211,12 @@ class Effects:
         may_be_too_fast: bool = False,
     ) -> None:
         """Waits for an agent's end and posts it."""
-        began = anyio.current_time()
+        began = self._time()
         output = None
         self._awaited += 1
         try:
             ended = await self._wait_listening(agent)
-            if may_be_too_fast and anyio.current_time() - began < _TOO_FAST_S:
+            if may_be_too_fast and self._time() - began < _TOO_FAST_S:
                 output = await self._launcher.read_output(agent, self.folder(agent))
             await self.note_end(ended, process, output.size if output else None)
         finally:

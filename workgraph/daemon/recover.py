@@ -38,7 +38,9 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
 
     def load(tx: Tx) -> tuple[list[Agent], _Listens, bool]:
         views.look_at_all_parked(tx)
-        candidates.wake_parked(tx, officials_of(engine.host.grounds.layered.settings))
+        settings = engine.host.grounds.layered.settings
+        is_off = settings.agency.auto_assign == "off"
+        candidates.wake_parked(tx, officials_of(settings), is_off=is_off)
         accounts.try_broken_now(tx)
         live = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
         listens = {

@@ -214,13 +214,24 @@ def with_room(tx: Tx, officials: frozenset[str]) -> list[str]:
     return [key for key in keys if _is_free(tx, key, known, counts)]
 
 
-def wake_parked(tx: Tx, officials: frozenset[str] = frozenset()) -> None:
+def wake_parked(
+    tx: Tx, officials: frozenset[str] = frozenset(), *, is_off: bool = False
+) -> None:
     """Lets go the tasks that waited for somebody able, where there is one now.
 
     To be said when actors, or the settings about them, have changed. What waits for
     room is looked at in each tick.
+
+    Args:
+        tx: The transaction.
+        officials: The actors that `[agency]` names.
+        is_off: Nobody is chosen any more, so nothing waits for somebody who could be.
     """
     known = cast(tx, officials)
+    for key in (*_keys(tx, ROOM), *_keys(tx, SKILL)) if is_off else ():
+        task = next(iter(holds.any_of(tx, key)), None)
+        if task is not None and _name_of(tx, task) is None:
+            holds.release(tx, key)
     for key in _keys(tx, SKILL):
         task = next(iter(holds.any_of(tx, key)), None)
         if task is not None and _may_be_able(tx, task, known):
@@ -228,8 +239,13 @@ def wake_parked(tx: Tx, officials: frozenset[str] = frozenset()) -> None:
     tx.run(WAKE_NAMED)
 
 
+def _name_of(tx: Tx, task: Task) -> str | None:
+    """Who alone is meant by a trajectory, or by a person."""
+    return reserved(tx, [task]).get(task.id) or assigning.person_of(task)
+
+
 def _may_be_able(tx: Tx, task: Task, known: Cast) -> bool:
-    name = reserved(tx, [task]).get(task.id) or assigning.person_of(task)
+    name = _name_of(tx, task)
     if name is None:
         return bool(known.able(task.spec.requires_skills))
     actor = next((one for one in known.actors if one.name == name), None)
@@ -246,7 +262,7 @@ def _is_free(tx: Tx, key: str, known: Cast, counts: Mapping[str, int]) -> bool:
     task = next(iter(holds.any_of(tx, key)), None)
     if task is None:
         return False
-    name = reserved(tx, [task]).get(task.id) or assigning.person_of(task)
+    name = _name_of(tx, task)
     actors = known.able(task.spec.requires_skills)
     if name is not None:
         actors = tuple(one for one in known.actors if one.name == name)
