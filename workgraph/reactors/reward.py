@@ -48,9 +48,10 @@ def check(work: Work) -> Checked:
     """What can be said of an attempt without a model.
 
     `correctness` only where the task has a gate: if failures without one had it, and
-    successes not, whoever works more would look worse. `efficiency` is the mean of what is known: one through the number of the attempt; the estimate
-    through the time that it took, where that is longer; and what is left of the second
-    half of the budget in tokens.
+    successes not, whoever works more would look worse. `efficiency` is the mean of what
+    is known: one through the number of the attempt; the estimate through the time that
+    it took, where that is longer; and what is left of the second half of the budget in
+    tokens.
     """
     agent, task = work.agent, work.task
     dimensions: dict[str, float] = {}
