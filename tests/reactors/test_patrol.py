@@ -152,6 +152,16 @@ def test_a_task_that_has_left_its_agent_is_not_moved() -> None:
     assert (decision.outcome, decision.move) == (Outcome.DONE, None)
 
 
+def test_what_the_provider_refused_is_no_attempt_whatever_became_of_its_task() -> None:
+    """Its task was taken away while it still ran."""
+    end = ClientEnd(kind=EndKind.LIMITED, message="no more for now")
+    agent = an_ended_agent(executor="claude", exit_code=1, client_end=end)
+
+    decision = conclude(agent, a_task(status=Status.ABANDONED))
+
+    assert (decision.outcome, decision.counted) == (Outcome.RATE_LIMITED, False)
+
+
 def test_a_late_agent_is_stopped_as_a_timeout() -> None:
     """The limit in its own words."""
     agent = an_agent(timeout_at=START + 90 * SECOND)

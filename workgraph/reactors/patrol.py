@@ -96,8 +96,10 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
             agent=agent.number,
             task=task.id,
             outcome=outcome,
-            # What has stopped to wait goes on later, and is one attempt with that.
-            counted=agent.counted and outcome is not Outcome.WAITING,
+            # What has stopped to wait goes on later, and is one attempt with that; what
+            # the provider has refused is none, whatever became of its task.
+            counted=agent.counted
+            and outcome not in {Outcome.WAITING, Outcome.RATE_LIMITED},
             move=None,
         )
     if agent.stop is not None and agent.stop.then is not StopThen.JUDGE:
