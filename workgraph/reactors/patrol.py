@@ -119,7 +119,8 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
         if quick >= _QUICK_CRASHES and outcome not in CRASHES:
             outcome = Outcome.CRASHED
             reason += " within a second and with nothing to show, as before"
-        if quick >= _QUICK_QUARANTINE:
+        # One that is for another task fails, so that this one goes on without it.
+        if quick >= _QUICK_QUARANTINE and task.id not in policy.errands:
             move = _quarantine(task, outcome, reason, quick)
         else:
             move = judge(outcome, reason, task, policy, now)
