@@ -7,8 +7,9 @@ next daemon lives, and the stage holds it to what must be true.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
+from tests.system import crash_agency
 from tests.system.crash_lives import Lives
 from tests.system.crash_points import Point
 from tests.system.nasty import ATTACKS, NASTY
@@ -285,28 +286,6 @@ def _loop(lives: Lives, task: str, point: Point) -> Iterator[None]:
     assert stands() == (2, "condition met")
 
 
-def _assign(lives: Lives, task: str, point: Point) -> Iterator[None]:
-    """Two could do it: the choice is there with its claim, or neither is."""
-    del point
-    actors = [f"ada-{task}", f"bob-{task}"]
-    lives.arm()
-    lives.import_tasks(
-        *({"kind": "actor", "name": name, "skills": [task]} for name in actors),
-        {
-            "id": task,
-            "exec": lives.evidence.agent("exit", 0),
-            "requires_skills": [task],
-        },
-    )
-    yield
-    _expect_done_once(lives, task)
-    runs = lives.task(task)["runs"]
-    log = lives.project.json("log", task, "--list")
-    told = [one["attempt"] for one in log if one["kind"] == "assigned"]
-    assert told == [run["attempt"] for run in runs], (told, runs)
-    assert {run["actor"] for run in runs} <= set(actors), runs
-
-
 def _boot(lives: Lives, task: str, point: Point) -> Iterator[None]:
     agent = lives.evidence.agent
     names = [lives.fifo(f"{task}-{n}") for n in range(1, 4)]
@@ -414,9 +393,7 @@ def _expect_failed_with_7(lives: Lives, task: str) -> None:
 def _expect_crashed_once(lives: Lives, task: str) -> None:
     found = lives.wait_task(task, "done")
     assert found["attempts"] == 2, found
-    ran: list[Mapping[str, Any]] = [
-        a for a in lives.agents(task) if a["outcome"] != "spawn-failed"
-    ]
+    ran = [a for a in lives.agents(task) if a["outcome"] != "spawn-failed"]
     told = [(a["exit_code"], a["signal"], a["outcome"]) for a in ran]
     assert told == [(None, 9, "crashed"), (0, None, "done")], ran
     assert len(lives.evidence.of_task(task)) == 2
@@ -438,7 +415,10 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
         "kill-tree": _kill_tree,
         "gate": _gate,
         "loop": _loop,
-        "assign": _assign,
+        "assign": crash_agency.assign,
+        "checks": crash_agency.checks,
+        "ask": crash_agency.ask,
+        "judge": crash_agency.judge,
         "boot": _boot,
         "stop": _stop,
         "stop-agents": _stop_agents,

@@ -19,16 +19,28 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
 
 MATCH: Final = {"actor": str, "capable": bool, "missing": list, "parts": dict}
 ACTOR: Final = {
-    **{"id": str, "name": str, "human": bool, "skills": list, "trust": str},
-    **{"lineage": dict, "record": dict},
+    "id": str,
+    "name": str,
+    "human": bool,
+    "skills": list,
+    "trust": str,
+    "lineage": dict,
+    "record": dict,
 }
 #: Null where nothing is said.
 ACTOR_NULLS: Final = {
     *("role", "tradeoff", "context_limit", "capacity", "executor", "model"),
 }
 REWARD: Final = {
-    **{"task": str, "attempt": int, "actor": str, "score": float},
-    **{"dimensions": dict, "source": str, "by": str, "rubric": str, "at": str},
+    "task": str,
+    "attempt": int,
+    "actor": str,
+    "score": float,
+    "dimensions": dict,
+    "source": str,
+    "by": str,
+    "rubric": str,
+    "at": str,
 }
 SHELL: Final = "#!/bin/sh\n"
 #: Of any: keeps what it is told.
@@ -184,7 +196,7 @@ def test_an_assigner_holds_it_back_and_is_heeded(project: Project, how: str) -> 
 @pytest.mark.parametrize(
     ("how", "tries"),
     [
-        ("exit 1", 1),
+        ("exit 1", 3),
         ("kill -9 $$", 3),
         ("echo I like them all", 3),
         ("""echo '{"actor": "nobody"}'""", 3),
@@ -225,7 +237,13 @@ def test_a_hundred_tasks_are_a_hundred_nodes(project: Project) -> None:
     """With `match` and `checks`; each was judged once."""
     settings(project, {"agency.auto_reward": "checks", "dispatcher.max_agents": "8"})
     tasks = [
-        {"kind": "task", "id": f"t{n}", "title": "t", "exec": "true", "verify": ["true"]}
+        {
+            "kind": "task",
+            "id": f"t{n}",
+            "title": "t",
+            "exec": "true",
+            "verify": ["true"],
+        }
         for n in range(100)
     ]
     project.wg("import", "-", stdin="\n".join(map(json.dumps, tasks)))
@@ -234,7 +252,7 @@ def test_a_hundred_tasks_are_a_hundred_nodes(project: Project) -> None:
 
     there = project.json("list", "--all")
     assert len(there) == 100
-    assert {(one["status"], one["actor"]) for one in there} == {("done", None)}
+    assert {(one["status"], one["actor"]) for one in there} == {("done", "default")}
     assert {one["reward"]["score"] for one in there} == {1.0}
     assert project.json("actor", "show", "default")["record"]["count"] == 100
     assert project.wg("check") == ""
@@ -274,7 +292,9 @@ def test_done_and_failed_work_is_judged_and_nothing_else_is(project: Project) ->
     assert project.run("run", "--until-idle").returncode == 1
 
     assert ids(project, "list", "--all") == {
-        f"{made}{task}" for task in ("good", "bad") for made in ("", "assign-", "reward-")
+        f"{made}{task}"
+        for task in ("good", "bad")
+        for made in ("", "assign-", "reward-")
     }
     for task, end in (("good", "done"), ("bad", "failed")):
         assert runs(project, task) == [("ada", end)]
@@ -296,13 +316,21 @@ def test_nine_dimensions_and_flips_four_are_shown_by_source(project: Project) ->
     project.wg("add", "a")
     project.wg("run", "--until-idle")
     nine = {
-        **{"blocking_impact": 0.1, "completeness": 0.2, "constraint_fidelity": 0.3},
-        **{"coordination_overhead": 0.4, "correctness": 0.5, "efficiency": 0.6},
-        **{"downstream_usability": 0.7, "intent_fidelity": 0.8, "style_adherence": 0.9},
+        "blocking_impact": 0.1,
+        "completeness": 0.2,
+        "constraint_fidelity": 0.3,
+        "coordination_overhead": 0.4,
+        "correctness": 0.5,
+        "efficiency": 0.6,
+        "downstream_usability": 0.7,
+        "intent_fidelity": 0.8,
+        "style_adherence": 0.9,
     }
     four = {
-        **{"semantic_match": 0.95, "requirement_coverage": 0.7},
-        **{"specificity_match": 0.65, "hallucination_rate": 0.25},
+        "semantic_match": 0.95,
+        "requirement_coverage": 0.7,
+        "specificity_match": 0.65,
+        "hallucination_rate": 0.25,
     }
 
     def dims(values: Mapping[str, float]) -> list[str]:
@@ -395,7 +423,7 @@ def test_a_worker_cannot_pass_its_own_gate(project: Project) -> None:
 
     codes = (project.folder / "codes").read_text().split()
     assert len(codes) == 4 * len(tries)
-    assert set(codes[: 2 * len(tries)]) == {"1"}, list(zip(tries, codes[::2]))
+    assert set(codes[: 2 * len(tries)]) == {"1"}, (tries, codes)
     assert set(codes) <= {"1", "4"}  # its token may have ended with `wg done`
     errors = (project.folder / "said").read_text().splitlines()
     told = {json.loads(line)["error"]["code"] for line in errors}
@@ -468,7 +496,7 @@ def test_the_same_content_is_the_same_id_everywhere(tmp_path: Path) -> None:
     assert (found[0][0], found[0][2]["bold"], found[0][3]) == GOLDEN
 
 
-#: As SHA-256 of the fields as canonical JSON (sorted keys, no blanks, UTF-8) makes them.
+#: SHA-256 of the fields as canonical JSON: sorted keys, no blanks, UTF-8.
 GOLDEN: Final = (
     "dddff94bd343303d651ee1ad8ba45efbfdc29fb884aba4d154d97d509d8f44ed",
     "0700c5c610ae2be2df6e44bdf58bdcf40cca2fa797821e5dba65967957b25400",

@@ -22,6 +22,7 @@ CHAINS = (
     ("leave-behind",),
     ("kill", "kill-tree"),
     ("boot", "gate", "loop", "assign"),
+    ("checks", "ask", "judge"),
     ("verdict", "spawn", "stop", "stop-agents", "offline-add", "offline-tick"),
     ("add", "add-line", "import", "export", "backup", "migrate"),
 )

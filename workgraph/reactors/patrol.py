@@ -111,7 +111,7 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
     if not agent.counted:
         return _conclude_unstarted(agent, task, outcome, policy, now)
     reason = reason_of(agent, outcome)
-    if not is_too_fast(agent):
+    if not is_too_fast(agent) or _is_looked_at(outcome, task, policy):
         move = judge(outcome, reason, task, policy, now)
         quick = 0 if task.quick and outcome is not Outcome.SPAWN_FAILED else None
     else:
@@ -133,6 +133,11 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
         move=move,
         quick=quick,
     )
+
+
+def _is_looked_at(outcome: Outcome, task: Task, policy: RetryPolicy) -> bool:
+    """Whether a gate will say if the work is there, however little is heard of it."""
+    return outcome is Outcome.DONE and first_gate(task, policy) not in {None, VERDICT}
 
 
 def is_too_fast(agent: Agent) -> bool:
