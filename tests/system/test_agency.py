@@ -72,8 +72,8 @@ def settings(project: Project, values: Mapping[str, str]) -> None:
 
 
 def status(project: Project, task: str) -> str:
-    """The status of a task."""
-    return project.wg("task-status", task).strip()
+    """The status of a task; empty while it is not there."""
+    return project.run("task-status", task).stdout.strip()
 
 
 def wait_status(project: Project, task: str, *wanted: str) -> None:
