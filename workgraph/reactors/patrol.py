@@ -137,7 +137,11 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
 
 def _is_looked_at(outcome: Outcome, task: Task, policy: RetryPolicy) -> bool:
     """Whether a gate will say if the work is there, however little is heard of it."""
-    return outcome is Outcome.DONE and first_gate(task, policy) not in {None, VERDICT}
+    return outcome is Outcome.DONE and first_gate(task, policy) in {
+        "outputs",
+        "verify",
+        "reward",
+    }
 
 
 def is_too_fast(agent: Agent) -> bool:
