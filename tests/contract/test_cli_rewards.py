@@ -97,7 +97,7 @@ def test_what_can_not_be_exits_with_its_reason(any_project: Project) -> None:
         ("reward record build --dim correctness", 2, "it has to be NAME=X"),
         ("reward record build --dim correctness=1.1", 2, "correctness: 1.1 is not"),
         ("reward record build --score 1 --source checks", 2, "what workgraph itself"),
-        ("reward record build --score 1 --source flip", 2, "what workgraph itself"),
+        ("reward record build --source flip", 2, "neither a score nor"),
         ("reward record build --score 1 --attempt 7", 3, "no attempt 7 at build"),
         ("reward record nope --score 1", 3, "no task 'nope'"),
         ("reward record new --score 1", 1, "nobody has worked on new"),

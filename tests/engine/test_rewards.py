@@ -186,7 +186,6 @@ async def test_a_judgement_after_the_end_is_a_late_result() -> None:
         ({"dim": {"correctness": 80}}, UsageError, "correctness: 80 is not"),
         ({"score": None}, UsageError, "neither a score nor a dimension"),
         ({"source": "checks"}, UsageError, "'checks' is what workgraph itself says"),
-        ({"source": "flip"}, UsageError, "'flip' is what workgraph itself says"),
         ({"source": "A B"}, UsageError, "'A B' is no name for a source"),
         ({"notes": "x" * 70_000}, UsageError, "notes: more than"),
     ],

@@ -327,7 +327,7 @@ class Lives:
 
     def misses(self) -> Misses:
         """Where evidence and database do not agree."""
-        agents = [a for a in self.agents() if a["executor"] in {"shell", "judge"}]
+        agents = [a for a in self.agents() if a["executor"] == "shell"]
         return compare(self.evidence.lines(), agents, self.killed, self.gone(agents))
 
     def gone(self, agents: Iterable[Mapping[str, Any]]) -> list[str]:

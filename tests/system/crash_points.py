@@ -121,8 +121,8 @@ _ENDED: Final = _tick(kind=ChangeKind.AGENT_ENDED)
 _JUDGED: Final = _tick(kind=ChangeKind.GATE_JUDGED)
 _ITERATED: Final = _tick(kind=ChangeKind.LOOP_ITERATED)
 _ASSIGNED: Final = _tick(kind=ChangeKind.ASSIGNED)
-_ASKED: Final = _tick(kind=ChangeKind.TASK_ADDED)
-_SCORED: Final = _tick(kind=ChangeKind.REWARD_RECORDED)
+_ERRAND: Final = _tick(kind=ChangeKind.TASK_ADDED)
+_REWARDED: Final = _tick(kind=ChangeKind.REWARD_RECORDED)
 _ADD: Final = _request(r.AddTask)
 _IMPORT: Final = _request(r.ImportGraph)
 _KILL: Final = _request(r.KillAgents)
@@ -185,11 +185,15 @@ POINTS: Final = tuple(
         ("gate-after-commit", "what a gate said is committed with what follows", "gate", _COMMIT, "after", _JUDGED),
         ("loop-before-commit", "a loop begins its next iteration, not committed", "loop", _COMMIT, "before", _ITERATED),
         ("loop-after-commit", "the next iteration of a loop is committed", "loop", _COMMIT, "after", _ITERATED),
-        # Judging
-        ("errand-before-commit", "a tick asks an evaluator, not committed", "judge", _COMMIT, "before", _ASKED),
-        ("errand-after-commit", "the errand of an evaluator is committed, nobody has it", "judge", _COMMIT, "after", _ASKED),
-        ("score-before-commit", "an evaluator's score is read, not committed", "judge", _COMMIT, "before", _SCORED),
-        ("score-after-commit", "a score is committed with what follows", "judge", _COMMIT, "after", _SCORED),
+        # Judgements, and what an assigner and an evaluator are asked
+        ("checks-before-commit", "a tick has scored an attempt, not committed", "checks", _COMMIT, "before", _REWARDED),
+        ("checks-after-commit", "a score is committed with what it was made from", "checks", _COMMIT, "after", _REWARDED),
+        ("ask-before-commit", "a tick has added assign-T, not committed", "ask", _COMMIT, "before", _ERRAND),
+        ("ask-after-commit", "assign-T is committed, and T waits for it", "ask", _COMMIT, "after", _ERRAND),
+        ("judge-before-commit", "a tick has added reward-T, not committed", "judge", _COMMIT, "before", _ERRAND),
+        ("judge-after-commit", "reward-T is committed, with the end of the attempt", "judge", _COMMIT, "after", _ERRAND),
+        ("verdict-read-before-commit", "an evaluator's score is read, not committed", "judge", _COMMIT, "before", _REWARDED),
+        ("verdict-read-after-commit", "an evaluator's score is committed", "judge", _COMMIT, "after", _REWARDED),
         # Starting up, with agents that live and agents that have ended meanwhile
         ("boot-locked", "the project is locked, nothing is read", "boot", "workgraph.daemon.lock:ProjectLock.acquire", "after"),
         ("boot-opened", "the database is open, no agent is settled", "boot", "workgraph.store.database:Store.open", "after"),

@@ -7,8 +7,9 @@ next daemon lives, and the stage holds it to what must be true.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
+from tests.system import crash_agency
 from tests.system.crash_lives import Lives
 from tests.system.crash_points import Point
 from tests.system.nasty import ATTACKS, NASTY
@@ -23,8 +24,6 @@ case $kind in
 signal-once) first && die "$1"; leave 0 ;;
 # the same, when it is told to
 hold-die) first && { wait_word "$1"; die 9; }; leave 0 ;;
-# judges
-score) echo '{"score": 0.9}'; leave 0 ;;
 # leaves with 5 when nobody has heard that it is done
 verdict)
     if wg done --summary finished; then wait_word "$1"; fi
@@ -287,55 +286,6 @@ def _loop(lives: Lives, task: str, point: Point) -> Iterator[None]:
     assert stands() == (2, "condition met")
 
 
-def _assign(lives: Lives, task: str, point: Point) -> Iterator[None]:
-    """Two could do it: the choice is there with its claim, or neither is."""
-    del point
-    actors = [f"ada-{task}", f"bob-{task}"]
-    lives.arm()
-    lives.import_tasks(
-        *({"kind": "actor", "name": name, "skills": [task]} for name in actors),
-        {
-            "id": task,
-            "exec": lives.evidence.agent("exit", 0),
-            "requires_skills": [task],
-        },
-    )
-    yield
-    _expect_done_once(lives, task)
-    runs = lives.task(task)["runs"]
-    log = lives.project.json("log", task, "--list")
-    told = [one["attempt"] for one in log if one["kind"] == "assigned"]
-    assert told == [run["attempt"] for run in runs], (told, runs)
-    assert {run["actor"] for run in runs} <= set(actors), runs
-
-
-def _judge(lives: Lives, task: str, point: Point) -> Iterator[None]:
-    """Work that waits for a score: it is asked for once, and counts once."""
-    del point
-    config = lives.project.folder / ".wg" / "config.toml"
-    before = config.read_text()
-    argv = f"['{lives.evidence.script}', 'score']"
-    config.write_text(
-        f"{before}[executors.judge]\nargv = {argv}\n"
-        "[agency]\nauto_reward = 'actor'\nreward_gate = 'enforcing'\n"
-        f"evaluator = 'eva-{task}'\nflip = 'off'\n"
-    )
-    lives.project.wg("service", "reload")
-    lives.import_tasks({"kind": "actor", "name": f"eva-{task}", "executor": "judge"})
-    lives.arm()
-    command = lives.evidence.agent("exit", 0)
-    lives.import_tasks({"id": task, "exec": command})
-    yield
-    _expect_done_once(lives, task)
-    (score,) = lives.project.json("reward", "show", task)
-    assert (score["source"], score["score"]) == ("evaluator", 0.9), score
-    errand = f"reward-{task}"
-    lives.wait_task(errand, "done")
-    assert lives.project.run("show", f"{errand}-2").returncode != 0
-    config.write_text(before)
-    lives.project.wg("service", "reload")
-
-
 def _boot(lives: Lives, task: str, point: Point) -> Iterator[None]:
     agent = lives.evidence.agent
     names = [lives.fifo(f"{task}-{n}") for n in range(1, 4)]
@@ -443,9 +393,7 @@ def _expect_failed_with_7(lives: Lives, task: str) -> None:
 def _expect_crashed_once(lives: Lives, task: str) -> None:
     found = lives.wait_task(task, "done")
     assert found["attempts"] == 2, found
-    ran: list[Mapping[str, Any]] = [
-        a for a in lives.agents(task) if a["outcome"] != "spawn-failed"
-    ]
+    ran = [a for a in lives.agents(task) if a["outcome"] != "spawn-failed"]
     told = [(a["exit_code"], a["signal"], a["outcome"]) for a in ran]
     assert told == [(None, 9, "crashed"), (0, None, "done")], ran
     assert len(lives.evidence.of_task(task)) == 2
@@ -467,8 +415,10 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
         "kill-tree": _kill_tree,
         "gate": _gate,
         "loop": _loop,
-        "assign": _assign,
-        "judge": _judge,
+        "assign": crash_agency.assign,
+        "checks": crash_agency.checks,
+        "ask": crash_agency.ask,
+        "judge": crash_agency.judge,
         "boot": _boot,
         "stop": _stop,
         "stop-agents": _stop_agents,

@@ -21,7 +21,8 @@ CHAINS = (
     ("attack",),
     ("leave-behind",),
     ("kill", "kill-tree"),
-    ("boot", "gate", "loop", "assign", "judge"),
+    ("boot", "gate", "loop", "assign"),
+    ("checks", "ask", "judge"),
     ("verdict", "spawn", "stop", "stop-agents", "offline-add", "offline-tick"),
     ("add", "add-line", "import", "export", "backup", "migrate"),
 )

@@ -31,7 +31,12 @@ from workgraph.graph.rewards import (
     check_source,
     effective,
 )
-from workgraph.graph.rubric import FLIP, check_dimensions, unknown_dimensions
+from workgraph.graph.rubric import (
+    FLIP,
+    check_dimensions,
+    source_for,
+    unknown_dimensions,
+)
 from workgraph.graph.times import to_rfc3339
 from workgraph.store import agent_reads, errands, reads, rewards
 
@@ -62,7 +67,8 @@ def record_reward(context: Context, request: RecordReward) -> Reply:
             hint="name a file that has the rest",
         )
     if agent is None:
-        source, by = check_source(request.source or OPERATOR), context.caller.name
+        said = request.source or source_for(dimensions) or OPERATOR
+        source, by = check_source(said), context.caller.name
         attempt = attempt_of(context, task, request.attempt)
     else:
         errand = _errand_of(context, agent, request)
@@ -82,12 +88,12 @@ def record_reward(context: Context, request: RecordReward) -> Reply:
         ),
     )
     if agent is not None:
-        said = {
+        verdict = {
             "score": request.score,
             "dimensions": dimensions,
             "notes": request.notes,
         }
-        errands.set_verdict(tx, agent.task, msgspec.json.encode(said).decode())
+        errands.set_verdict(tx, agent.task, msgspec.json.encode(verdict).decode())
     counting = effective(rewards.of_attempt(tx, task.id, attempt))
     judging.settle_gate(tx, task.id, context.settings)
     return Reply(

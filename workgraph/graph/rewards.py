@@ -17,8 +17,6 @@ CHECKS: Final = "checks"
 #: Whose word is taken first; who is not here speaks as an evaluator. FLIP never counts.
 _RANK: Final[Mapping[str, int]] = MappingProxyType({OPERATOR: 0, CHECKS: 2})
 _EVALUATORS: Final = 1
-#: What workgraph itself says: nobody else may speak by these names.
-OURS: Final = frozenset({CHECKS, FLIP})
 _SOURCE: Final = re.compile(r"[a-z][a-z0-9._-]{0,39}")
 
 SubjectKind = Literal["actor", "role", "tradeoff", "pair"]
@@ -92,7 +90,7 @@ def check_source(source: str) -> str:
     Raises:
         UsageError: It is none.
     """
-    if source in OURS:
+    if source == CHECKS:
         raise UsageError(
             f"{source!r} is what workgraph itself says",
             hint="leave --source out, or give it a name of its own",

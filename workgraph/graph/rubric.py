@@ -96,6 +96,12 @@ def score_of(
     return round(given, DECIMALS), None
 
 
+def source_for(dimensions: Mapping[str, float]) -> str | None:
+    """The source that dimensions speak of where none is named; null: any."""
+    mine = FLIP_WEIGHTS.keys() & dimensions.keys()
+    return FLIP if mine and not WEIGHTS.keys() & dimensions.keys() else None
+
+
 def weights_of(source: str) -> Mapping[str, float]:
     """The weights by which a source's dimensions count."""
     return FLIP_WEIGHTS if source == FLIP else WEIGHTS

@@ -113,7 +113,7 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
     if not agent.counted:
         return _conclude_unstarted(agent, task, outcome, policy, now)
     reason = reason_of(agent, outcome)
-    if not is_too_fast(agent):
+    if not is_too_fast(agent) or _is_looked_at(outcome, task, policy):
         move = judge(outcome, reason, task, policy, now)
         quick = 0 if task.quick and outcome is not Outcome.SPAWN_FAILED else None
     else:
@@ -121,7 +121,8 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
         if quick >= _QUICK_CRASHES and outcome not in CRASHES:
             outcome = Outcome.CRASHED
             reason += " within a second and with nothing to show, as before"
-        if quick >= _QUICK_QUARANTINE:
+        # One that is for another task fails, so that this one goes on without it.
+        if quick >= _QUICK_QUARANTINE and task.id not in policy.errands:
             move = _quarantine(task, outcome, reason, quick)
         else:
             move = judge(outcome, reason, task, policy, now)
@@ -134,6 +135,15 @@ def conclude(ended: EndedAttempt, policy: RetryPolicy, now: int) -> ConcludeAtte
         move=move,
         quick=quick,
     )
+
+
+def _is_looked_at(outcome: Outcome, task: Task, policy: RetryPolicy) -> bool:
+    """Whether a gate will say if the work is there, however little is heard of it."""
+    return outcome is Outcome.DONE and first_gate(task, policy) in {
+        "outputs",
+        "verify",
+        "reward",
+    }
 
 
 def is_too_fast(agent: Agent) -> bool:
