@@ -1,5 +1,6 @@
 """`wg match` over a graph: who could do a task, how they stand, the last choice."""
 
+import json
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from workgraph.store.identities import insert_actor
 
 KEEP_CHOICE = """
 insert into choices (task, attempt, actor, propensity, greedy, candidates, at)
-values (?, ?, ?, ?, ?, '[]', ?)
+values (?, ?, ?, ?, ?, ?, ?)
 """
 
 #: A graph without the actor that `wg init` makes.
@@ -120,8 +121,16 @@ async def test_the_last_choice_that_was_kept_is_shown() -> None:
         at = core.clock.now()
 
         def keep(tx: Tx) -> None:
-            tx.run(KEEP_CHOICE, (job, 1, "ada", 0.5, "bob", at))
-            tx.run(KEEP_CHOICE, (job, 2, "bob", 0.25, "ada", at))
+            for attempt, actor, chance, other in (
+                (1, "ada", 0.5, "bob"),
+                (2, "bob", 0.25, "ada"),
+            ):
+                found = [
+                    {"actor": actor, "capable": True, "propensity": chance},
+                    {"actor": other, "capable": True, "propensity": 1 - chance},
+                ]
+                said = (job, attempt, actor, chance, other, json.dumps(found), at)
+                tx.run(KEEP_CHOICE, said)
 
         await core.store.transaction(keep, at)
         reply = await ask(core, job)
