@@ -20,6 +20,10 @@ LOCK_TOOL = uv==0.13.9
 LOCK = .venvs/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-emit-index-url
 
+# Some machines and images set it for small images; here each start of `wg` without a daemon, and each worker of the
+# tests, would then compile every module anew: half a second a start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test test-agents test-agents-short install-agents install-agents-short check format lint types contracts quick fix bench soak simulate check-long lock clean
 .DELETE_ON_ERROR:
 
