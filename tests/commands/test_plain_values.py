@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pytest
 from typer._click.core import Command, Context
-from typer.core import TyperArgument, TyperOption
 from typer._click.exceptions import BadParameter
+from typer.core import TyperArgument, TyperOption
 from typer.main import get_command
 
 from workgraph.commands.app import build_app
@@ -21,6 +21,7 @@ WORDS: Final = (
 
 
 def parameters() -> Iterator[tuple[str, TyperArgument | TyperOption]]:
+    """Each parameter, with its command's path."""
     waiting: list[tuple[str, Command]] = [("wg", get_command(build_app()))]
     while waiting:
         path, command = waiting.pop()
