@@ -1,4 +1,4 @@
-"""Values read without typer's judge: every parameter of every command."""
+"""What makes parsing quick: of every command, the same as the long way."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -10,6 +10,8 @@ from typer.core import TyperArgument, TyperOption
 from typer.main import get_command
 
 from workgraph.commands.app import build_app
+from workgraph.commands.cli_call import Call, HelpAsked, ParseContext
+from workgraph.commands.parse import one_command, whole_command
 from workgraph.commands.plain_values import is_read, plain_value, typers_value
 
 #: What parsing hands over: one word, or several for what may be repeated.
@@ -66,3 +68,23 @@ def test_what_is_wrong_is_left_to_typer(word: str) -> None:
     assert not is_read(plain_value(word, priority))
     with pytest.raises(BadParameter):
         typers_value(word, priority, Context(get_command(build_app())))
+
+
+def test_one_command_alone_is_the_same() -> None:
+    """A process that parses once builds what it is asked for, and nothing else."""
+    whole = whole_command()
+    context = ParseContext(cwd="/", env={})
+    for word in whole.commands:
+        alone = one_command(word)
+        assert alone is not None
+        assert list(alone.commands) == [word]
+        texts = []
+        for program in (whole, alone):
+            with (
+                pytest.raises(HelpAsked) as asked,
+                program.make_context("wg", [word, "-h"], obj=Call(context)) as ctx,
+            ):
+                program.invoke(ctx)
+            texts.append(asked.value.text)
+        assert texts[0] == texts[1]
+    assert one_command("lits") is None
