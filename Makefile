@@ -20,6 +20,10 @@ LOCK_TOOL = uv==0.13.9
 LOCK = .venvs/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-emit-index-url
 
+# Some images set it to stay small. Here each start of `wg` without a daemon, and each worker of the tests, would then
+# compile every module anew: half a second a start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test test-agents test-agents-short install-agents install-agents-short check format lint types contracts quick fix bench soak simulate check-long lock clean
 .DELETE_ON_ERROR:
 
@@ -39,6 +43,7 @@ install: $(STAMP)
 		printf '%s\n' "$$said" >&2; \
 		echo "make: $(VENV)/bin/wg --version fails as shown. If the environment is broken: rm -r $(VENV) && make install" >&2; exit 1; \
 	fi
+	@[ ! -e workgraph/wg.py ] || $(VENV)/bin/python -m compileall -q workgraph
 
 $(STAMP): pyproject.toml requirements/build.lock requirements/dev.lock bin/wg bin/wgd workgraph/__init__.py | $(VENV)/bin/python
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements/build.lock

@@ -204,6 +204,31 @@ def test_the_socket_answers_every_line(tmp_path: Path) -> None:
         assert [one["message"] for one in log].count("in-progress → done") == 1
 
 
+@pytest.mark.parametrize("daemon", [True, False])
+@pytest.mark.parametrize("words", [("watch", "--since", "0"), ("list",)])
+def test_a_reader_that_leaves_ends_it_quietly(
+    tmp_path: Path, words: tuple[str, ...], *, daemon: bool
+) -> None:
+    """`wg watch | head` ends as any tool does of SIGPIPE, and leaves the graph free."""
+    with a_project(tmp_path / "p") as p:
+        p.wg("add", "a")
+        if daemon:
+            p.start_daemon("--max-agents", "0")
+        reads, writes = os.pipe()
+        os.close(reads)
+        done = subprocess.run(
+            [str(BIN / "wg"), *words],
+            cwd=p.folder,
+            env=p.env,
+            stdout=writes,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        os.close(writes)
+        assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+        assert p.wg("add", "b") == "b\n"
+
+
 def watched(project: Project, *options: str, until: str) -> list[str]:
     """Lines of `wg watch` up to one that has that word in it."""
     lines = []

@@ -19,6 +19,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from workgraph.commands.escape import escape_line
+from workgraph.commands.plain_values import read_plainly
 from workgraph.graph.errors import UsageError
 from workgraph.graph.model import Record
 
@@ -199,6 +200,7 @@ class WgCommand(TyperCommand):
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Notes which command was reached, then parses as usual."""
         _note_path(ctx)
+        read_plainly(self.get_params(ctx))
         return super().parse_args(ctx, self._without_taken_away(ctx, args))
 
     def _without_taken_away(self, ctx: Context, args: list[str]) -> list[str]:
@@ -238,6 +240,7 @@ class WgGroup(TyperGroup):
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Notes which group was reached, then parses as usual."""
         _note_path(ctx)
+        read_plainly(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
     def resolve_command(

@@ -5,6 +5,7 @@ to fill from standard input, and which files the client is to read or write.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Final
 
@@ -96,7 +97,9 @@ class Completion(Record, frozen=True, kw_only=True):
 
 def warm() -> None:
     """Builds the parser and parses once, so that the first caller need not wait."""
-    parse_argv(("list", "--status", "open"), ParseContext(cwd="/", env={}))
+    whole_command()
+    with suppress(UsageError):  # what is wrong is what takes the longest to read
+        parse_argv(("list", "--status", "?"), ParseContext(cwd="/", env={}))
 
 
 def wants_json(argv: Sequence[str]) -> bool:
@@ -159,7 +162,7 @@ def complete(argv: Sequence[str], env: Mapping[str, str]) -> Completion:
 
 def _completions(shell: str, env: Mapping[str, str]) -> list[CompletionItem]:
     call = Call(ParseContext(cwd="/", env={}))
-    completer = BashComplete(_command(), {"obj": call}, "wg", COMPLETE_VARIABLE)
+    completer = BashComplete(whole_command(), {"obj": call}, "wg", COMPLETE_VARIABLE)
     try:
         words, incomplete = _words_to_complete(shell, env)
         return completer.get_completions(words, incomplete)
@@ -198,14 +201,39 @@ _SHOWN: Final = {
 
 
 @cache
-def _command() -> TyperGroup:
+def whole_command() -> TyperGroup:
+    """The program with all its commands; built once."""
     command = get_command(build_app())
     assert isinstance(command, TyperGroup)
     return command
 
 
+@cache
+def one_command(word: str) -> TyperGroup | None:
+    """The program with this one command in it, which is a quarter of the work."""
+    app = build_app()
+    app.registered_commands = [
+        one for one in app.registered_commands if one.name == word
+    ]
+    app.registered_groups = [
+        one
+        for one in app.registered_groups
+        if one.typer_instance is not None and one.typer_instance.info.name == word
+    ]
+    if not (app.registered_commands or app.registered_groups):
+        return None
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    return command
+
+
 def _run(argv: list[str], call: Call) -> object:
-    command = _command()
+    command = None
+    if (
+        argv and not whole_command.cache_info().currsize
+    ):  # one call, and this process ends
+        command = one_command(argv[0])
+    command = command or whole_command()
     columns = _columns(call.context.env.get("COLUMNS", ""))
     with command.make_context("wg", argv, obj=call, terminal_width=columns) as ctx:
         return command.invoke(ctx)

@@ -41,6 +41,7 @@ from workgraph.daemon.notify import (
 from workgraph.daemon.server import Server
 from workgraph.daemon.service import Service
 from workgraph.daemon.special import Identity, Special
+from workgraph.daemon.streams_local import ReaderGoneError
 from workgraph.graph import requests as r
 from workgraph.graph.errors import WorkgraphError, system_refusal
 from workgraph.graph.model import Record
@@ -292,6 +293,9 @@ def carry_out(
 
     Nobody is shown a traceback: a defect of ours is told in one line, and where to
     find the rest.
+
+    Raises:
+        ReaderGoneError: Nobody reads what it says; all else has come to its end.
     """
     try:
         return anyio.run(job, *args)
@@ -299,6 +303,8 @@ def carry_out(
         return _INTERRUPTED
     except BaseException as raised:
         error = _cause_of(raised)
+        if isinstance(error, ReaderGoneError):
+            raise error from None
         if isinstance(error, OSError):
             error = system_refusal(error) or error
         if not isinstance(error, WorkgraphError):

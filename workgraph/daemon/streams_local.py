@@ -14,6 +14,10 @@ from workgraph.daemon.writing import sync_folder
 from workgraph.graph.errors import UserError
 
 
+class ReaderGoneError(BrokenPipeError):
+    """Nobody reads what is written any more: `wg` ends as of SIGPIPE, quietly."""
+
+
 class LocalStreams:
     """What `Streams` is over the socket, in this process."""
 
@@ -82,8 +86,11 @@ def _mode_of(path: str) -> int | None:
 
 def _write(fd: int, data: str | bytes) -> None:
     left = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
-    while left:
-        left = left[os.write(fd, left) :]
+    try:
+        while left:
+            left = left[os.write(fd, left) :]
+    except BrokenPipeError as error:
+        raise ReaderGoneError(*error.args) from error
 
 
 def _bounded(content: bytes, name: str, limit: int) -> bytes:
