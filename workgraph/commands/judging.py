@@ -107,11 +107,11 @@ def evaluator_of(tx: Tx, judging: Judging) -> Evaluator:
 
 def load(tx: Tx, settings: Settings) -> JudgingView:
     """What the reactor `reward` looks at."""
+    judging = judging_of(settings)
+    if not store.is_any(tx):
+        return JudgingView(judging=judging)
     work = tuple(store.to_judge(tx))
     scored = tuple(store.scored(tx))
-    judging = judging_of(settings)
-    if not (work or scored):
-        return JudgingView(judging=judging)
     evaluator = evaluator_of(tx, judging)
     return JudgingView(judging=judging, evaluator=evaluator, work=work, scored=scored)
 

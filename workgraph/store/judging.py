@@ -51,6 +51,11 @@ where t.gate is not null and t.gate = 'reward'
   and (:task is null or t.id = :task)
 order by t.seq limit {_BATCH}
 """  # noqa: S608 - constants
+#: Where nothing is judged, this is all that a tick asks.
+IS_ANY: Final = """
+select exists (select 1 from agents indexed by agents_to_judge where to_judge = 1)
+    or exists (select 1 from tasks where gate is not null and gate = 'reward')
+"""
 CLEAR: Final = "update agents set to_judge = 0 where number = ?"
 ATTEMPT: Final = f"""
 select {AGENT_COLUMNS} from agents a where a.task = ? and a.attempt = ?
@@ -95,6 +100,11 @@ class _Guess(Record, frozen=True, kw_only=True):
 
 
 _decode_guess: Final = msgspec.json.Decoder(_Guess).decode
+
+
+def is_any(tx: Tx) -> bool:
+    """Whether an attempt waits for a judgement, or a task for a score."""
+    return bool(tx.value(IS_ANY))
 
 
 def to_judge(tx: Tx) -> Iterator[Work]:
