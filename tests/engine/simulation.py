@@ -719,12 +719,11 @@ async def _refuse(story: Story, x: int, y: int) -> None:
 
 
 async def _clients(story: Story) -> list[int]:
+    """Those of which nobody reads a stream: that would have the last word."""
     running = story.world.running()
     living = await story.agents(alive=True)
     return [
-        one.number
-        for one in living
-        if one.account is not None and one.number in running
+        one.number for one in living if one.executor == CLIENT and one.number in running
     ]
 
 
