@@ -297,7 +297,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a limit that the log does not tell": (
         ", but {",
-        13,
+        47,
         (
             Plant(
                 "workgraph/store/accounts.py",
@@ -306,25 +306,9 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
             ),
         ),
     ),
-    "a wait that ends in vain": (
-        " waits on, and ",
-        95,
-        (
-            Plant(
-                "workgraph/daemon/tick.py",
-                "any(outcome.busy for outcome in outcomes) or _may_wake(tx, failed)",
-                "any(outcome.busy for outcome in outcomes)",
-            ),
-            Plant(
-                "workgraph/store/writes.py",
-                "        waits.mark(tx, task.id)\n",
-                "        pass\n",
-            ),
-        ),
-    ),
     "a wait that lasts when its task does not": (
         "waits that last: ",
-        23,
+        139,
         (
             Plant(
                 "workgraph/store/writes.py",
@@ -399,7 +383,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a consumer that is not told": (
         "is parked for",
-        11,
+        317,
         (
             Plant(
                 "workgraph/store/artifacts.py",
@@ -469,9 +453,28 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
             ),
         ),
     ),
+}
+
+
+#: What stories seldom come upon, and a file of tests has to find: defect to both.
+BY_TESTS: dict[str, tuple[str, tuple[Plant, ...]]] = {
+    "a wait that ends in vain": (
+        "tests/engine/test_waits.py",
+        (
+            Plant(
+                "workgraph/daemon/tick.py",
+                "any(outcome.busy for outcome in outcomes) or _may_wake(tx, failed)",
+                "any(outcome.busy for outcome in outcomes)",
+            ),
+            Plant(
+                "workgraph/store/writes.py",
+                "        waits.mark(tx, task.id)\n",
+                "        pass\n",
+            ),
+        ),
+    ),
     "tasks that are not told of a new actor": (
-        " could do it",
-        1,
+        "tests/engine/test_identities.py",
         (
             Plant(
                 "workgraph/commands/identities.py",
@@ -506,6 +509,30 @@ def test_the_simulation_finds_a_planted_defect(name: str, tmp_path: Path) -> Non
     assert found.returncode == 1, found.stderr[-3000:]
     assert found.stdout.startswith("seed ")
     assert says in found.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", BY_TESTS)
+def test_a_planted_defect_fails_its_tests(name: str, tmp_path: Path) -> None:
+    """Those of the engine that are about it."""
+    file, plants = BY_TESTS[name]
+    a_copy(tmp_path)
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=_IGNORED)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    plant_in(tmp_path, *plants)
+
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n0", file],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert found.returncode == 1, found.stdout[-3000:]
+    assert f"FAILED {file}" in found.stdout
 
 
 @pytest.mark.slow

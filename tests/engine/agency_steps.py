@@ -58,7 +58,7 @@ def agency(x: int, y: int) -> tuple[str, ...]:
         f"agency.assigner={_NAMES[x // 3 % len(_NAMES)]}",
         f"agency.evaluator={_NAMES[y // 3 % len(_NAMES)]}",
         f"agency.evolver={_NAMES[(x + y) % len(_NAMES)]}",
-        f"agency.flip={('off', 'tagged', 'all')[x // 21]}",
+        f"agency.flip={('off', 'tagged', 'all')[min(x // 21, 2)]}",
         f"agency.explore={(0, 0.2, 1)[y // 22]}",
         f"agency.trial_share={(0.5, 0.2, 0)[x * y % 3]}",
     )
