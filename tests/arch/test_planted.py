@@ -350,8 +350,8 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
         (
             Plant(
                 "workgraph/store/views.py",
-                "late = overdue or expired or silent or talked",
-                "late = ()",
+                "service.frozen_since(tx) is None",
+                "True",
             ),
         ),
     ),
