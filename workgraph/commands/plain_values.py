@@ -23,7 +23,7 @@ def read_plainly(parameters: Iterable[Parameter]) -> None:
         if not isinstance(parameter, TyperArgument | TyperOption):
             continue
         # typer's place for what reads a value; were it gone, typer would read it all
-        if parameter._runtime_param is None:  # noqa: SLF001
+        if getattr(parameter, "_runtime_param", _UNREAD) is None:
             parameter._runtime_param = _Plain()  # type: ignore[assignment] # noqa: SLF001
 
 
