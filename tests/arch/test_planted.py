@@ -284,17 +284,6 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
             ),
         ),
     ),
-    "an iteration that leaves a member as it is": (
-        " are to run again",
-        5,
-        (
-            Plant(
-                "workgraph/commands/iterations.py",
-                "    for member in loop.ids:\n",
-                "    for member in loop.ids[-1:]:\n",
-            ),
-        ),
-    ),
     "a limit that the log does not tell": (
         ", but {",
         47,
@@ -458,6 +447,16 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
 
 #: What stories seldom come upon, and a file of tests has to find: defect to both.
 BY_TESTS: dict[str, tuple[str, tuple[Plant, ...]]] = {
+    "an iteration that leaves a member as it is": (
+        "tests/engine/test_loops.py",
+        (
+            Plant(
+                "workgraph/commands/iterations.py",
+                "    for member in loop.ids:\n",
+                "    for member in loop.ids[-1:]:\n",
+            ),
+        ),
+    ),
     "a wait that ends in vain": (
         "tests/engine/test_waits.py",
         (
@@ -523,7 +522,7 @@ def test_a_planted_defect_fails_its_tests(name: str, tmp_path: Path) -> None:
     plant_in(tmp_path, *plants)
 
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n0", file],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-n0", file],
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True,

@@ -9,7 +9,7 @@ from tests.system.project import a_project
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
 
-ACTOR = '{"kind":"actor","id":"%s","name":"%s","skills":["%s"],"human":%s}\n'
+ACTOR = '{"kind":"actor","name":"%s","skills":["%s"],"human":%s}\n'
 
 
 def test_every_actor_for_a_task_is_shown_with_and_without_a_daemon(
@@ -19,9 +19,9 @@ def test_every_actor_for_a_task_is_shown_with_and_without_a_daemon(
     with a_project(tmp_path) as project:
         lines = tmp_path / "actors.jsonl"
         lines.write_text(
-            ACTOR % ("1" * 64, "ada", "sql", "false")
-            + ACTOR % ("2" * 64, "bob", "css", "false")
-            + ACTOR % ("3" * 64, "ann", "sql", "true"),
+            ACTOR % ("ada", "sql", "false")
+            + ACTOR % ("bob", "css", "false")
+            + ACTOR % ("ann", "sql", "true"),
             encoding="utf-8",
         )
         project.wg("import", str(lines))

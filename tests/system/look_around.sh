@@ -21,7 +21,9 @@ say processes "$(ls /proc | grep -c '^[0-9]')"
 say host-process "$(try kill -0 "$HOST_PID")"
 say first "$(tr '\0' '\n' </proc/1/cmdline | head -1)"
 say folders-open "$(for fd in /proc/self/fd/*; do readlink "$fd"; done | grep -c '/agents/agent-[0-9]*$')"
-say secret-in-argv "$(cat /proc/[0-9]*/cmdline | tr '\0' '\n' | grep -c "$WG_TOKEN\|$MY_SECRET")"
+# all of it before grep is there, whose own argv has what it looks for
+words=$(cat /proc/[0-9]*/cmdline | tr '\0' '\n')
+say secret-in-argv "$(printf '%s\n' "$words" | grep -c "$WG_TOKEN\|$MY_SECRET")"
 say secret "$MY_SECRET"
 say interfaces "$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | sort | tr '\n' ' ')"
 say prompt "$(try cat "$WG_PROMPT_FILE")"

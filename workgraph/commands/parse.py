@@ -210,7 +210,12 @@ def whole_command() -> TyperGroup:
 
 @cache
 def one_command(word: str) -> TyperGroup | None:
-    """The program with this one command in it, which is a quarter of the work."""
+    """The program with this one command in it, which is a quarter of the work.
+
+    Null where there is no such command, or it tells of the others.
+    """
+    if word == "help":
+        return None
     app = build_app()
     app.registered_commands = [
         one for one in app.registered_commands if one.name == word
@@ -229,9 +234,8 @@ def one_command(word: str) -> TyperGroup | None:
 
 def _run(argv: list[str], call: Call) -> object:
     command = None
-    if (
-        argv and not whole_command.cache_info().currsize
-    ):  # one call, and this process ends
+    if argv and not whole_command.cache_info().currsize:
+        # one call, and this process ends
         command = one_command(argv[0])
     command = command or whole_command()
     columns = _columns(call.context.env.get("COLUMNS", ""))
