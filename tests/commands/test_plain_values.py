@@ -76,6 +76,9 @@ def test_one_command_alone_is_the_same() -> None:
     context = ParseContext(cwd="/", env={})
     for word in whole.commands:
         alone = one_command(word)
+        if word == "help":
+            assert alone is None, "it tells of all of them"
+            continue
         assert alone is not None
         assert list(alone.commands) == [word]
         texts = []
