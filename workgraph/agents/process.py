@@ -27,6 +27,7 @@ from msgspec import structs
 from workgraph.agents import ends, freeze, kill, record, search, shell, signs, wrapper
 from workgraph.agents.cgroups import Cgroups
 from workgraph.agents.ends import Judge
+from workgraph.agents.inputs import Inputs
 from workgraph.agents.niceness import Niceness
 from workgraph.agents.output import (
     Offsets,
@@ -121,6 +122,7 @@ class RealLauncher:
         #: Ended under our eyes: what has their session's number is still theirs.
         self._watched: set[int] = set()
         self._output = OutputWatch()
+        self._inputs = Inputs()
         self._closed = False
         self._cgroups = Cgroups() if cgroups is None else cgroups
         self._trees = Trees(self._boot_id, self._cgroups)
@@ -138,7 +140,7 @@ class RealLauncher:
         errors, opened = await anyio.to_thread.run_sync(self._prepare, orders)
         for agent, files in opened.items():
             if (older := self._opened.pop(agent, None)) is not None:
-                older.close()
+                older.abandon()
             self._opened[agent] = files
         return errors
 
@@ -188,6 +190,7 @@ class RealLauncher:
                 ended = await self._judge.judge(
                     entry.target, status, killed=entry.killed
                 )
+        self._inputs.close(agent)
         if self._entries.get(agent) is entry:
             del self._entries[agent]
             if entry.target.own_session:
@@ -270,6 +273,18 @@ class RealLauncher:
         """One pass over `/proc` for all agents of a project."""
         return await anyio.to_thread.run_sync(search.agents_seen, agents_dir)
 
+    async def write_input(self, agent: int, data: bytes) -> bool:
+        """Writes to its pipe."""
+        return await self._inputs.write(agent, data)
+
+    def close_input(self, agent: int) -> None:
+        """Closes the only writing end of its pipe."""
+        self._inputs.close(agent)
+
+    def has_input(self, agent: int) -> bool:
+        """Whether its pipe is ours."""
+        return self._inputs.has(agent)
+
     async def freeze(self, agents: Sequence[int]) -> tuple[int, ...]:
         """Stops groups, then what has left them."""
         return await self._signal_trees(agents, freeze.stop_trees)
@@ -311,7 +326,8 @@ class RealLauncher:
         self._closed = True
         self._output.close()
         while self._opened:
-            self._opened.popitem()[1].close()
+            self._opened.popitem()[1].abandon()
+        self._inputs.close_all()
         await anyio.to_thread.run_sync(self._cgroups.leave)
 
     async def _start(self, order: LaunchOrder) -> tuple[Process, int]:
@@ -341,8 +357,12 @@ class RealLauncher:
                 env=order.env,
                 cwd=order.cwd,
             )
-        finally:
-            opened.close()
+        except BaseException:
+            opened.abandon()
+            raise
+        opened.close()
+        if opened.input is not None:
+            self._inputs.keep(order.agent, opened.input)
         return child, opened.inode
 
     def _identify(self, child: Process) -> ProcessId:

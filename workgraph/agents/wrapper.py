@@ -76,6 +76,8 @@ class LaunchOrder(Struct, frozen=True, kw_only=True):
     env: Mapping[str, str]
     cwd: str
     stdin: str | None = None
+    #: It reads what `write_input` writes, until `close_input` or the daemon's end.
+    keeps_input: bool = False
     stderr_apart: bool = False
     files: Mapping[str, str | bytes] = {}
     nice: int = 0
@@ -161,6 +163,15 @@ class Launcher(Protocol):
     async def agents_seen(self, agents_dir: str) -> frozenset[int]:
         """The agents of a project that anything runs of, as far as that can be told."""
 
+    async def write_input(self, agent: int, data: bytes) -> bool:
+        """Writes to an agent that keeps its input; false where nobody reads it."""
+
+    def close_input(self, agent: int) -> None:
+        """Ends an agent's input; nothing where it has none."""
+
+    def has_input(self, agent: int) -> bool:
+        """Whether an agent can be written to: it was started here, and reads."""
+
     async def freeze(self, agents: Sequence[int]) -> tuple[int, ...]:
         """Stops agents with all that they have started; returns those that run."""
 
@@ -197,11 +208,19 @@ class Opened(Struct, frozen=True, kw_only=True):
     stdin: int
     #: `output.log`, for appending.
     log: int
+    #: What is written here it reads; null: its input is a file.
+    input: int | None = None
 
     def close(self) -> None:
-        """Closes ours of them."""
+        """Closes ours of them, but for its input, which has to be taken over."""
         for fd in (self.lock, self.stdin, self.log):
             os.close(fd)
+
+    def abandon(self) -> None:
+        """Closes all of them: nothing was started."""
+        self.close()
+        if self.input is not None:
+            os.close(self.input)
 
 
 def prepare(
@@ -235,12 +254,22 @@ def open_files(order: LaunchOrder) -> Opened:
     try:
         for path, flags in (
             (order.folder, os.O_RDONLY | os.O_DIRECTORY),
-            (order.stdin or os.devnull, os.O_RDONLY),
             (f"{order.folder}/output.log", _LOG_FLAGS),
         ):
             fds.append(os.open(path, flags | os.O_CLOEXEC, 0o600))
-        lock, stdin, log = fds
-        return Opened(lock=lock, inode=os.fstat(lock).st_ino, stdin=stdin, log=log)
+        if order.keeps_input:
+            fds += os.pipe2(os.O_CLOEXEC)
+        else:
+            path = order.stdin or os.devnull
+            fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        lock, log, stdin, *kept = fds
+        return Opened(
+            lock=lock,
+            inode=os.fstat(lock).st_ino,
+            stdin=stdin,
+            log=log,
+            input=kept[0] if kept else None,
+        )
     except BaseException:
         for fd in fds:
             os.close(fd)

@@ -15,7 +15,7 @@ from workgraph.commands import iterations, judging, passing
 from workgraph.commands.context import retry_policy
 from workgraph.commands.moves import move_task
 from workgraph.commands.records import keep_outputs
-from workgraph.daemon import assigning, errands, evolving, spending
+from workgraph.daemon import assigning, chatting, errands, evolving, spending
 from workgraph.daemon.artifacts import copies_dir
 from workgraph.daemon.launching import Host, launch_or_park
 from workgraph.daemon.orders import (
@@ -29,11 +29,19 @@ from workgraph.daemon.orders import (
 )
 from workgraph.daemon.reporting import note_report
 from workgraph.graph import decisions as d
+from workgraph.graph.chats import (
+    ArchiveChat,
+    DeliverMessage,
+    SettleHandler,
+    StartHandler,
+    StopHandler,
+)
 from workgraph.graph.errands import GATE as VERDICT
 from workgraph.graph.facts import (
     AgentEnded,
     AgentReported,
     AgentStarted,
+    ChatHeard,
     Fact,
     FilesRead,
     GatesJudged,
@@ -125,6 +133,14 @@ def apply_decision(  # noqa: C901, PLR0912 - one arm for each kind
         case d.ClearTask() | d.AskAssigner():
             assigning.carry_out(tx, decision, host.slate)
             return []
+        case (
+            StartHandler()
+            | StopHandler()
+            | DeliverMessage()
+            | SettleHandler()
+            | ArchiveChat()
+        ):
+            return chatting.carry_out(tx, decision, host)
         case d.LaunchAgent():
             return launch_or_park(tx, decision.task, host)
         case _:
@@ -150,6 +166,8 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
             waits.note_file(tx, fact.path)
         case GatesJudged():
             _judge_gates(tx, fact, host)
+        case ChatHeard():
+            chatting.note_heard(tx, fact, host)
         case FilesRead():
             pass  # the tick hands it to those who start agents
         case _:

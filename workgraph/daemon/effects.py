@@ -41,6 +41,7 @@ from workgraph.daemon.orders import (
     Spawn,
     StopProcess,
     WatchPaths,
+    WriteInput,
     target_of,
 )
 from workgraph.daemon.paths import PathWatch
@@ -138,7 +139,7 @@ class Effects:
         """Whether the end of an agent is waited for."""
         return self._awaited > 0
 
-    def perform(  # noqa: C901 - one arm for each kind
+    def perform(  # noqa: C901, PLR0912 - one arm for each kind
         self, effects: Sequence[Effect], group: anyio.abc.TaskGroup
     ) -> None:
         """Starts to carry out what a tick has decided."""
@@ -170,6 +171,10 @@ class Effects:
                 case ReadFiles():
                     self.fetching[effect.task] = effect
                     group.start_soon(self._fetch, effect)
+                case WriteInput():
+                    group.start_soon(
+                        self._launcher.write_input, effect.agent, effect.data
+                    )
                 case Spawn():
                     pass
 

@@ -109,6 +109,13 @@ class ReadFiles(Record, frozen=True, kw_only=True):
     needs: Needs = Needs()
 
 
+class WriteInput(Record, frozen=True, kw_only=True):
+    """A handler that is kept open is given something to read."""
+
+    agent: int
+    data: bytes
+
+
 Effect = (
     Spawn
     | StopProcess
@@ -119,6 +126,7 @@ Effect = (
     | RunGate
     | ReadAnswer
     | ReadFiles
+    | WriteInput
 )
 
 

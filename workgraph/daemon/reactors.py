@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from workgraph.agents.choices import account_of, executor_of
 from workgraph.commands import judging
 from workgraph.commands.context import budget_limits, officials_of, retry_policy
-from workgraph.daemon import apply, assigning, evolving
+from workgraph.daemon import apply, assigning, chatting, evolving
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Effect, ReadFiles, Spawn
 from workgraph.graph.assigning import is_machinery, person_of
@@ -30,7 +30,16 @@ from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.holds import SHELL_BREAKER, breaker_key
 from workgraph.graph.model import Record, Task
 from workgraph.graph.views import AssignView, DispatchView, Needs, Openings
-from workgraph.reactors import assign, budgets, dispatch, evolve, gates, patrol, reward
+from workgraph.reactors import (
+    assign,
+    budgets,
+    chats,
+    dispatch,
+    evolve,
+    gates,
+    patrol,
+    reward,
+)
 from workgraph.store import budgets as store_budgets
 from workgraph.store import reads, service, trajectories, views
 from workgraph.store.database import Tx
@@ -44,6 +53,7 @@ _MANY: Final = 100
 #: The order in which reactors run in a tick. Later ones see what earlier ones did.
 ORDER: Final = (
     "patrol",
+    "chats",
     "budgets",
     "gates",
     "assign",
@@ -66,6 +76,10 @@ class Surroundings(Record, frozen=True, kw_only=True):
     watching: frozenset[str] = frozenset()
     #: Tasks for whose prompts files are being read, and what their starts need.
     fetching: Mapping[str, Needs] = field(default_factory=dict)
+    #: How many are connected to each chat, by its number.
+    consumers: Mapping[int, int] = field(default_factory=dict)
+    #: Handlers that can be written to.
+    inputs: frozenset[int] = frozenset()
     #: How the clock stands, where that is not known to the graph yet.
     anchor: Anchor | None = None
 
@@ -276,6 +290,17 @@ REACTORS: Final = (
             around.watching if around.may_start else None,
         ),
         decide=patrol.decide,
+    ),
+    Reactor(
+        name="chats",
+        load=lambda tx, around: chatting.view(
+            tx,
+            around.host,
+            consumers=around.consumers,
+            inputs=around.inputs,
+            may_start=around.may_start,
+        ),
+        decide=chats.decide,
     ),
     Reactor(
         name="budgets",

@@ -57,6 +57,13 @@ class ChangeKind(StrEnum):
     REWARD_RECORDED = "reward_recorded"
     PROPOSAL_ADDED = "proposal_added"
     PROPOSAL_CHANGED = "proposal_changed"
+    CHAT_CREATED = "chat_created"
+    CHAT_SAID = "chat_said"
+    CHAT_ARCHIVED = "chat_archived"
+    CHAT_RESTORED = "chat_restored"
+    CHAT_PURGED = "chat_purged"
+    CHAT_CRASHED = "chat_crashed"
+    CHAT_HELD = "chat_held"
     GRAPH_IMPORTED = "graph_imported"
 
 

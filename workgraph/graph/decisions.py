@@ -5,6 +5,7 @@ commit, and what it learns comes back as a fact (`facts`).
 """
 
 from workgraph.graph.budgets import Warned
+from workgraph.graph.chats import ChatDecision
 from workgraph.graph.holds import Account, Breaker
 from workgraph.graph.judging import JudgingDecision
 from workgraph.graph.matching import Choice
@@ -197,4 +198,5 @@ Decision = (
     | LaunchAgent
     | JudgeTrial
     | JudgingDecision
+    | ChatDecision
 )

@@ -4,6 +4,7 @@ They come in by the same door as requests, but from inside; none of them can be 
 a client.
 """
 
+from workgraph.graph.chats import ChatEvent
 from workgraph.graph.context_view import Files
 from workgraph.graph.ends import Report
 from workgraph.graph.inputs import FoundOutput
@@ -94,6 +95,18 @@ class FilesRead(Record, frozen=True, kw_only=True):
     files: Files
 
 
+class ChatHeard(Record, frozen=True, kw_only=True):
+    """What the handler of a chat has said, up to a place in its output.
+
+    What is told twice counts once: the place is kept with what was said.
+    """
+
+    agent: int
+    #: Bytes of its output from its start on.
+    output_read: int
+    events: tuple[ChatEvent, ...] = ()
+
+
 Fact = (
     AgentStarted
     | AgentEnded
@@ -103,4 +116,5 @@ Fact = (
     | PathFound
     | GatesJudged
     | FilesRead
+    | ChatHeard
 )

@@ -34,7 +34,7 @@ Row = tuple[Any, ...]
 Params = Sequence[Any] | Mapping[str, Any]
 
 #: The version of the newest migration. Kept in `pragma user_version`.
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 _BUSY_TIMEOUT_S: Final = 5.0
 _CACHE_KIB: Final = 16_384
 #: Pages after which a commit checkpoints: 16 MiB of log.

@@ -1,0 +1,231 @@
+"""Chats and what is said in them: rows in, rows out."""
+
+from typing import Final
+
+from workgraph.graph.changes import ChangeKind
+from workgraph.graph.chats import Chat, ChatMessage, MessageKind, chat_number
+from workgraph.graph.errors import NotFoundError
+from workgraph.store.database import Row, Tx
+
+_CHAT: Final = (
+    "c.number, c.task, c.created_at, c.by, c.last_consumer_at, c.handler, c.session,"
+    " c.session_executor, c.session_account, c.session_workspace, c.told, c.failures,"
+    " c.backoff_until, c.answered, c.problem, c.remedy, c.archived_at, c.purged_at"
+)
+_MESSAGE: Final = (
+    "m.number, m.chat, m.at, m.by, m.kind, m.text, m.reply_to, m.agent,"
+    " m.delivered_at, m.deliveries, m.answered_at"
+)
+
+#: The number that comes next: one above every chat that there ever was.
+NEXT: Final = """
+select coalesce((select seq from sqlite_sequence where name = 'chats'), 0) + 1
+"""
+INSERT: Final = """
+insert into chats (number, task, created_at, by) values (?, ?, ?, ?)
+"""
+FIND: Final = f"select {_CHAT} from chats c where c.number = ?"  # noqa: S608
+OF_HANDLER: Final = f"select {_CHAT} from chats c where c.handler = ?"  # noqa: S608
+ALL: Final = f"select {_CHAT} from chats c order by c.number"  # noqa: S608 - constants
+INSERT_MESSAGE: Final = """
+insert into chat_messages (chat, at, by, kind, text, reply_to)
+values (?, ?, ?, ?, ?, ?)
+"""
+FIND_MESSAGE: Final = f"""
+select {_MESSAGE} from chat_messages m where m.number = ?
+"""  # noqa: S608 - constants
+#: In the order in which it was said; of the last ones when there are too many.
+HISTORY: Final = f"""
+select * from (
+    select {_MESSAGE} from chat_messages m
+    where m.chat = ? and m.number > ? order by m.number desc limit ?
+) order by 1
+"""  # noqa: S608 - constants
+WAITING: Final = f"""
+select {_MESSAGE} from chat_messages m indexed by chat_messages_waiting
+where m.chat = ? and m.kind = 'message' and m.answered_at is null
+order by m.number limit 1
+"""  # noqa: S608 - constants
+COUNT_WAITING: Final = """
+select count(*) from chat_messages indexed by chat_messages_waiting
+where chat = ? and kind = 'message' and answered_at is null
+"""
+SET_HANDLER: Final = "update chats set handler = ? where number = ?"
+SET_CONSUMER: Final = "update chats set last_consumer_at = ? where number = ?"
+DELIVER: Final = """
+update chat_messages set agent = ?, delivered_at = ?
+where number = ? and kind = 'message' and answered_at is null and agent is null
+"""
+GIVE_BACK: Final = """
+update chat_messages
+set agent = null, delivered_at = null, deliveries = deliveries + ?
+where number = ? and answered_at is null
+"""
+ANSWER: Final = """
+update chat_messages set answered_at = ?, agent = null
+where number = ? and kind = 'message' and answered_at is null
+"""
+
+_NO_LIMIT: Final = -1
+
+
+def next_number(tx: Tx) -> int:
+    """The number of the next chat; never one that was used before."""
+    number: int = tx.value(NEXT)
+    return number
+
+
+def insert_chat(tx: Tx, chat: Chat) -> None:
+    """Adds a chat; its task is there."""
+    tx.run(INSERT, (chat.number, chat.task, chat.created_at, chat.by))
+
+
+def find(tx: Tx, number: int) -> Chat | None:
+    """A chat by its number."""
+    row = tx.one(FIND, (number,))
+    return None if row is None else decode_chat(row)
+
+
+def by_number(tx: Tx, number: int) -> Chat:
+    """A chat that is there.
+
+    Raises:
+        NotFoundError: It is not.
+    """
+    chat = find(tx, number)
+    if chat is None:
+        raise NotFoundError(f"there is no chat {number}", hint="wg chat list")
+    return chat
+
+
+def of_task(tx: Tx, task: str) -> Chat | None:
+    """The chat whose node a task is; null for somebody's work."""
+    number = chat_number(task)
+    return None if number is None else find(tx, number)
+
+
+def of_handler(tx: Tx, agent: int) -> Chat | None:
+    """The chat that an agent answers in, or has answered in and was not settled."""
+    row = tx.one(OF_HANDLER, (agent,))
+    return None if row is None else decode_chat(row)
+
+
+def list_chats(tx: Tx) -> list[Chat]:
+    """All chats, archived ones among them, by their numbers."""
+    return [decode_chat(row) for row in tx.rows(ALL)]
+
+
+def say(  # noqa: PLR0913 - its columns
+    tx: Tx,
+    chat: Chat,
+    kind: MessageKind,
+    text: str,
+    *,
+    by: str,
+    reply_to: int | None = None,
+) -> int:
+    """Adds what was said, and returns its number."""
+    number = tx.insert(INSERT_MESSAGE, (chat.number, tx.now, by, kind, text, reply_to))
+    tx.emit(ChangeKind.CHAT_SAID, task=chat.task, by=by, verb=kind, to=str(number))
+    return number
+
+
+def message(tx: Tx, number: int) -> ChatMessage | None:
+    """Something that was said, by its number."""
+    row = tx.one(FIND_MESSAGE, (number,))
+    return None if row is None else decode_message(row)
+
+
+def history(
+    tx: Tx, chat: int, *, last: int | None = None, after: int = 0
+) -> list[ChatMessage]:
+    """What was said in a chat, the first of it first.
+
+    Args:
+        last: No more than the last so many.
+        after: What came after this message.
+    """
+    limit = _NO_LIMIT if last is None else last
+    return [decode_message(row) for row in tx.rows(HISTORY, (chat, after, limit))]
+
+
+def head(tx: Tx, chat: int) -> ChatMessage | None:
+    """The first message that waits for an answer, on its way or not."""
+    row = tx.one(WAITING, (chat,))
+    return None if row is None else decode_message(row)
+
+
+def count_waiting(tx: Tx, chat: int) -> int:
+    """How many messages wait for an answer."""
+    count: int = tx.value(COUNT_WAITING, (chat,))
+    return count
+
+
+def set_handler(tx: Tx, chat: int, agent: int | None) -> None:
+    """Says who answers: who is named holds the chat's session."""
+    tx.run(SET_HANDLER, (agent, chat))
+
+
+def note_consumer(tx: Tx, chat: int) -> None:
+    """Somebody is there, or was until now."""
+    tx.run(SET_CONSUMER, (tx.now, chat))
+
+
+def deliver(tx: Tx, number: int, agent: int) -> bool:
+    """Gives a message to a handler; false where somebody has it, or has answered."""
+    return tx.run(DELIVER, (agent, tx.now, number)) == 1
+
+
+def give_back(tx: Tx, number: int, *, counts: bool) -> None:
+    """Puts a message back: its handler has ended, by the message's doing or not."""
+    tx.run(GIVE_BACK, (int(counts), number))
+
+
+def answer(  # noqa: PLR0913 - its columns
+    tx: Tx, chat: Chat, number: int, kind: MessageKind, text: str, *, by: str
+) -> int | None:
+    """Answers a message; null, and nothing was done, where it was answered before."""
+    if tx.run(ANSWER, (tx.now, number)) != 1:
+        return None
+    return say(tx, chat, kind, text, by=by, reply_to=number)
+
+
+def decode_chat(row: Row) -> Chat:
+    """A chat from its columns."""
+    return Chat(
+        number=row[0],
+        task=row[1],
+        created_at=row[2],
+        by=row[3],
+        last_consumer_at=row[4],
+        handler=row[5],
+        session=row[6],
+        session_executor=row[7],
+        session_account=row[8],
+        session_workspace=row[9],
+        told=row[10],
+        failures=row[11],
+        backoff_until=row[12],
+        answered=bool(row[13]),
+        problem=row[14],
+        remedy=row[15],
+        archived_at=row[16],
+        purged_at=row[17],
+    )
+
+
+def decode_message(row: Row) -> ChatMessage:
+    """Something that was said, from its columns."""
+    return ChatMessage(
+        number=row[0],
+        chat=row[1],
+        at=row[2],
+        by=row[3],
+        kind=row[4],
+        text=row[5],
+        reply_to=row[6],
+        agent=row[7],
+        delivered_at=row[8],
+        deliveries=row[9],
+        answered_at=row[10],
+    )
