@@ -3,7 +3,10 @@
 They end with this process, and so does whoever reads to the end of its input.
 """
 
+import fcntl
 import os
+import termios
+from array import array
 
 import anyio
 
@@ -24,6 +27,15 @@ class Inputs:
     def has(self, agent: int) -> bool:
         """Whether an agent can be written to, as far as that is known."""
         return agent in self._fds
+
+    def is_unread(self, agent: int) -> bool:
+        """Whether something that was written for it is left in its pipe."""
+        fd = self._fds.get(agent)
+        if fd is None:
+            return False
+        size = array("i", [0])
+        fcntl.ioctl(fd, termios.FIONREAD, size)
+        return size[0] > 0
 
     async def write(self, agent: int, data: bytes) -> bool:
         """Writes all of it, one writer at a time; false where nobody reads it."""

@@ -190,6 +190,8 @@ class RealLauncher:
                 ended = await self._judge.judge(
                     entry.target, status, killed=entry.killed
                 )
+        if self._inputs.is_unread(agent):
+            ended = structs.replace(ended, unread=True)
         self._inputs.close(agent)
         if self._entries.get(agent) is entry:
             del self._entries[agent]

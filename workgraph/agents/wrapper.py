@@ -46,6 +46,8 @@ class Ended(Struct, frozen=True, kw_only=True):
     signal: int | None = None
     #: One line for people, where there is more to say.
     detail: str = ""
+    #: Something that was written for it is left in its pipe.
+    unread: bool = False
 
 
 class Adopted(Struct, frozen=True, kw_only=True):

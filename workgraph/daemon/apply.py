@@ -45,6 +45,7 @@ from workgraph.graph.facts import (
     Fact,
     FilesRead,
     GatesJudged,
+    InputTaken,
     LeftoverFound,
     LifeSought,
     PathFound,
@@ -69,6 +70,7 @@ from workgraph.store import (
     agents,
     breakers,
     budgets,
+    chats,
     leftovers,
     loops,
     messages,
@@ -147,7 +149,9 @@ def apply_decision(  # noqa: C901, PLR0912 - one arm for each kind
             assert_never(decision)
 
 
-def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
+def apply_fact(  # noqa: C901 - one arm for each kind
+    tx: Tx, fact: Fact, host: Host
+) -> None:
     """Writes down what the world has answered."""
     match fact:
         case AgentStarted():
@@ -166,6 +170,8 @@ def apply_fact(tx: Tx, fact: Fact, host: Host) -> None:
             waits.note_file(tx, fact.path)
         case GatesJudged():
             _judge_gates(tx, fact, host)
+        case InputTaken():
+            chats.note_taken(tx, fact.agent, taken=True)
         case ChatHeard():
             chatting.note_heard(tx, fact, host)
         case FilesRead():
@@ -190,6 +196,8 @@ def _record_end(tx: Tx, fact: AgentEnded, host: Host) -> None:
             counted=not fact.never_started,
         ),
     )
+    if fact.unread:
+        chats.note_taken(tx, fact.agent, taken=False)
     if fact.output_bytes is not None:
         agents.note_output(tx, fact.agent, fact.output_bytes)
 

@@ -51,6 +51,7 @@ from workgraph.graph.facts import (
     AgentStarted,
     Fact,
     FilesRead,
+    InputTaken,
     LeftoverFound,
     LifeSought,
     PathFound,
@@ -172,9 +173,7 @@ class Effects:
                     self.fetching[effect.task] = effect
                     group.start_soon(self._fetch, effect)
                 case WriteInput():
-                    group.start_soon(
-                        self._launcher.write_input, effect.agent, effect.data
-                    )
+                    group.start_soon(self._write, effect)
                 case Spawn():
                     pass
 
@@ -386,6 +385,10 @@ class Effects:
                 written_at=output.written_at if grown else None,
             )
         )
+
+    async def _write(self, effect: WriteInput) -> None:
+        if await self._launcher.write_input(effect.agent, effect.data):
+            self._post(InputTaken(agent=effect.agent))
 
     async def _stop(self, effect: StopProcess) -> None:
         left = await self._patiently(

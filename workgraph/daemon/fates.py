@@ -1,5 +1,7 @@
 """From what became of a process to the fact that the next tick is told."""
 
+from msgspec.structs import replace
+
 from workgraph.agents.process import Ended, Fate
 from workgraph.graph.facts import AgentEnded
 from workgraph.graph.model import Outcome
@@ -7,6 +9,10 @@ from workgraph.graph.model import Outcome
 
 def fact_of(ended: Ended) -> AgentEnded:
     """What is known of how an agent ended."""
+    return replace(_fact_of(ended), unread=ended.unread)
+
+
+def _fact_of(ended: Ended) -> AgentEnded:
     match ended.fate:
         case Fate.EXITED if ended.detail:
             # The program is there and can't be run: the wrapper's shell said so.

@@ -69,6 +69,9 @@ class ChatMessage(Record, frozen=True, kw_only=True):
     #: The handler that has it now.
     agent: int | None = None
     delivered_at: int | None = None
+    #: That handler has read it, as far as can be told: only then is its end the
+    #: message's doing.
+    taken: bool = False
     #: Handlers that have ended with it.
     deliveries: int = 0
     #: When it was answered, or set aside.

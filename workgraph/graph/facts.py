@@ -37,6 +37,14 @@ class AgentEnded(Record, frozen=True, kw_only=True):
     output_bytes: int | None = None
     #: What its stream has said; null where it has none.
     report: Report | None = None
+    #: It has left something of its input unread.
+    unread: bool = False
+
+
+class InputTaken(Record, frozen=True, kw_only=True):
+    """All that an agent was given to read has gone into its pipe."""
+
+    agent: int
 
 
 class AgentReported(Record, frozen=True, kw_only=True):
@@ -117,4 +125,5 @@ Fact = (
     | GatesJudged
     | FilesRead
     | ChatHeard
+    | InputTaken
 )

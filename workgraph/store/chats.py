@@ -14,7 +14,7 @@ _CHAT: Final = (
 )
 _MESSAGE: Final = (
     "m.number, m.chat, m.at, m.by, m.kind, m.text, m.reply_to, m.agent,"
-    " m.delivered_at, m.deliveries, m.answered_at"
+    " m.delivered_at, m.taken, m.deliveries, m.answered_at"
 )
 
 #: The number that comes next: one above every chat that there ever was.
@@ -58,12 +58,19 @@ where number = ? and kind = 'message' and answered_at is null and agent is null
 """
 GIVE_BACK: Final = """
 update chat_messages
-set agent = null, delivered_at = null, deliveries = deliveries + ?
+set agent = null, delivered_at = null, taken = 0, deliveries = deliveries + ?
 where number = ? and answered_at is null
 """
 ANSWER: Final = """
 update chat_messages set answered_at = ?, agent = null
 where number = ? and kind = 'message' and answered_at is null
+"""
+
+SET_TAKEN: Final = """
+update chat_messages indexed by chat_messages_waiting
+set taken = :taken
+where chat = (select number from chats where handler = :agent)
+  and kind = 'message' and answered_at is null and agent = :agent
 """
 
 _NO_LIMIT: Final = -1
@@ -176,6 +183,11 @@ def deliver(tx: Tx, number: int, agent: int) -> bool:
     return tx.run(DELIVER, (agent, tx.now, number)) == 1
 
 
+def note_taken(tx: Tx, agent: int, *, taken: bool) -> None:
+    """Whether a handler has read the message that it was given, if it has one."""
+    tx.run(SET_TAKEN, {"agent": agent, "taken": int(taken)})
+
+
 def give_back(tx: Tx, number: int, *, counts: bool) -> None:
     """Puts a message back: its handler has ended, by the message's doing or not."""
     tx.run(GIVE_BACK, (int(counts), number))
@@ -226,6 +238,7 @@ def decode_message(row: Row) -> ChatMessage:
         reply_to=row[6],
         agent=row[7],
         delivered_at=row[8],
-        deliveries=row[9],
-        answered_at=row[10],
+        taken=bool(row[9]),
+        deliveries=row[10],
+        answered_at=row[11],
     )

@@ -644,6 +644,8 @@ create table chat_messages (
     -- the handler that has it now
     agent integer references agents (number),
     delivered_at integer,
+    -- that handler has read it, as far as can be told
+    taken integer not null default 0 check (taken in (0, 1)),
     -- handlers that have ended with it
     deliveries integer not null default 0 check (deliveries >= 0),
     -- it was answered, or set aside
