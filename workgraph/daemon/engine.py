@@ -20,6 +20,7 @@ from workgraph.commands.context import Answer, Caller, Context
 from workgraph.commands.handlers import handle, is_read
 from workgraph.daemon import apply
 from workgraph.daemon.alarm import Clock
+from workgraph.daemon.consumers import Consumers
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.launching import Host
 from workgraph.daemon.life import note_life
@@ -34,7 +35,7 @@ from workgraph.graph.model import Record
 from workgraph.graph.readiness import ServiceFacts
 from workgraph.graph.replies import ReactorData, Reply
 from workgraph.logs import Logger
-from workgraph.store import agent_reads, moments, service
+from workgraph.store import agent_reads, chats, moments, service
 from workgraph.store.database import Store, Tx
 
 T = TypeVar("T")
@@ -83,6 +84,8 @@ class Engine:
         self.host = host(self.effects)
         self.mode = mode
         self.draining = False
+        #: Who uses which chat.
+        self.consumers = Consumers(self._note_consumer, self.wake)
         self.max_agents = self.host.grounds.layered.settings.dispatcher.max_agents
         self._log = log
         self._facts: deque[Fact] = deque()
@@ -142,6 +145,7 @@ class Engine:
             looking=frozenset(self.effects.looking),
             watching=self.effects.paths.wanted,
             fetching={task: one.needs for task, one in self.effects.fetching.items()},
+            consumers=self.consumers.counts,
             anchor=None if anchor == self._followed else anchor,
         )
         try:
@@ -373,6 +377,11 @@ class Engine:
             live_agents=service.count_live(tx),
             max_agents=self.max_agents,
             trouble=self._reactor_errors.get(_STORE),
+        )
+
+    async def _note_consumer(self, chat: int) -> None:
+        await self.store.transaction(
+            lambda tx: chats.note_consumer(tx, chat), self.clock.now()
         )
 
     def _context(self, tx: Tx, caller: Caller) -> Context:
