@@ -20,6 +20,7 @@ async def a_chat(core: Core) -> int:
 
 
 async def last_consumer_at(core: Core, chat: int) -> int | None:
+    """What is written down of that."""
     found = await core.store.read(
         lambda tx: chats.by_number(tx, chat), core.clock.now()
     )

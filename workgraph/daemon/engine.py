@@ -22,6 +22,7 @@ from workgraph.daemon import apply
 from workgraph.daemon.alarm import Clock
 from workgraph.daemon.consumers import Consumers
 from workgraph.daemon.effects import Effects
+from workgraph.daemon.feed import Feed
 from workgraph.daemon.launching import Host
 from workgraph.daemon.life import note_life
 from workgraph.daemon.orders import Effect, EndLeftover
@@ -86,6 +87,8 @@ class Engine:
         self.draining = False
         #: Who uses which chat.
         self.consumers = Consumers(self._note_consumer, self.wake)
+        #: What is being said in chats, and a bell for each.
+        self.feed = Feed()
         self.max_agents = self.host.grounds.layered.settings.dispatcher.max_agents
         self._log = log
         self._facts: deque[Fact] = deque()
@@ -333,7 +336,8 @@ class Engine:
         self._wake.set()
 
     def publish(self, changes: Sequence[Change]) -> None:
-        """Tells those who watch that there is more to read."""
+        """Tells those who watch, or are in a chat, that there is more to read."""
+        self.feed.heed(changes)
         if changes and self._committed is not None:
             self._committed.set()
             self._committed = None
