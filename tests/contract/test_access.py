@@ -24,6 +24,7 @@ from workgraph.daemon.service import Service
 from workgraph.daemon.special import Identity, Special
 from workgraph.graph import identity_requests as q
 from workgraph.graph import requests as r
+from workgraph.graph.chat_requests import CreateChat
 from workgraph.graph.inputs import KEPT_BYTES
 
 #: What is said of each command: fields that make sense where agent-1 works on `t`.
@@ -69,6 +70,16 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "progress": {"task": "t", "percent": 50, "message": "half"},
         "msg": {"task": "t", "text": "to the next one"},
         "inbox": {},
+        "create_chat": {"name": "plans"},
+        "chat_send": {"task": ".chat-1", "text": "hello"},
+        "chat_attach": {"task": ".chat-1"},
+        "chat_list": {},
+        "chat_show": {"task": ".chat-1"},
+        "chat_history": {"task": ".chat-1"},
+        "chat_archive": {"task": ".chat-1"},
+        "chat_restore": {"task": ".chat-1"},
+        "chat_interrupt": {"task": ".chat-1"},
+        "purge_chats": {},
         "artifact": {"task": "t", "path": "{folder}/large"},
         "status": {},
         "shutdown": {},
@@ -123,7 +134,12 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 #: Where who may ask does not get `ok`: nothing ends by itself here, no evaluator has
 #: been tried, and nothing is proposed.
 ANSWERS: Final = MappingProxyType(
-    {"test_executor": "timed-out", "canary": "not_found", "evolve_show": "not_found"}
+    {
+        "test_executor": "timed-out",
+        "canary": "not_found",
+        "evolve_show": "not_found",
+        "chat_attach": "daemon_needed",
+    }
 )
 TAGS: Final = {
     str(cast("Any", kind).__struct_config__.tag): kind
@@ -218,6 +234,7 @@ async def a_setting(tmp_path: Path) -> AsyncGenerator[Setting]:
             q.AddRole(name="helper", description="helps"),
             q.AddTradeoff(name="brave", description="dares"),
             q.AddActor(name="ida", human=True),
+            CreateChat(),
         ):
             await core.engine.answer(request, OPERATOR)
         core.launcher.exit(3, code=0)

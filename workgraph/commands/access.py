@@ -7,10 +7,11 @@ transaction that does it, by `check_access`; who is asking at all, by `check_ori
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
+from workgraph.graph import chat_requests as chats
 from workgraph.graph import identity_requests
 from workgraph.graph import requests as r
 from workgraph.graph.assigning import AssignTask
@@ -125,6 +126,10 @@ REACH: Final[Mapping[type, Reach]] = MappingProxyType(
         r.SetConfig: Reach.OPERATOR,
         **dict.fromkeys(identity_requests.READS, Reach.READ),
         **dict.fromkeys(identity_requests.WRITES, Reach.OPERATOR),
+        **dict.fromkeys(get_args(chats.ChatRead), Reach.READ),
+        **dict.fromkeys(get_args(chats.ChatWrite), Reach.OPERATOR),
+        # Who is attached has a process kept for it.
+        chats.AttachChat: Reach.OPERATOR,
         RunCanaries: Reach.OPERATOR,
         # The known answers are not for whoever is asked for them.
         GetCanaries: Reach.OPERATOR,

@@ -10,6 +10,7 @@ from workgraph.commands import (
     cli_actors,
     cli_agents,
     cli_assigning,
+    cli_chats,
     cli_context,
     cli_evolve,
     cli_executors,
@@ -46,6 +47,7 @@ def build_app() -> typer.Typer:
     cli_trajectories.register(app)
     cli_rewards.register(app)
     cli_evolve.register(app)
+    cli_chats.register(app)
     app.command("help", cls=WgCommand)(_help)
     return app
 

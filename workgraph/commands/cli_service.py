@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from workgraph.commands import cli_chats
 from workgraph.commands.cli_call import WgCommand, new_app
 from workgraph.commands.local import (
     Doctor,
@@ -58,6 +59,7 @@ def register(app: typer.Typer) -> None:
     service.command("thaw", cls=WgCommand)(_thaw)
     service.command("reload", cls=WgCommand)(_reload)
     service.command("tick", cls=WgCommand)(_tick)
+    cli_chats.register_with_service(service)
     app.add_typer(service)
     app.command("run", cls=WgCommand)(_run)
     config = new_app("config", "Settings by dotted key.")

@@ -52,6 +52,11 @@ class Caller(Record, frozen=True, kw_only=True):
         return Cause.WORKER if self.agent else Cause.OPERATOR
 
 
+def _nobody(chat: int) -> int:
+    del chat
+    return 0
+
+
 class Context(Struct, frozen=True, kw_only=True):
     """One request's surroundings, inside its transaction."""
 
@@ -61,6 +66,8 @@ class Context(Struct, frozen=True, kw_only=True):
     #: Asked for by the few that tell how the service stands.
     ask_service: Callable[[Tx], ServiceFacts]
     project_dir: str
+    #: How many are connected to a chat, by its number; nobody where no daemon runs.
+    ask_consumers: Callable[[int], int] = _nobody
 
     @property
     def service(self) -> ServiceFacts:

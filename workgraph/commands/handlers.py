@@ -9,6 +9,7 @@ from msgspec import structs
 from workgraph.commands import (
     assigning,
     calibration,
+    chats,
     claiming,
     evolving,
     identities,
@@ -30,6 +31,7 @@ from workgraph.commands import (
 )
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Answer, Context
+from workgraph.graph import chat_requests as c
 from workgraph.graph import identity_requests as q
 from workgraph.graph import requests as r
 from workgraph.graph.assigning import AssignTask
@@ -85,6 +87,13 @@ WRITES: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyTyp
         q.InitActors: lambda context, _: starters.add_starters(context),
         RecordReward: rewards.record_reward,
         RunReward: judging_now.run_reward,
+        c.CreateChat: chats.create_chat,
+        c.SendToChat: chats.send_to_chat,
+        c.AttachChat: chats.attach_chat,
+        c.ArchiveChat: chats.archive_chat,
+        c.RestoreChat: chats.restore_chat,
+        c.InterruptChat: chats.interrupt_chat,
+        c.PurgeChats: chats.purge_chats,
     }
 )
 
@@ -110,6 +119,9 @@ READS: Final[Mapping[type, Callable[[Context, Any], Answer]]] = MappingProxyType
         GetStats: standings.actor_stats,
         ListProposals: evolving.list_proposals,
         ShowProposal: evolving.show_proposal,
+        c.ListChats: chats.list_chats,
+        c.ShowChat: chats.show_chat,
+        c.GetChatHistory: chats.chat_history,
     }
 )
 
@@ -118,7 +130,7 @@ def is_read(request: r.AnyRequest) -> bool:
     """Whether a request changes nothing. An agent that lists messages has read them."""
     if isinstance(request, SendMessage):
         return request.list and not request.token
-    if isinstance(request, Evolve):
+    if isinstance(request, Evolve | c.PurgeChats):
         return request.dry_run
     if isinstance(request, ReviewProposal):
         return request.verdict is None

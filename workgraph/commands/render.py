@@ -10,6 +10,7 @@ from workgraph.commands.local import LocalCommand, ServiceStatusQuery
 from workgraph.commands.render_actors import identity_text
 from workgraph.commands.render_agents import agent_table
 from workgraph.commands.render_canaries import calibration_page
+from workgraph.commands.render_chats import chat_text
 from workgraph.commands.render_context import context_page
 from workgraph.commands.render_evolve import evolve_text
 from workgraph.commands.render_executors import executor_table, trial_page
@@ -45,6 +46,7 @@ from workgraph.commands.render_trajectories import trajectory_table
 from workgraph.commands.render_verbs import verb_lines
 from workgraph.graph import requests as r
 from workgraph.graph.canary_requests import GetCanaries, RunCanaries
+from workgraph.graph.chat_requests import ChatRequest, CreateChat, SendToChat
 from workgraph.graph.errors import WorkgraphError
 from workgraph.graph.identity_requests import Adds, IdentityRequest
 from workgraph.graph.judging_requests import RunReward
@@ -99,6 +101,8 @@ _BARE: Final = (
     r.ListBlocked,
     r.ListAgents,
     *get_args(Adds),
+    CreateChat,
+    SendToChat,
 )
 
 
@@ -227,6 +231,8 @@ def _other_text(
     data = reply.data
     if isinstance(request, IdentityRequest):
         return identity_text(request, data, style)
+    if isinstance(request, ChatRequest):
+        return chat_text(request, data, style)
     match data:
         case None:
             return ""

@@ -395,6 +395,7 @@ class Engine:
             settings=self.host.grounds.layered.settings,
             ask_service=self.service_facts,
             project_dir=self.host.grounds.host.project_dir,
+            ask_consumers=lambda chat: self.consumers.counts.get(chat, 0),
         )
 
     def _end_tick(self) -> None:

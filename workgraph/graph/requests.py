@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from workgraph.graph.assigning import AssignTask
 from workgraph.graph.canary_requests import CanaryRequest
+from workgraph.graph.chat_requests import ChatRequest
 from workgraph.graph.identity_requests import IdentityRequest
 from workgraph.graph.judging_requests import JudgementRequest
 from workgraph.graph.loops import LoopTasks
@@ -428,4 +429,11 @@ ServiceCommand = (
     | SetConfig
     | ListConfig
 )
-AnyRequest = TaskCommand | GraphQuery | ServiceCommand | IdentityRequest | CanaryRequest
+AnyRequest = (
+    TaskCommand
+    | GraphQuery
+    | ServiceCommand
+    | IdentityRequest
+    | CanaryRequest
+    | ChatRequest
+)

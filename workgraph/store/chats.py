@@ -3,9 +3,16 @@
 from typing import Final
 
 from workgraph.graph.changes import ChangeKind
-from workgraph.graph.chats import Chat, ChatMessage, MessageKind, chat_number
+from workgraph.graph.chats import (
+    Chat,
+    ChatMessage,
+    MessageKind,
+    chat_number,
+    parked_as_chat,
+)
 from workgraph.graph.errors import NotFoundError
 from workgraph.store.database import Row, Tx
+from workgraph.store.rows import to_json
 
 _CHAT: Final = (
     "c.number, c.task, c.created_at, c.by, c.last_consumer_at, c.handler, c.session,"
@@ -50,6 +57,30 @@ COUNT_WAITING: Final = """
 select count(*) from chat_messages indexed by chat_messages_waiting
 where chat = ? and kind = 'message' and answered_at is null
 """
+#: By the name that its node has; what can be used comes first.
+NAMED: Final = f"""
+select {_CHAT} from chats c join tasks t on t.id = c.task
+where json_extract(t.spec, '$.title') = ?
+order by c.archived_at is not null, c.number
+"""  # noqa: S608 - constants
+PARK: Final = "update tasks set parked = ?, updated_at = ? where id = ?"
+ARCHIVE: Final = """
+update chats
+set archived_at = coalesce(archived_at, :now),
+    purged_at = iif(:purged, coalesce(purged_at, :now), purged_at)
+where number = :chat
+"""
+RESTORE: Final = """
+update chats
+set archived_at = null, purged_at = null, failures = 0, backoff_until = null,
+    answered = 0, problem = null, remedy = null
+where number = ?
+"""
+#: Something was answered since the last crash, and now there is something new.
+FORGET_CRASHES: Final = """
+update chats set failures = 0, backoff_until = null, answered = 0
+where number = ? and answered = 1
+"""
 SET_HANDLER: Final = "update chats set handler = ? where number = ?"
 SET_CONSUMER: Final = "update chats set last_consumer_at = ? where number = ?"
 DELIVER: Final = """
@@ -85,6 +116,7 @@ def next_number(tx: Tx) -> int:
 def insert_chat(tx: Tx, chat: Chat) -> None:
     """Adds a chat; its task is there."""
     tx.run(INSERT, (chat.number, chat.task, chat.created_at, chat.by))
+    tx.emit(ChangeKind.CHAT_CREATED, task=chat.task, by=chat.by)
 
 
 def find(tx: Tx, number: int) -> Chat | None:
@@ -117,9 +149,38 @@ def of_handler(tx: Tx, agent: int) -> Chat | None:
     return None if row is None else decode_chat(row)
 
 
+def named(tx: Tx, name: str) -> list[Chat]:
+    """The chats of a name; those that can be used come first."""
+    return [decode_chat(row) for row in tx.rows(NAMED, (name,))]
+
+
 def list_chats(tx: Tx) -> list[Chat]:
     """All chats, archived ones among them, by their numbers."""
     return [decode_chat(row) for row in tx.rows(ALL)]
+
+
+def park(tx: Tx, chat: Chat) -> None:
+    """Keeps a chat's node out of dispatch, whatever it was parked for before."""
+    parked = to_json(parked_as_chat(chat.number))
+    tx.run(PARK, (parked, tx.now, chat.task))
+
+
+def archive(tx: Tx, chat: Chat, by: str, *, purged: bool, reason: str | None) -> None:
+    """Puts a chat away; the moment at which that was done first stays."""
+    tx.run(ARCHIVE, {"chat": chat.number, "now": tx.now, "purged": purged})
+    kind = ChangeKind.CHAT_PURGED if purged else ChangeKind.CHAT_ARCHIVED
+    tx.emit(kind, task=chat.task, by=by, reason=reason)
+
+
+def restore(tx: Tx, chat: Chat, by: str) -> None:
+    """Takes a chat up again; what has gone wrong with it before is forgotten."""
+    tx.run(RESTORE, (chat.number,))
+    tx.emit(ChangeKind.CHAT_RESTORED, task=chat.task, by=by)
+
+
+def forget_crashes(tx: Tx, chat: int) -> None:
+    """What is new is not kept back by crashes that came before the last success."""
+    tx.run(FORGET_CRASHES, (chat,))
 
 
 def say(  # noqa: PLR0913 - its columns

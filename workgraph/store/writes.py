@@ -41,8 +41,9 @@ UPDATE_SPEC: Final = """
 update tasks
 set spec = ?, priority = ?, paused = ?, actor = ?, actor_matched = ?,
     not_before = ?, start_after = ?, parked_until = null, updated_at = ?,
-    parked = iif(json_extract(parked, '$.code') = 'quarantined'
-        and json_extract(parked, '$.key') is null, parked, null)
+    parked = iif(json_extract(parked, '$.code') = 'chat'
+        or (json_extract(parked, '$.code') = 'quarantined'
+            and json_extract(parked, '$.key') is null), parked, null)
 where id = ?
 """
 
@@ -101,8 +102,9 @@ CLEAR_DUE: Final = "update tasks set start_after = null where id = ?"
 SET_ACTOR: Final = """
 update tasks
 set actor = ?, actor_matched = ?, updated_at = ?, parked_until = null,
-    parked = iif(json_extract(parked, '$.code') = 'quarantined'
-        and json_extract(parked, '$.key') is null, parked, null)
+    parked = iif(json_extract(parked, '$.code') = 'chat'
+        or (json_extract(parked, '$.code') = 'quarantined'
+            and json_extract(parked, '$.key') is null), parked, null)
 where id = ?
 """
 SET_PROGRESS: Final = "update tasks set progress = ?, updated_at = ? where id = ?"
