@@ -4,12 +4,8 @@ from typing import Any
 import pytest
 
 from tests.agents.plans import AGENT, OPENROUTER, World, a_task, an_actor, words
-from workgraph.agents.plan import (
-    Flags,
-    PlanError,
-    log_line,
-    plan_spawn,
-)
+from workgraph.agents.plan import Flags, PlanError, plan_spawn
+from workgraph.agents.planned import log_line
 
 
 @pytest.fixture

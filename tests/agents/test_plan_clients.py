@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.agents.plans import AGENT, HOST_ENV, World, a_host, a_task, words
-from workgraph.agents.plan import PlanError, plan_spawn, visible
+from workgraph.agents.plan import PlanError, plan_spawn
+from workgraph.agents.planned import visible
 from workgraph.agents.sandbox import Machine
 
 CLIENTS = ["claude", "codex", "gemini", "opencode"]

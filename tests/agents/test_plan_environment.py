@@ -14,12 +14,8 @@ from tests.agents.plans import (
     an_actor,
     words,
 )
-from workgraph.agents.plan import (
-    PlanError,
-    SpawnPlan,
-    plan_spawn,
-    visible,
-)
+from workgraph.agents.plan import PlanError, SpawnPlan, plan_spawn
+from workgraph.agents.planned import visible
 
 
 @pytest.fixture

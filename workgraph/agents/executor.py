@@ -79,6 +79,8 @@ class Job(Struct, frozen=True, kw_only=True):
     enclosed: bool = False
     #: Whether what it uses has to be known while it runs.
     metered: bool = False
+    #: Whether it answers message by message, from an input that stays open.
+    kept_open: bool = False
     #: Paths as they stand within the quotes of a JSON or TOML string.
     workspace_escaped: str = ""
     wg_dir_escaped: str = ""
@@ -166,6 +168,10 @@ class TemplateExecutor(Struct, frozen=True, kw_only=True):
     preamble: str = ""
     #: What takes the place of `argv` when there is a session to go on with.
     resume: tuple[str, ...] = ()
+    #: What takes the place of `argv` where it is kept open for a chat, and where that
+    #: goes on with a session; empty: it runs once for each message.
+    chat: tuple[str, ...] = ()
+    chat_resume: tuple[str, ...] = ()
     #: What takes the place of `{permissions}`.
     postures: Postures = field(default_factory=dict)
     #: What takes the place of `{metered}` where that is asked for.
@@ -209,6 +215,8 @@ class TemplateExecutor(Struct, frozen=True, kw_only=True):
         """The template filled for a job."""
         template = self._template(job)
         argv = fill_template(template, job)
+        if job.kept_open:
+            return argv
         if self.prompt == "argument" and not any(
             "{prompt}" in part for part in template
         ):
@@ -225,7 +233,10 @@ class TemplateExecutor(Struct, frozen=True, kw_only=True):
             PERMISSIONS: told,
             METERED: self.metered if job.metered else (),
         }
-        template = self.resume if job.session and self.resume else self.argv
+        new, again = self.argv, self.resume
+        if job.kept_open and self.chat:
+            new, again = self.chat, self.chat_resume
+        template = again if job.session and again else new
         return tuple(piece for part in template for piece in parts.get(part, (part,)))
 
 
@@ -245,6 +256,7 @@ _FIELDS: Final = frozenset(Job.__struct_fields__) - {
     "permissions",
     "enclosed",
     "metered",
+    "kept_open",
 }
 
 
@@ -296,6 +308,11 @@ def provider_of(model: str) -> str | None:
     first, separator, _ = re.sub("[:/]", "\n", model, count=1).partition("\n")
     provider = first.strip().lower()
     return provider if separator and provider in PROVIDERS else None
+
+
+def keeps_open(executor: Executor) -> bool:
+    """Whether it can be kept open for a chat; else it runs once for each message."""
+    return isinstance(executor, TemplateExecutor) and bool(executor.chat)
 
 
 def module_of(executor: Executor) -> str:

@@ -7,7 +7,6 @@ change is put together once, as `Grounds`. What is launched is exactly the plan.
 import posixpath
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from msgspec import Struct
 
@@ -36,8 +35,6 @@ from workgraph.agents.environment import (
     base_environment,
     credential_files,
     executor_environment,
-    is_secret,
-    mask_passwords,
     with_bin,
 )
 from workgraph.agents.executor import (
@@ -70,11 +67,9 @@ __all__ = [
     "PlanError",
     "SpawnPlan",
     "before_the_claim",
-    "log_line",
     "plan_gate",
     "plan_spawn",
     "prepare_grounds",
-    "visible",
 ]
 
 
@@ -91,6 +86,8 @@ class AgentFacts(Struct, frozen=True, kw_only=True):
     new_session: str = ""
     #: What it uses has to be known while it runs, for a budget.
     metered: bool = False
+    #: It answers message by message, from an input that stays open.
+    kept_open: bool = False
     #: The text of the prompt; only executors that take it as an argument need it.
     prompt: str = ""
 
@@ -111,7 +108,7 @@ class SpawnPlan(Struct, frozen=True, kw_only=True):
     #: Ready to be executed: the program is an absolute path, if there is one.
     argv: Chosen[tuple[str, ...]]
     env: Mapping[str, Chosen[str]]
-    #: `prompt` or `/dev/null`.
+    #: `prompt`, `pipe` or `/dev/null`.
     stdin: Chosen[str]
     timeout_s: Chosen[float]
     #: `none` or `bwrap`, and what it sees of the network: `host` or `none`.
@@ -197,6 +194,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         tool_rules="".join(f',"{escaped(tool)}":"allow"' for tool in tools_of(task)),
         enclosed=grounds.layered.settings.sandbox.kind != "none",
         metered=facts.metered,
+        kept_open=facts.kept_open,
         workspace_escaped=escaped(working_dir.value),
         wg_dir_escaped=escaped(grounds.host.wg_dir),
         exec=task.spec.exec or "",
@@ -265,10 +263,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         permissions=permissions,
         argv=Chosen(argv, source),
         env=MappingProxyType(env),
-        stdin=Chosen(
-            "prompt" if executor.prompt == "stdin" else "/dev/null",
-            _source_of(grounds.layered, task, executor, "prompt"),
-        ),
+        stdin=_stdin(grounds.layered, task, executor, job),
         timeout_s=choose_timeout(grounds.layered, task),
         sandbox=enclosure.kind,
         network=enclosure.network,
@@ -301,59 +296,6 @@ def plan_gate(grounds: Grounds, task: Task, folder: str) -> tuple[str, ...]:
     if enclosure.problem is not None:
         raise enclosure.problem
     return enclose_gate(enclosure.machine, enclosure.room)
-
-
-def visible(plan: SpawnPlan) -> dict[str, Any]:
-    """The plan as it is shown and kept (CONTRACT §3.4): no secrets in it."""
-    env = {name: _shown_variable(name, chosen) for name, chosen in plan.env.items()}
-    return {
-        "task": plan.task,
-        "executor": _shown(plan.executor.value, plan.executor),
-        "model": _shown(plan.model.value, plan.model),
-        "endpoint": _shown(plan.endpoint.value, plan.endpoint),
-        "working_dir": _shown(plan.working_dir.value, plan.working_dir),
-        "account": _shown(plan.account.value, plan.account),
-        "permissions": _shown(plan.permissions.value, plan.permissions),
-        "argv": _shown(list(map(mask_passwords, plan.argv.value)), plan.argv),
-        "env": env,
-        "stdin": _shown(plan.stdin.value, plan.stdin),
-        "stream": _shown(plan.stream.value, plan.stream),
-        "timeout_s": _shown(float(plan.timeout_s.value), plan.timeout_s),
-        "sandbox": _shown(plan.sandbox.value, plan.sandbox),
-        "network": _shown(plan.network.value, plan.network),
-        "problems": list(plan.problems),
-    }
-
-
-def log_line(plan: SpawnPlan, agent: str) -> str:
-    """The one line that the log has for each spawn."""
-    words = [
-        f"{what}={_for_log(chosen)}"
-        for what, chosen in (
-            ("executor", plan.executor),
-            ("model", plan.model),
-            ("endpoint", plan.endpoint),
-        )
-    ]
-    return " ".join((agent, *words))
-
-
-def _for_log(chosen: Chosen[Any]) -> str:
-    if chosen.value is not None:
-        return f"{mask_passwords(chosen.value)} ({chosen.source})"
-    if chosen.source.startswith("none "):
-        return chosen.source
-    return f"none ({chosen.source})"
-
-
-def _shown_variable(name: str, chosen: Chosen[str]) -> dict[str, Any]:
-    secret = is_secret(name) and chosen.value
-    return _shown(MASK if secret else chosen.value, chosen)
-
-
-def _shown(value: object, chosen: Chosen[Any]) -> dict[str, Any]:
-    shown = mask_passwords(value) if isinstance(value, str) else value
-    return {"value": shown, "source": chosen.source}
 
 
 def before_the_claim(host: Host, session: str = "") -> AgentFacts:
@@ -435,6 +377,13 @@ def _checked_variable(task: Task, name: str, value: str) -> str:
         message = f"{task.id}: {name} (task.env) holds a NUL character"
         raise PlanError(message, hint=hint)
     return value
+
+
+def _stdin(layered: Layered, task: Task, executor: Executor, job: Job) -> Chosen[str]:
+    if job.kept_open:
+        return Chosen("pipe", _source_of(layered, task, executor, "chat"))
+    what = "prompt" if executor.prompt == "stdin" else "/dev/null"
+    return Chosen(what, _source_of(layered, task, executor, "prompt"))
 
 
 def _locate(name: str, path: str, working_dir: str, host: Host) -> str | None:

@@ -18,7 +18,6 @@ import resource
 from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from glob import glob
-from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -50,7 +49,7 @@ from workgraph.agents.wrapper import (
     SpawnError,
     Started,
 )
-from workgraph.graph.errors import WorkgraphBug, may_pass
+from workgraph.graph.errors import WorkgraphBug
 from workgraph.graph.model import ProcessId
 
 __all__ = [
@@ -70,11 +69,6 @@ __all__ = [
 
 #: An agent that has ended; `own_session` is the launcher's to set.
 SweepTarget = Target
-
-#: How long a start that a killed daemon left half done may take to write its pid.
-_FIRST_LINE_S: Final = 5.0
-_LOOK_AGAIN_S: Final = 0.01
-_NO_FILES_S: Final = 0.5
 
 
 class _Entry:
@@ -228,7 +222,7 @@ class RealLauncher:
         )
         if process is not None and kill.is_alive(process, self._boot_id):
             return self._adopt(target, process)
-        seen = await self._wait_first_line(target)
+        seen = await record.wait_first_line(folder, inode)
         if seen.lock is Lock.HELD:
             if seen.record.pid is not None:
                 if process is None:  # killed between the start and its row
@@ -380,7 +374,7 @@ class RealLauncher:
         self, order: LaunchOrder, error: Exception
     ) -> Started:
         """A start that raised may have started something all the same."""
-        seen = await self._look_patiently(order.folder)
+        seen = await record.look_patiently(order.folder)
         if seen.lock is Lock.MISSING or (
             seen.lock is Lock.FREE and seen.record.pid is None
         ):
@@ -401,16 +395,6 @@ class RealLauncher:
             entry.ended = found
             self._entries[order.agent] = entry
         return Started(agent=order.agent, process=process, folder_inode=seen.inode)
-
-    async def _look_patiently(self, folder: str) -> record.Look:
-        """Looks until it can: without one more file nothing is known of a start."""
-        while True:
-            try:
-                return await anyio.to_thread.run_sync(record.look, folder)
-            except (OSError, RuntimeError) as error:
-                if not may_pass(error):
-                    raise
-            await anyio.sleep(_NO_FILES_S)
 
     async def _find_wrapper(
         self, target: Target, pid: int, running: Sequence[ProcessId]
@@ -441,15 +425,6 @@ class RealLauncher:
         return await self._trees.climb(
             target, grace_s=grace_s, force=force, before_kill=note_kill
         )
-
-    async def _wait_first_line(self, target: Target) -> record.Look:
-        with anyio.move_on_after(_FIRST_LINE_S):
-            while True:
-                seen = record.look(target.folder, target.inode)
-                if seen.lock is not Lock.HELD or seen.record.pid is not None:
-                    return seen
-                await anyio.sleep(_LOOK_AGAIN_S)
-        return record.look(target.folder, target.inode)
 
     async def _signal_trees(
         self,

@@ -22,10 +22,13 @@ import stat
 from enum import StrEnum
 from typing import Final
 
+import anyio
+import anyio.to_thread
 from msgspec import Struct
 
 from workgraph.agents.shell import ENTERED, NOT_RUN, TO_ENTER
 from workgraph.agents.signs import raise_if_exhausted
+from workgraph.graph.errors import may_pass
 
 #: `exit 75` of the wrapper, and what a shell leaves with that can't write `run`: these
 #: may mean that there was no agent. From 128 on its words tell code from signal.
@@ -36,6 +39,10 @@ _LAST_SIGNAL: Final = 64
 _SILENT: Final = frozenset({128 + 2, 128 + 13})
 #: `run` is two numbers and a line of the shell's; a listing of jobs may be longer.
 _RECORD_BYTES: Final = 4096
+#: How long a start that a killed daemon left half done may take to write its pid.
+_FIRST_LINE_S: Final = 5.0
+_LOOK_AGAIN_S: Final = 0.01
+_NO_FILES_S: Final = 0.5
 
 
 class Lock(StrEnum):
@@ -115,6 +122,28 @@ def look(folder: str, inode: int | None = None) -> Look:
         )
     finally:
         os.close(fd)
+
+
+async def look_patiently(folder: str) -> Look:
+    """Looks until it can: without one more file nothing is known of a start."""
+    while True:
+        try:
+            return await anyio.to_thread.run_sync(look, folder)
+        except (OSError, RuntimeError) as error:
+            if not may_pass(error):
+                raise
+        await anyio.sleep(_NO_FILES_S)
+
+
+async def wait_first_line(folder: str, inode: int | None) -> Look:
+    """Looks until a start that a killed daemon left half done has written its pid."""
+    with anyio.move_on_after(_FIRST_LINE_S):
+        while True:
+            seen = look(folder, inode)
+            if seen.lock is not Lock.HELD or seen.record.pid is not None:
+                return seen
+            await anyio.sleep(_LOOK_AGAIN_S)
+    return look(folder, inode)
 
 
 def is_plain(status: int) -> bool:

@@ -15,16 +15,19 @@ import anyio.to_thread
 
 from workgraph.agents.process import Launcher, Offsets, Written
 from workgraph.agents.streams.reader import Reader, make_reader
-from workgraph.daemon.orders import Listen
+from workgraph.agents.talk import make_ear
+from workgraph.daemon.orders import Hearing, Listen
 from workgraph.graph.ends import Report
 from workgraph.graph.errors import may_pass
-from workgraph.graph.facts import AgentReported, Fact
+from workgraph.graph.facts import AgentReported, ChatHeard, Fact
 from workgraph.logs import Logger
 
 #: Between two looks at what one agent writes; what comes meanwhile is taken together.
 _GAP_S: Final = 0.25
-#: How often in that time words that decide nothing are let pass before they are posted.
-_WORDS_EVERY: Final = 8
+#: Somebody waits for what is said in a chat.
+_CHAT_GAP_S: Final = 0.05
+#: How long words that decide nothing are let pass before they are posted.
+_WORDS_EVERY_S: Final = 2.0
 #: Read at once of each log, so that a flood is no question of memory.
 _PIECE: Final = 1 << 20
 
@@ -36,55 +39,89 @@ class ClientStream:
         agent: Its number.
         folder: Where its logs are.
         home: Where its client keeps what is its own; empty: that is not looked at.
-        reader: Makes something of it.
+        reader: Makes something of it; null where it is plain text.
+        hearing: It answers in a chat.
     """
 
-    def __init__(self, agent: int, folder: str, home: str, reader: Reader) -> None:
+    def __init__(
+        self,
+        agent: int,
+        folder: str,
+        home: str,
+        reader: Reader | None,
+        hearing: Hearing | None = None,
+    ) -> None:
         self.agent = agent
         self.folder = folder
         self._home = home
         self._reader = reader
-        self.offsets: Offsets = (0, 0)
+        # a stream makes sense from its start on only
+        start = hearing.read if hearing is not None and reader is None else 0
+        self.offsets: Offsets = (start, 0)
+        self.ear = (
+            make_ear(hearing.kind, start, hearing.read) if hearing is not None else None
+        )
         #: The file that its client keeps, once it is found, and how much of it is read.
         self.kept: str | None = None
         self.kept_offset = 0
         self._posted = Report()
         self._passed = 0
+        self.gap_s = _GAP_S if hearing is None else _CHAT_GAP_S
 
     def feed(self, piece: Written) -> None:
         """Takes a piece in. For a thread: a line may be megabytes long."""
-        self._reader.feed(piece.out)
-        self._reader.feed_stderr(piece.err)
+        if self._reader is not None:
+            self._reader.feed(piece.out)
+            self._reader.feed_stderr(piece.err)
+        if self.ear is not None:
+            self.ear.feed(piece.out)
         out, err = self.offsets
         self.offsets = (out + len(piece.out), err + len(piece.err))
 
     @property
     def kept_in(self) -> str | None:
         """The file that its client keeps, as a pattern; null while it is not known."""
-        pattern = self._reader.kept_in if self._home else None
+        pattern = self._reader.kept_in if self._reader and self._home else None
         return pattern and f"{escape(self._home)}/{pattern}"
 
     def feed_kept(self, piece: bytes) -> None:
         """Takes in a piece of that file. For a thread, too."""
+        assert self._reader is not None
         self._reader.feed_kept(piece)
         self.kept_offset += len(piece)
 
     def news(self) -> Report | None:
         """What is to be posted now; null while there is nothing that matters."""
+        if self._reader is None:
+            return None
         report = self._reader.report
         if report == self._posted:
             return None
         if _decides(report) == _decides(self._posted):
             self._passed += 1
-            if self._passed < _WORDS_EVERY:
+            if self._passed * self.gap_s < _WORDS_EVERY_S:
                 return None
         self._passed = 0
         self._posted = report
         return report
 
-    def close(self, exit_code: int | None, signal: int | None) -> Report:
-        """All of it, and how it ended."""
-        return self._reader.close(exit_code, signal)
+    def heard(self) -> ChatHeard | None:
+        """What a handler has said that was not taken in before; null: nothing."""
+        if self.ear is None:
+            return None
+        heard = self.ear.heard()
+        if not heard.events:
+            return None
+        return ChatHeard(agent=self.agent, output_read=heard.upto, events=heard.events)
+
+    def close(self, exit_code: int | None, signal: int | None) -> Report | None:
+        """All of it, and how it ended; null where it has no stream."""
+        report = None
+        if self._reader is not None:
+            report = self._reader.close(exit_code, signal)
+        if self.ear is not None:
+            self.ear.close(report, None if signal is not None else exit_code)
+        return report
 
 
 class Clients:
@@ -115,9 +152,10 @@ class Clients:
         if listen is None:
             return
         reader = make_reader(listen.stream, listen.earlier, listen.since)
-        if reader is not None:
-            folder = self._folder(agent)
-            self._streams[agent] = ClientStream(agent, folder, listen.home, reader)
+        if reader is not None or listen.hearing is not None:
+            self._streams[agent] = ClientStream(
+                agent, self._folder(agent), listen.home, reader, listen.hearing
+            )
 
     def has(self, agent: int) -> bool:
         """Whether an agent's stream is followed."""
@@ -136,12 +174,17 @@ class Clients:
             report = stream.news()
             if report is not None:
                 self._post(AgentReported(agent=agent, report=report))
-            await anyio.sleep(_GAP_S)
+            if (heard := stream.heard()) is not None:
+                self._post(heard)
+            await anyio.sleep(stream.gap_s)
 
     async def finish(
         self, agent: int, exit_code: int | None, signal: int | None
     ) -> Report | None:
-        """Reads the rest; what an ended agent has said; null if it has no stream."""
+        """Reads the rest; what an ended agent has said; null if it has no stream.
+
+        What it has said in a chat is posted before: it comes before its end.
+        """
         stream = self._streams.get(agent)
         if stream is None:
             return None
@@ -150,7 +193,10 @@ class Clients:
         except OSError as error:
             self._raise_if_passing(stream, error)
         del self._streams[agent]
-        return stream.close(exit_code, signal)
+        report = stream.close(exit_code, signal)
+        if (heard := stream.heard()) is not None:
+            self._post(heard)
+        return report
 
     def _raise_if_passing(self, stream: ClientStream, error: OSError) -> None:
         """What the machine refuses for a while is asked again by whoever asked.

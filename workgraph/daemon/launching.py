@@ -28,10 +28,9 @@ from workgraph.agents.plan import (
     Grounds,
     PlanError,
     SpawnPlan,
-    log_line,
     plan_spawn,
-    visible,
 )
+from workgraph.agents.planned import log_line, visible
 from workgraph.agents.process import LaunchOrder
 from workgraph.agents.sessions import session_of
 from workgraph.agents.streams.reader import client_home
@@ -111,7 +110,7 @@ def launch(
             was written either.
     """
     _refuse_incapable(task, actor)
-    aside = _set_aside(tx, task, host)
+    aside = set_aside(tx, task, host)
     inputs = artifacts.inputs_of(tx, task)
     number, attempt = agents.next_agent(tx, task.id)
     token = host.new_token()
@@ -133,7 +132,7 @@ def launch(
     plan = plan_spawn(
         host.grounds, task=task, actor=actor, flags=flags, agent=facts, inputs=inputs
     )
-    _refuse_beside_leftover(tx, task, plan.working_dir.value)
+    refuse_beside_leftover(tx, task, plan.working_dir.value)
     line = log_line(plan, facts.id)
     shown = _encode(visible(plan)).decode()
     agents.insert_agent(
@@ -326,6 +325,7 @@ def order_for(
         env={name: chosen.value for name, chosen in plan.env.items()},
         cwd=plan.working_dir.value,
         stdin=f"{folder}/prompt.md" if plan.stdin.value == "prompt" else None,
+        keeps_input=plan.stdin.value == "pipe",
         stderr_apart=plan.stream.value != "text",
         files=files,
         nice=settings.nice,
@@ -359,7 +359,7 @@ def _refuse_incapable(task: Task, actor: Actor | None) -> None:
         )
 
 
-def _set_aside(tx: Tx, task: Task, host: Host) -> Reservation:
+def set_aside(tx: Tx, task: Task, host: Host) -> Reservation:
     """What a start sets aside of its budgets; a command's costs nothing.
 
     Raises:
@@ -375,7 +375,7 @@ def _set_aside(tx: Tx, task: Task, host: Host) -> Reservation:
     return result
 
 
-def _refuse_beside_leftover(tx: Tx, task: Task, workspace: str) -> None:
+def refuse_beside_leftover(tx: Tx, task: Task, workspace: str) -> None:
     """What still runs of an attempt would change the next one's files under it."""
     for agent in leftovers.of_task(tx, task.id):
         if agent.workspace == workspace:

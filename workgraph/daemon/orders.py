@@ -4,14 +4,23 @@ from collections.abc import Mapping
 
 from workgraph.agents.choices import Awaited
 from workgraph.agents.process import LaunchOrder, SweepTarget
+from workgraph.agents.talk import HandlerKind
 from workgraph.graph.context_view import FileWish
 from workgraph.graph.model import Agent, ProcessId, Record, Usage
 from workgraph.graph.views import Needs
 from workgraph.settings import Stream
 
 
+class Hearing(Record, frozen=True, kw_only=True):
+    """What an agent writes are answers in a chat."""
+
+    kind: HandlerKind
+    #: How much of its output has been taken in before.
+    read: int = 0
+
+
 class Listen(Record, frozen=True, kw_only=True):
-    """What an agent writes is a structured stream, to be followed."""
+    """What an agent writes is a structured stream, or answers, to be followed."""
 
     stream: Stream
     #: What earlier attempts have used in the session that it goes on with.
@@ -20,6 +29,8 @@ class Listen(Record, frozen=True, kw_only=True):
     since: int = 0
     #: Where its client keeps what is its own; empty: nothing is looked for there.
     home: str = ""
+    #: Null where it answers in no chat.
+    hearing: Hearing | None = None
 
 
 class Spawn(Record, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import anyio.abc
 
 from workgraph.agents.process import Adopted
 from workgraph.commands.context import officials_of
-from workgraph.daemon import gates, launching, trials
+from workgraph.daemon import gates, handling, launching, trials
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.orders import Listen
@@ -45,7 +45,7 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
         live = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
         listens = {
             one.agent: launching.listen_to(tx, one) for one in clients.live_streams(tx)
-        }
+        } | handling.listens(tx)
         return live, listens, service.frozen_since(tx) is not None
 
     (live, listens, frozen), _ = await engine.store.transaction(

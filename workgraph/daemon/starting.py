@@ -9,7 +9,8 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from workgraph.agents.choices import PlanError, choose_executor
-from workgraph.agents.plan import Flags, before_the_claim, plan_spawn, visible
+from workgraph.agents.plan import Flags, before_the_claim, plan_spawn
+from workgraph.agents.planned import visible
 from workgraph.commands import shapes
 from workgraph.commands.context import Caller, Context
 from workgraph.daemon import freezing, launching

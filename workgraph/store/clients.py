@@ -55,6 +55,18 @@ select number, json_extract(plan, '$.stream.value') as stream, resumed, started_
 from agents indexed by agents_live
 where status <> 'ended' and human = 0 and stream <> 'text'
 """
+#: Handlers that are there, those that an end was not written down of among them.
+LIVE_HANDLERS: Final = """
+select a.number, json_extract(a.plan, '$.stream.value'), a.resumed, a.started_at,
+    json_extract(a.plan, '$.env.HOME.value'),
+    json_extract(a.plan, '$.env.CODEX_HOME.value'),
+    json_extract(a.plan, '$.stdin.value') = 'pipe', a.output_read
+from chats c indexed by chats_handler join agents a on a.number = c.handler
+where c.handler is not null and a.status <> 'ended'
+"""
+IS_KEPT_OPEN: Final = """
+select json_extract(plan, '$.stdin.value') = 'pipe' from agents where number = ?
+"""
 STREAM_OF: Final = """
 select json_extract(plan, '$.stream.value'), resumed from agents where number = ?
 """
@@ -84,6 +96,39 @@ def live_streams(tx: Tx) -> list[LiveStream]:
         )
         for row in tx.rows(LIVE_STREAMS)
     ]
+
+
+class LiveHandler(Record, frozen=True, kw_only=True):
+    """A chat's handler that has not ended."""
+
+    live: LiveStream
+    #: It reads one message after the other.
+    kept_open: bool
+    #: How much of its output has been taken in.
+    read: int
+
+
+def live_handlers(tx: Tx) -> list[LiveHandler]:
+    """The handlers of chats that have not ended."""
+    return [
+        LiveHandler(
+            live=LiveStream(
+                agent=row[0],
+                stream=row[1],
+                resumed=row[2],
+                started_at=row[3],
+                env={"HOME": row[4] or "", "CODEX_HOME": row[5] or ""},
+            ),
+            kept_open=bool(row[6]),
+            read=row[7],
+        )
+        for row in tx.rows(LIVE_HANDLERS)
+    ]
+
+
+def is_kept_open(tx: Tx, number: int) -> bool:
+    """Whether an agent reads one message after the other, from an input of its own."""
+    return bool(tx.value(IS_KEPT_OPEN, (number,)))
 
 
 def stream_of(tx: Tx, number: int) -> tuple[Stream, str | None]:

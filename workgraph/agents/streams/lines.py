@@ -33,6 +33,11 @@ class Lines:
         #: How many lines were longer than is kept.
         self.dropped = 0
 
+    @property
+    def held(self) -> int:
+        """How long the line is that has begun, in bytes."""
+        return self._size
+
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that end in these bytes, without their ends, none of them empty."""
         first, *others = data.split(b"\n")

@@ -1,0 +1,192 @@
+"""From a chat to the handler that answers in it: its row, its plan, and its start.
+
+A handler is an agent of the chat's task that holds no claim (docs/adr/0022). All of it
+are rows before there is a process, as of every agent.
+"""
+
+from hashlib import sha256
+
+import msgspec
+
+from workgraph.agents.choices import (
+    SHELL,
+    Flags,
+    Grounds,
+    choose_account,
+    choose_endpoint,
+    choose_executor,
+    choose_model,
+    choose_working_dir,
+)
+from workgraph.agents.executor import keeps_open
+from workgraph.agents.plan import AgentFacts, plan_spawn
+from workgraph.agents.planned import log_line, visible
+from workgraph.agents.streams.reader import client_home
+from workgraph.agents.talk import HandlerKind
+from workgraph.daemon.launching import (
+    Host,
+    order_for,
+    refuse_beside_leftover,
+    set_aside,
+)
+from workgraph.daemon.orders import Hearing, Listen, Spawn
+from workgraph.graph.budgets import Reservation
+from workgraph.graph.chats import Chat, ChatMessage
+from workgraph.graph.model import Task, Usage
+from workgraph.store import agents, chats, clients, reads
+from workgraph.store.database import Tx
+
+_encode = msgspec.json.Encoder().encode
+
+
+def handler_kind(grounds: Grounds, task: Task) -> HandlerKind:
+    """How a chat is answered: by a command, a client kept open, or one for each turn.
+
+    Raises:
+        PlanError: Its executor is not there.
+    """
+    if task.spec.exec is not None:
+        return "exec"
+    _, executor = choose_executor(grounds, task, None, Flags())
+    return "open" if keeps_open(executor) else "turn"
+
+
+def launch_handler(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> Spawn:
+    """Adds a handler's row with its frozen plan; from then on it holds the session.
+
+    A client that runs once for each message has the head of the queue from here on.
+
+    Args:
+        tx: The transaction.
+        chat: What is to be answered in; it has no handler.
+        head: The first message that waits; only a client for each turn needs one.
+        host: What plans are made from.
+
+    Raises:
+        PlanError: No plan can be made, or a budget has nothing left; nothing was
+            written.
+    """
+    task = reads.task(tx, chat.task)
+    kind = handler_kind(host.grounds, task)
+    aside = set_aside(tx, task, host)
+    number, attempt = agents.next_agent(tx, task.id)
+    token, folder = host.new_token(), host.folder(number)
+    session = "" if kind == "exec" else session_of_chat(chat, task, host.grounds)
+    prompt = head.text if kind == "turn" and head is not None else ""
+    facts = AgentFacts(
+        id=f"agent-{number}",
+        attempt=attempt,
+        token=token,
+        folder=folder,
+        session=session,
+        new_session=host.new_session(),
+        prompt=prompt,
+        metered=aside != Reservation(),
+        kept_open=kind != "turn",
+    )
+    plan = plan_spawn(host.grounds, task=task, agent=facts)
+    refuse_beside_leftover(tx, task, plan.working_dir.value)
+    line = log_line(plan, facts.id)
+    shown = _encode(visible(plan)).decode()
+    agents.insert_agent(
+        tx,
+        agents.NewAgent(
+            task=task.id,
+            attempt=attempt,
+            actor=None,
+            executor=plan.executor.value,
+            model=plan.model.value,
+            endpoint=plan.endpoint.value,
+            workspace=plan.working_dir.value,
+            plan=shown,
+            plan_line=line,
+            token_sha256=sha256(token.encode()).digest(),
+            account=plan.account.value,
+            session=plan.session,
+            resumed=plan.session if plan.resumes else None,
+            sandbox=None if plan.sandbox.value == "none" else plan.sandbox.value,
+            reserved_tokens=aside.tokens,
+            reserved_usd=aside.usd,
+        ),
+    )
+    chats.set_handler(tx, chat.number, number)
+    if kind == "turn" and head is not None:
+        chats.deliver(tx, head.number, number)
+    order = order_for(
+        number,
+        folder,
+        plan,
+        {"prompt.md": prompt, "plan.json": shown},
+        host.grounds.layered.settings.agents,
+    )
+    return Spawn(
+        # what it says aloud are answers, whatever its stream is
+        order=msgspec.structs.replace(order, stderr_apart=True),
+        line=line,
+        may_be_too_fast=plan.executor.value != SHELL,
+        listen=listen_to_handler(
+            tx,
+            kind,
+            clients.LiveStream(
+                agent=number,
+                stream=plan.stream.value,
+                resumed=plan.session if plan.resumes else None,
+                started_at=tx.now,
+                env={name: chosen.value for name, chosen in plan.env.items()},
+            ),
+        ),
+    )
+
+
+def listen_to_handler(
+    tx: Tx, kind: HandlerKind, live: clients.LiveStream, read: int = 0
+) -> Listen:
+    """What is to be followed of a handler: its stream, and what it answers.
+
+    Args:
+        tx: The transaction.
+        kind: How it answers.
+        live: What it prints.
+        read: How much of its output has been taken in before.
+    """
+    earlier = Usage()
+    if live.resumed is not None:
+        earlier = clients.usage_of_session(tx, live.resumed, live.agent)
+    return Listen(
+        stream=live.stream,
+        earlier=earlier,
+        since=live.started_at,
+        home=client_home(live.stream, live.env),
+        hearing=Hearing(kind=kind, read=read),
+    )
+
+
+def listens(tx: Tx) -> dict[int, Listen]:
+    """What is to be followed of the handlers that an earlier daemon has started."""
+    found = {}
+    for one in clients.live_handlers(tx):
+        kind: HandlerKind = "turn"
+        if one.kept_open:
+            kind = "exec" if one.live.stream == "text" else "open"
+        found[one.live.agent] = listen_to_handler(tx, kind, one.live, one.read)
+    return found
+
+
+def session_of_chat(chat: Chat, task: Task, grounds: Grounds) -> str:
+    """The session that the next handler goes on with; empty: a new one.
+
+    A session belongs to a client, a login and a folder.
+    """
+    if chat.session is None:
+        return ""
+    chosen, executor = choose_executor(grounds, task, None, Flags())
+    model = choose_model(grounds, task, None, Flags(), executor)
+    endpoint, _ = choose_endpoint(grounds, task, Flags(), executor)
+    account = choose_account(grounds.layered, executor, model.value, endpoint.value)
+    here = (
+        chosen.value,
+        account.value,
+        choose_working_dir(grounds.host, task).value,
+    )
+    there = (chat.session_executor, chat.session_account, chat.session_workspace)
+    return chat.session if executor.can_resume and here == there else ""
