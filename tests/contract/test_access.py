@@ -138,7 +138,6 @@ ANSWERS: Final = MappingProxyType(
         "test_executor": "timed-out",
         "canary": "not_found",
         "evolve_show": "not_found",
-        "chat_attach": "daemon_needed",
     }
 )
 TAGS: Final = {

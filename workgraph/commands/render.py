@@ -10,7 +10,7 @@ from workgraph.commands.local import LocalCommand, ServiceStatusQuery
 from workgraph.commands.render_actors import identity_text
 from workgraph.commands.render_agents import agent_table
 from workgraph.commands.render_canaries import calibration_page
-from workgraph.commands.render_chats import chat_text
+from workgraph.commands.render_chats import chat_text, refusal_text
 from workgraph.commands.render_context import context_page
 from workgraph.commands.render_evolve import evolve_text
 from workgraph.commands.render_executors import executor_table, trial_page
@@ -116,6 +116,8 @@ def render(request: r.AnyRequest | LocalCommand, reply: Reply, style: Style) -> 
 
 def render_notes(request: r.AnyRequest | LocalCommand, reply: Reply) -> str:
     """Words for standard error, where standard output is for scripts."""
+    if isinstance(request, SendToChat):
+        return refusal_text(reply.data) + _notes(reply)
     return _notes(reply) if isinstance(request, _BARE) else ""
 
 

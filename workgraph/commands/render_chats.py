@@ -56,6 +56,15 @@ def _sent(data: c.SentData, style: Style) -> str:
     del style
     if data.reply is None:
         return f"{data.id}\n"
+    if data.reply.kind == "error":
+        return ""
+    return as_lines(block(data.reply.text))
+
+
+def refusal_text(data: c.SentData) -> str:
+    """What a message was answered with in place of a reply: for standard error."""
+    if data.reply is None or data.reply.kind != "error":
+        return ""
     return as_lines(block(data.reply.text))
 
 

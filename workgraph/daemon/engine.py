@@ -387,6 +387,7 @@ class Engine:
         await self.store.transaction(
             lambda tx: chats.note_consumer(tx, chat), self.clock.now()
         )
+        self.feed.ring(chat)
 
     def _context(self, tx: Tx, caller: Caller) -> Context:
         return Context(

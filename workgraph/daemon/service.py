@@ -27,6 +27,7 @@ from workgraph.commands.render import (
 from workgraph.daemon.calibrating import run_canaries
 from workgraph.daemon.call import Call
 from workgraph.daemon.callers import Callers
+from workgraph.daemon.conversing import Conversing
 from workgraph.daemon.decoding import about_a_task, decode_request
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.following import follow
@@ -38,6 +39,7 @@ from workgraph.daemon.starting import needs_daemon
 from workgraph.graph import requests as r
 from workgraph.graph.canary_requests import RunCanaries
 from workgraph.graph.changes import Change
+from workgraph.graph.chat_requests import AttachChat, SendToChat
 from workgraph.graph.errors import (
     ConflictError,
     UsageError,
@@ -88,6 +90,7 @@ class Service:
         self._special = special
         self._rates = Rates()
         self._news = News(engine)
+        self._conversing = Conversing(engine)
         self._callers = Callers(engine, engine.host.grounds.host.wg_dir)
 
     async def run_call(self, call: Call, streams: ClientStreams) -> int:
@@ -176,7 +179,10 @@ class Service:
             if not parsed.json:
                 await streams.err(f"{line}\n")
 
-        if not isinstance(request, r.TryExecutor | RunCanaries):
+        if not (
+            isinstance(request, r.TryExecutor | RunCanaries)
+            or _waits_for_reply(request)
+        ):
             return await self.answer(request, caller)
         async with streams.interruptible():
             if isinstance(request, RunCanaries):
@@ -196,6 +202,11 @@ class Service:
             if isinstance(request, r.Watch):
                 await self._special.check(request, caller)
                 return self._change_lines(request)
+            if isinstance(request, AttachChat):
+                await self._special.check(request, caller)
+                return await self._conversing.attach(request, caller)
+            if _waits_for_reply(request):
+                return self._late_line(request, caller)
             if isinstance(request, RunCanaries):
                 await self._special.check(request, caller)
                 return self._late_line(request, caller)
@@ -295,7 +306,10 @@ class Service:
                 await committed.wait()
 
     async def _change_lines(self, request: r.Watch) -> AsyncGenerator[bytes]:
-        async with aclosing(self.changes(request)) as changes:
+        async with (
+            self._conversing.watching(request.task),
+            aclosing(self.changes(request)) as changes,
+        ):
             async for change in changes:
                 yield render_change(shapes.change_data(change)).rstrip(b"\n")
 
@@ -307,6 +321,7 @@ class Service:
             raise needs_daemon("to watch what changes from now on")
         async with (
             streams.interruptible(),
+            self._conversing.watching(request.task),
             aclosing(self.changes(request)) as changes,
         ):
             async for change in changes:
@@ -344,6 +359,10 @@ class Service:
         async with self._special.backup_copy() as copy:
             await streams.write_file(parsed.write_file, _chunks_of(copy))
         return 0
+
+
+def _waits_for_reply(request: r.AnyRequest) -> bool:
+    return isinstance(request, SendToChat) and request.wait is not None
 
 
 async def _filled(

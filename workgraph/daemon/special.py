@@ -18,6 +18,7 @@ from workgraph.commands.context import Caller, Context
 from workgraph.daemon import backup, calibrating, freezing, showing, trials, waiting
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
+from workgraph.daemon.conversing import Conversing
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.executors import check_executor, look_at_executors
 from workgraph.daemon.hiding import hide_secrets
@@ -27,6 +28,7 @@ from workgraph.daemon.recording import Recorder
 from workgraph.daemon.starting import Starting, needs_daemon
 from workgraph.graph import requests as r
 from workgraph.graph.canary_requests import RunCanaries
+from workgraph.graph.chat_requests import SendToChat
 from workgraph.graph.errors import UserError
 from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.model import AgentStatus, Record, Stop, StopThen
@@ -106,6 +108,7 @@ class Special:
             r.SetConfig: self._set_config,
             r.ListConfig: self._list_config,
             RunCanaries: self._run_canaries,
+            SendToChat: Conversing(engine).send,
         }
 
     def handler_for(self, request: r.AnyRequest) -> Answerer | None:

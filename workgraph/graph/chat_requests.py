@@ -1,5 +1,7 @@
 """What is asked about chats, and what is answered (CONTRACT §8, §3.4)."""
 
+from typing import Literal
+
 from workgraph.graph.model import Record
 from workgraph.graph.task_options import Request
 
@@ -125,6 +127,36 @@ class ChatMessageData(Record, frozen=True, kw_only=True):
     reply_to: int | None = None
     #: Of a message: it waits for an answer.
     waiting: bool = False
+
+
+class ChatStandsData(Record, frozen=True, kw_only=True):
+    """How a chat stands, told to those who are attached whenever it changes."""
+
+    kind: Literal["state"] = "state"
+    chat: str
+    name: str
+    #: As in `ChatData`.
+    state: str
+    #: The message that a handler has just now.
+    answering: int | None
+    queued: int
+    consumers: int
+    backoff_until: str | None
+    problem: str | None
+    remedy: str | None
+
+
+class PartialData(Record, frozen=True, kw_only=True):
+    """More of a text that is being said; whole, it comes as a message."""
+
+    kind: Literal["partial"] = "partial"
+    chat: str
+    reply_to: int | None
+    #: Another number is another text.
+    part: int
+    #: Where in that text this belongs, in characters.
+    at: int
+    text: str
 
 
 class SentData(Record, frozen=True, kw_only=True):

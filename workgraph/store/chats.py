@@ -81,6 +81,12 @@ FORGET_CRASHES: Final = """
 update chats set failures = 0, backoff_until = null, answered = 0
 where number = ? and answered = 1
 """
+ANSWER_TO: Final = f"""
+select {_MESSAGE} from chat_messages m
+where m.chat = :chat and m.number > :number and m.reply_to = :number
+    and m.kind in ('reply', 'error')
+order by m.number limit 1
+"""  # noqa: S608 - constants
 SET_HANDLER: Final = "update chats set handler = ? where number = ?"
 SET_CONSUMER: Final = "update chats set last_consumer_at = ? where number = ?"
 DELIVER: Final = """
@@ -227,6 +233,12 @@ def count_waiting(tx: Tx, chat: int) -> int:
     """How many messages wait for an answer."""
     count: int = tx.value(COUNT_WAITING, (chat,))
     return count
+
+
+def answer_to(tx: Tx, chat: int, number: int) -> ChatMessage | None:
+    """What has answered a message; null while it waits."""
+    row = tx.one(ANSWER_TO, {"chat": chat, "number": number})
+    return None if row is None else decode_message(row)
 
 
 def set_handler(tx: Tx, chat: int, agent: int | None) -> None:
