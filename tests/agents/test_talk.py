@@ -2,7 +2,13 @@
 
 import pytest
 
-from workgraph.agents.talk import MOST_SAID, Ear, encode_message, make_ear
+from workgraph.agents.talk import (
+    MOST_SAID,
+    Ear,
+    LastWords,
+    encode_message,
+    make_ear,
+)
 from workgraph.graph.chats import ChatEvent
 
 
@@ -105,7 +111,7 @@ def test_a_last_line_may_lack_its_end(
     ear.feed(last)
     assert ear.heard().events == ()
 
-    ear.close(None, 0)
+    ear.close(LastWords(exit_code=0))
 
     heard = ear.heard()
     assert heard.events == events

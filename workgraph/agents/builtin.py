@@ -28,12 +28,20 @@ _CLAUDE: Final = (
     "{metered}",
     "{permissions}",
 )
+#: It reads message after message, and says which one it begins with.
+_TALKS: Final = ("--input-format", "stream-json", "--replay-user-messages")
 _MODEL: Final = ("--model", "{model}")
 
 CLAUDE: Final = TemplateExecutor(
     name="claude",
     argv=(*_CLAUDE, "--session-id", "{new_session}", *_MODEL),
     resume=(*_CLAUDE, "--resume", "{session}", *_MODEL),
+    chat=(
+        *(*_CLAUDE, *_TALKS, "--session-id", "{new_session}"),
+        # Recorded with the session, and sent again when that is resumed.
+        *("--append-system-prompt-file", "{prompt_file}", *_MODEL),
+    ),
+    chat_resume=(*_CLAUDE, *_TALKS, "--resume", "{session}", *_MODEL),
     stream="claude",
     postures=postures.CLAUDE,
     # Its lines tell of output tokens only at the end otherwise.

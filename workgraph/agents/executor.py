@@ -351,7 +351,7 @@ def load_executors(
             by_name.pop(name, None)
         else:
             by_name[name] = configured
-            if misspelt := _misspelt((*(given.argv or ()), *(given.resume or ()))):
+            if misspelt := _misspelt(_arguments(given)):
                 problems[name] = misspelt
     return Executors(by_name=by_name, problems=problems)
 
@@ -400,6 +400,8 @@ def _configure(
         for key in (
             "argv",
             "resume",
+            "chat",
+            "chat_resume",
             "prompt",
             "stream",
             "env",
@@ -411,8 +413,9 @@ def _configure(
     argv = changed.get("argv")
     if argv == ():
         return f"[executors.{name}].argv is empty: name a program"
-    if argv and given.resume is None:
-        changed["resume"] = ()  # the one that is known speaks of another argv
+    for key in ("resume", "chat", "chat_resume") if argv else ():
+        # the ones that are known speak of another argv
+        changed.setdefault(key, ())
     if given.credentials is not None:
         needed = Credentials(env=given.credentials)
         changed["credentials"] = needed if given.credentials else None
@@ -422,6 +425,11 @@ def _configure(
     if argv and PurePath(argv[0]).name != PurePath(executor.argv[0]).name:
         changed["module"] = ""
     return replace(executor, **changed)
+
+
+def _arguments(given: ExecutorSettings) -> tuple[str, ...]:
+    templates = (given.argv, given.resume, given.chat, given.chat_resume)
+    return tuple(part for template in templates for part in template or ())
 
 
 def _misspelt(argv: tuple[str, ...]) -> str | None:

@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from workgraph.agents.process import Launcher, Offsets, Written
 from workgraph.agents.streams.reader import Reader, make_reader
-from workgraph.agents.talk import make_ear
+from workgraph.agents.talk import LastWords, make_ear
 from workgraph.daemon.orders import Hearing, Listen
 from workgraph.graph.ends import Report
 from workgraph.graph.errors import may_pass
@@ -120,7 +120,13 @@ class ClientStream:
         if self._reader is not None:
             report = self._reader.close(exit_code, signal)
         if self.ear is not None:
-            self.ear.close(report, None if signal is not None else exit_code)
+            self.ear.close(
+                LastWords(
+                    exit_code=None if signal is not None else exit_code,
+                    report=report,
+                    said=self._reader.last_message if self._reader else "",
+                )
+            )
         return report
 
 

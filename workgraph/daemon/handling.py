@@ -22,18 +22,26 @@ from workgraph.agents.executor import keeps_open
 from workgraph.agents.plan import AgentFacts, plan_spawn
 from workgraph.agents.planned import log_line, visible
 from workgraph.agents.streams.reader import client_home
-from workgraph.agents.talk import HandlerKind
+from workgraph.agents.talk import HandlerKind, encode_interrupt
 from workgraph.daemon.launching import (
     Host,
     order_for,
     refuse_beside_leftover,
     set_aside,
 )
-from workgraph.daemon.orders import Hearing, Listen, Spawn
+from workgraph.daemon.orders import (
+    Effect,
+    Hearing,
+    Listen,
+    Spawn,
+    StopProcess,
+    WriteInput,
+)
+from workgraph.daemon.telling import compile_opening
 from workgraph.graph.budgets import Reservation
 from workgraph.graph.chats import Chat, ChatMessage
-from workgraph.graph.model import Task, Usage
-from workgraph.store import agents, chats, clients, reads
+from workgraph.graph.model import Outcome, Stop, StopThen, Task, Usage
+from workgraph.store import agent_reads, agents, chats, clients, prompts, reads
 from workgraph.store.database import Tx
 
 _encode = msgspec.json.Encoder().encode
@@ -66,13 +74,27 @@ def launch_handler(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> 
         PlanError: No plan can be made, or a budget has nothing left; nothing was
             written.
     """
+    with tx.savepoint():
+        return _launch(tx, chat, head, host)
+
+
+def _launch(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> Spawn:
     task = reads.task(tx, chat.task)
     kind = handler_kind(host.grounds, task)
     aside = set_aside(tx, task, host)
     number, attempt = agents.next_agent(tx, task.id)
     token, folder = host.new_token(), host.folder(number)
     session = "" if kind == "exec" else session_of_chat(chat, task, host.grounds)
-    prompt = head.text if kind == "turn" and head is not None else ""
+    opening = None
+    if kind != "open" or not session:
+        opening = compile_opening(
+            tx,
+            chat,
+            host.grounds,
+            resumed=bool(session),
+            message=head if kind == "turn" else None,
+        )
+    prompt = opening.text if opening is not None else ""
     facts = AgentFacts(
         id=f"agent-{number}",
         attempt=attempt,
@@ -109,6 +131,8 @@ def launch_handler(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> 
             reserved_usd=aside.usd,
         ),
     )
+    if opening is not None:
+        prompts.keep(tx, number, opening)
     chats.set_handler(tx, chat.number, number)
     if kind == "turn" and head is not None:
         chats.deliver(tx, head.number, number)
@@ -136,6 +160,41 @@ def launch_handler(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> 
             ),
         ),
     )
+
+
+def interrupt(tx: Tx, chat: Chat, message: ChatMessage, host: Host) -> list[Effect]:
+    """What ends the turn in which a chat's handler answers a message.
+
+    A client that is kept open is told so, and stays; a command, and a client that runs
+    once for each message, are ended. The session stays in any case.
+
+    Args:
+        tx: The transaction in which the message is answered for it.
+        chat: Whose handler it is.
+        message: The one that it has, as it was before that.
+        host: Where it is.
+    """
+    if chat.handler is None or message.agent != chat.handler:
+        return []
+    agent = agent_reads.by_number(tx, chat.handler)
+    if agent.ended_at is not None or agent.stop is not None:
+        return []
+    if agent.executor != SHELL and clients.is_kept_open(tx, agent.number):
+        told = encode_interrupt(agent.number, message.number)
+        return [WriteInput(agent=agent.number, data=told)]
+    reason = f"message {message.number} was interrupted"
+    stop = Stop(then=StopThen.NOTHING, by="workgraph", reason=reason)
+    agents.order_stop(tx, agent, stop, Outcome.KILLED)
+    grace = host.grounds.layered.settings.agents.kill_grace
+    return [
+        StopProcess(
+            agent=agent.number,
+            folder=host.folder(agent.number),
+            process=agent.process,
+            grace_s=float(grace),
+            force=False,
+        )
+    ]
 
 
 def listen_to_handler(

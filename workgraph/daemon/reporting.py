@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from workgraph.agents.redact import redact, secrets_in
+from workgraph.agents.talk import NOT_THE_MESSAGES
 from workgraph.daemon import spending
 from workgraph.daemon.launching import Host
 from workgraph.graph.ends import Report, wait_of
@@ -21,13 +22,17 @@ def note_report(tx: Tx, number: int, report: Report, host: Host) -> None:
 def _leave_by(tx: Tx, agent: Agent, report: Report, host: Host) -> int | None:
     """When a client is ended for what it says; null: not for that.
 
-    Who has said its last word has the grace of `kill_grace`; who tries again by itself
+    Who has said its last word has the grace of `kill_grace`, but for who is kept open
+    for a chat, and has ended a turn; who tries again by itself
     has `client_patience` from its first try on, and nothing where the provider has
     named a later moment.
     """
     if agent.stop is not None or agent.ended_at is not None:
         return None
     settings = host.grounds.layered.settings.agents
+    if report.end is not None and clients.is_kept_open(tx, agent.number):
+        # It waits for the next message, unless that would fare no better.
+        return tx.now if report.end.kind in NOT_THE_MESSAGES else None
     if report.end is not None:
         known = agent.client_until if agent.client_end is not None else None
         return known or tx.now + settings.kill_grace.micros

@@ -243,6 +243,14 @@ class ExecutorSettings(Section, frozen=True):
         tuple[str, ...] | None,
         _about("the argv that goes on with {session}; empty: it can't"),
     ] = None
+    chat: Annotated[
+        tuple[str, ...] | None,
+        _about("the argv that is kept open for a chat; empty: a run for each message"),
+    ] = None
+    chat_resume: Annotated[
+        tuple[str, ...] | None,
+        _about("the same where it goes on with {session}; empty: it can't"),
+    ] = None
     credentials: Annotated[
         tuple[str, ...] | None,
         _about("variables, one of which it needs to log in; empty: none"),

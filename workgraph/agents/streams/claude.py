@@ -149,6 +149,8 @@ class Claude:
         #: Input, cached and output tokens of each message, and of all.
         self._messages: dict[str, tuple[int, int, int]] = {}
         self._input = self._cached = self._output = 0
+        #: The same at the end of the last turn: each is told of by itself.
+        self._before = (0, 0, 0)
         #: What the client itself says of the cost of this run, turn by turn.
         self._spent = 0.0
         self._open_message: str | None = None
@@ -281,11 +283,18 @@ class Claude:
     def _result(self, line: ClaudeLine) -> None:
         tokens = piece(line.usage, TOKENS)
         if tokens is not None:
-            # A turn that was cut off is not in it, and was counted all the same.
+            # What was cut off of a turn is not in it, and was counted all the same.
+            fresh, cached, output = self._before
+            self._input = max(fresh + _fresh(tokens), self._input)
+            self._cached = max(
+                cached + (tokens.cache_read_input_tokens or 0), self._cached
+            )
+            self._output = max(output + (tokens.output_tokens or 0), self._output)
+            self._before = (self._input, self._cached, self._output)
             self.told.usage = Usage(
-                input_tokens=max(_fresh(tokens), self._input),
-                cached_tokens=max(tokens.cache_read_input_tokens or 0, self._cached),
-                output_tokens=max(tokens.output_tokens or 0, self._output),
+                input_tokens=self._input,
+                cached_tokens=self._cached,
+                output_tokens=self._output,
                 cost_usd=self._cost(line, tokens),
             )
         for raw in piece(line.permission_denials, PARTS) or ():
