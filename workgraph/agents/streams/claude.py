@@ -189,6 +189,8 @@ class Claude:
                 self._result(line)
             case "rate_limit_event":
                 self._limit(line)
+            case "command_lifecycle" | "control_response":
+                pass  # of what it was given to read
             case _:
                 return False
         return True
