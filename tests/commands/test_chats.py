@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from tests.core import Core, running_core
 from tests.graph.builders import an_agent
 from workgraph.commands.shapes_chats import state_of
+from workgraph.graph import requests as r
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.chat_requests import (
     ArchiveChat,
     AttachChat,
@@ -28,7 +30,11 @@ from workgraph.graph.errors import (
     UsageError,
     UserError,
 )
+from workgraph.graph.loops import LoopTasks
+from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import AgentStatus
+from workgraph.graph.reservations import ClaimTrajectory
+from workgraph.graph.reward_requests import RecordReward
 from workgraph.store.database import Tx
 
 OFF = "dispatcher.max_agents=0"
@@ -266,3 +272,103 @@ def test_a_wish_decides_between_backing_off_and_idle() -> None:
         handler = None if status is None else replace(an_agent(), status=status)
         found = state_of(chat, handler, 10, is_wanted=wanted)
         assert found is ChatState(state), (fields, status, wanted)
+
+
+#: What is for work alone, with what its hint leads to.
+WORK = [
+    (r.ClaimTask(task=".chat-1", force=True), "attach"),
+    (r.FinishTask(task=".chat-1"), "archive"),
+    (r.SubmitTask(task=".chat-1"), "archive"),
+    (r.FailTask(task=".chat-1", reason="x"), "archive"),
+    (r.ApproveTask(task=".chat-1"), "archive"),
+    (r.RetryTasks(task=("t", ".chat-1")), "archive"),
+    (r.AbandonTask(task=".chat-1"), "archive"),
+    (r.Pause(task=".chat-1"), "archive"),
+    (r.Resume(task=".chat-1"), "archive"),
+    (r.WaitTask(task=".chat-1", until="message"), "archive"),
+    (r.AskQuestion(task=".chat-1", question="?"), "archive"),
+    (r.LinkTask(task=".chat-1", after="t"), "--after .chat-1"),
+    (LoopTasks(task=("t", ".chat-1"), max=2), "archive"),
+    (AssignTask(task=".chat-1", actor="default"), "archive"),
+    (ClaimTrajectory(task=("t", ".chat-1")), "archive"),
+    (SendMessage(task=".chat-1", text="x"), "wg chat send .chat-1 TEXT"),
+    (r.ReportProgress(task=".chat-1", percent=1), "archive"),
+    (RecordReward(task=".chat-1", score=1.0), "archive"),
+    (r.EditTask(task=".chat-1", exec="true"), "title"),
+    (r.EditTask(task=".chat-1", actor="default"), "title"),
+    (r.EditTask(task=".chat-1", paused=True), "title"),
+    (r.EditTask(task=".chat-1", add_tag=("x",)), "title"),
+    (r.EditTask(task=".chat-1", title=" "), "--title"),
+]
+
+
+@pytest.mark.parametrize(("request_", "hint"), WORK)
+async def test_what_is_for_work_is_refused(request_: r.AnyRequest, hint: str) -> None:
+    """With what can be done instead; nothing was changed."""
+    async with running_core(OFF) as core:
+        await new(core)
+        await core.add("t", paused=True)
+        before = await core.changes()
+        with pytest.raises(UserError) as refused:
+            await core.say(request_)
+        assert hint in refused.value.hint
+        assert await core.changes() == before
+        if not isinstance(request_, r.EditTask):
+            await core.say(ArchiveChat(task="1"))
+            with pytest.raises(UserError) as refused:
+                await core.say(request_)
+            assert "wg chat restore" in refused.value.hint
+
+
+async def test_what_of_a_chat_can_be_edited() -> None:
+    """And it stays out of dispatch."""
+    async with running_core() as core:
+        chat = await new(core)
+        before = await core.task(chat)
+        for change in (
+            {"title": "plans"},
+            {"description": "about the plans"},
+            {"executor": "claude"},
+            {"model": "opus"},
+        ):
+            await core.do(r.EditTask(task=chat, **change))  # type: ignore[arg-type]
+        shown = await show(core, "plans")
+        assert (shown.id, shown.executor, shown.model) == (chat, "claude", "opus")
+        assert (await core.task(chat)).parked == before.parked
+        await core.say(ArchiveChat(task=chat))
+        with pytest.raises(UserError) as refused:
+            await core.do(r.EditTask(task=chat, title="x"))
+        assert refused.value.hint == "wg chat restore .chat-1"
+
+
+async def test_a_chat_has_no_place_among_work() -> None:
+    """Not in lists, counts, the inbox, or what is next; a reload does not change it."""
+    async with running_core() as core:
+        chat = await new(core)
+        await core.reload()
+        await core.advance(7200)
+        for request in (r.ListTasks(), r.ListReady(), r.ListBlocked(), GetInbox()):
+            assert (await core.say(request)).data == (), request
+        assert (await core.say(r.NextTask(actor="ann", claim=True))).data is None
+        assert [one.id for one in (await core.say(r.ListTasks(all=True))).data] == [
+            chat
+        ]
+        status = (await core.say(r.GetServiceStatus())).data
+        assert (status.ready, status.unfinished, status.idle) == (0, 0, True)
+        assert not any(status.counts.values())
+        await core.say(ArchiveChat(task=chat))
+        status = (await core.say(r.GetServiceStatus())).data
+        assert not any(status.counts.values())
+
+
+async def test_why_tells_what_it_is() -> None:
+    """One reason, whatever else holds; archived ones say how to go on."""
+    async with running_core(OFF) as core:
+        chat = await new(core)
+        await core.say(r.Pause())
+        [reason] = (await core.say(r.ExplainTask(task=chat))).data.reasons
+        assert (reason.code, reason.remedy) == ("chat", "wg chat attach .chat-1")
+        assert (await core.say(r.ShowTask(task=chat))).data.ready is False
+        await core.say(ArchiveChat(task=chat))
+        [reason] = (await core.say(r.ExplainTask(task=chat))).data.reasons
+        assert reason.remedy == "wg chat restore .chat-1"

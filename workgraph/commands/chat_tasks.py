@@ -4,25 +4,123 @@ It is open while the chat can be used and done when it is archived, so that task
 wait for that. Nobody works it off (CONTRACT §8).
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
-from workgraph.graph.chats import ARCHIVED_TAG, Chat, chat_number
+from msgspec import UNSET
+
+from workgraph.graph import requests as r
+from workgraph.graph.assigning import AssignTask
+from workgraph.graph.chats import ARCHIVED_TAG, Chat
 from workgraph.graph.errors import UserError
+from workgraph.graph.judging_requests import RunReward
+from workgraph.graph.loops import LoopTasks
+from workgraph.graph.messages import SendMessage
+from workgraph.graph.reservations import ClaimTrajectory
+from workgraph.graph.reward_requests import RecordReward
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.store import chats, reads, writes
 from workgraph.store.database import Tx
 
-#: What is said instead of what is refused; what is not here is for work alone.
-_INSTEAD: Final = {
-    "done": "wg chat archive {0}",
-    "submit": "wg chat archive {0}",
-    "fail": "wg chat archive {0}",
-    "abandon": "wg chat archive {0}",
-    "retry": "wg chat restore {0}",
-    "msg": "wg chat send {0} TEXT",
-    "pause": "wg chat interrupt {0}, or wg chat archive {0}",
-}
-_OTHERWISE: Final = "wg chat show {0}"
+#: What is for work alone, in the words of the command.
+_WORK: Final[Mapping[type, str]] = MappingProxyType(
+    {
+        r.LinkTask: "link",
+        LoopTasks: "loop",
+        AssignTask: "assign",
+        r.ClaimTask: "claim",
+        r.UnclaimTask: "unclaim",
+        r.FinishTask: "done",
+        r.SubmitTask: "submit",
+        r.ApproveTask: "approve",
+        r.RejectTask: "reject",
+        r.FailTask: "fail",
+        r.RetryTasks: "retry",
+        r.AbandonTask: "abandon",
+        r.Pause: "pause",
+        r.Resume: "resume",
+        r.WaitTask: "wait",
+        r.AskQuestion: "ask",
+        r.AnswerQuestion: "answer",
+        r.ReportProgress: "progress",
+        r.RecordArtifact: "artifact",
+        r.SpawnAgent: "spawn",
+        SendMessage: "msg",
+        ClaimTrajectory: "claim-trajectory",
+        RecordReward: "reward record",
+        RunReward: "reward run",
+    }
+)
+#: What leads on instead, of a chat that can be used.
+_INSTEAD: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "msg": "wg chat send {0} TEXT",
+        "answer": "wg chat send {0} TEXT",
+        "claim": "wg chat attach {0}",
+        "spawn": "wg chat attach {0}",
+        "pause": "wg chat archive {0}, or wg chat interrupt {0}",
+        "link": "wg link TASK --after {0} is the other way round",
+    }
+)
+_OTHERWISE: Final = "wg chat archive {0} puts it away"
+#: What of a chat's node an edit may change.
+_EDITABLE: Final = frozenset(
+    {"task", "token", "title", "description", "executor", "model"}
+)
+
+
+def refuse_work(tx: Tx, request: r.AnyRequest) -> None:
+    """Refuses what is for work, where the task that is named is a conversation.
+
+    Raises:
+        UserError: It is; the hint says what can be done instead.
+    """
+    if isinstance(request, r.EditTask):
+        _check_edit(tx, request)
+        return
+    verb = _WORK.get(type(request))
+    if verb is None or getattr(request, "list", False):
+        return
+    named = getattr(request, "task", None)
+    for task in (named,) if isinstance(named, str) else named or ():
+        chat = chats.of_task(tx, task)
+        if chat is None:
+            continue
+        hint = _INSTEAD.get(verb, _OTHERWISE)
+        if chat.archived_at is not None:
+            hint = "wg chat restore {0} takes it up again"
+        raise UserError(
+            f"{task} is a conversation, which takes no wg {verb}",
+            hint=hint.format(task),
+        )
+
+
+def _check_edit(tx: Tx, request: r.EditTask) -> None:
+    chat = chats.of_task(tx, request.task or "")
+    if chat is None:
+        return
+    if chat.archived_at is not None:
+        raise UserError(
+            f"{chat.task} is archived: a change would have no effect",
+            hint=f"wg chat restore {chat.task}",
+        )
+    empty = r.EditTask()
+    for name in request.__struct_fields__:
+        if name in _EDITABLE or getattr(request, name) == getattr(empty, name):
+            continue
+        raise UserError(
+            f"{chat.task} is a conversation: --{name.replace('_', '-')} is for work",
+            hint="its title, description, executor and model can be changed",
+        )
+    if request.title is not UNSET and not request.title.strip():
+        raise UserError("a chat needs a name", hint="give --title some words")
+    has_command = reads.task(tx, chat.task).spec.exec is not None
+    if has_command and (request.executor or request.model):
+        raise UserError(
+            f"{chat.task} is answered by a command: it has no executor and no model",
+            hint="wg chat new NAME --executor X --model M begins another one",
+        )
 
 
 def put_away(
@@ -48,28 +146,6 @@ def take_up(tx: Tx, chat: Chat, by: str) -> None:
         marks = writes.Marks(by=by, reason="restored")
         writes.change_status(tx, task, Verb.RETRY, Cause.OPERATOR, marks)
     chats.park(tx, chat)
-
-
-def refuse_for_chat(tx: Tx, task: str | None, verb: str) -> None:
-    """Refuses what is for work, where a task is a conversation.
-
-    Args:
-        tx: The transaction.
-        task: The id of the task.
-        verb: What is to be done with it, as a command says it.
-
-    Raises:
-        UserError: It is a chat's.
-    """
-    if task is None or chat_number(task) is None:
-        return
-    chat = chats.of_task(tx, task)
-    if chat is None:
-        return
-    raise UserError(
-        f"{task} is a conversation: nobody works it off, so it takes no '{verb}'",
-        hint=_INSTEAD.get(verb, _OTHERWISE).format(task),
-    )
 
 
 def _set_tag(tx: Tx, task_id: str, by: str, *, archived: bool) -> None:

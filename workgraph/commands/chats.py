@@ -1,12 +1,13 @@
-"""Handlers of chats: new, send, list, show, history, archive, restore, purge."""
+"""Handlers of chats: new, send, list, show, archive, restore, interrupt, purge."""
 
+from collections.abc import Callable
 from typing import Final
 
 from workgraph.commands.chat_tasks import put_away, take_up
 from workgraph.commands.context import Answer, Context, Deferred
 from workgraph.commands.shapes_chats import chat_data, message_data
 from workgraph.graph import chat_requests as c
-from workgraph.graph.chats import TAG, Chat, chat_id
+from workgraph.graph.chats import TAG, Chat, ChatMessage, chat_id
 from workgraph.graph.errors import (
     NeedsDaemonError,
     NotFoundError,
@@ -29,6 +30,11 @@ from workgraph.store.database import Tx
 _SHELL: Final = "shell"
 #: More digits than a number has.
 _MOST_DIGITS: Final = 18
+
+
+def _nobody_is_told(context: Context, chat: Chat, message: ChatMessage) -> bool:
+    del context, chat, message
+    return False
 
 
 def resolve(tx: Tx, word: str | None) -> Chat:
@@ -177,9 +183,39 @@ def restore_chat(context: Context, request: c.RestoreChat) -> Reply:
     return _reply(context, chats.by_number(tx, chat.number))
 
 
-def interrupt_chat(context: Context, request: c.InterruptChat) -> Reply:
-    """What needs no process: where none runs, nothing is interrupted."""
-    return _reply(context, resolve(context.tx, request.task), "nothing runs in it")
+def interrupt_chat(
+    context: Context,
+    request: c.InterruptChat,
+    is_told: Callable[[Context, Chat, ChatMessage], bool] = _nobody_is_told,
+) -> Answer:
+    """Answers the message that is on its way with an error, and stops its turn.
+
+    Args:
+        context: The request's surroundings.
+        request: The request.
+        is_told: Whether its handler is told to stop; otherwise it is ended.
+    """
+    tx, by = context.tx, context.caller.by
+    chat = resolve(tx, request.task)
+    head = chats.head(tx, chat.number)
+    if head is None or head.agent is None:
+        return _reply(context, chat, "nothing runs in it")
+    chats.answer(tx, chat, head.number, "error", f"interrupted by {by}", by=by)
+    note = f"message {head.number} was answered with an error"
+    is_kept = is_told(context, chat, head)
+    agent = agent_reads.by_number(tx, head.agent)
+    if is_kept or agent.status is AgentStatus.ENDED:
+        return _reply(context, chats.by_number(tx, chat.number), note)
+    if agent.status is not AgentStatus.STOPPING:
+        reason = f"interrupted by {by}"
+        stop = Stop(then=StopThen.NOTHING, by=by, reason=reason)
+        agents.order_stop(tx, agent, stop, None)
+    return Deferred(
+        agents=(agent.number,),
+        finish=lambda later: _reply(
+            later, chats.by_number(later.tx, chat.number), note
+        ),
+    )
 
 
 def purge_chats(context: Context, request: c.PurgeChats) -> Answer:

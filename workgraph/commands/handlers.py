@@ -30,6 +30,7 @@ from workgraph.commands import (
     waits,
 )
 from workgraph.commands.access import check_access
+from workgraph.commands.chat_tasks import refuse_work
 from workgraph.commands.context import Answer, Context
 from workgraph.graph import chat_requests as c
 from workgraph.graph import identity_requests as q
@@ -147,6 +148,7 @@ def handle(context: Context, request: r.AnyRequest) -> Answer:
     request = _with_actor_named(context, request)
     if agent is not None:
         check_access(context.tx, agent, request)
+    refuse_work(context.tx, request)
     if isinstance(request, r.Log) and request.list:
         return queries.list_log(context, request.task or "")
     if isinstance(request, SendMessage) and request.list:

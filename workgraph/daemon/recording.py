@@ -7,6 +7,7 @@ import anyio.to_thread
 
 from workgraph.commands import records
 from workgraph.commands.access import check_access
+from workgraph.commands.chat_tasks import refuse_work
 from workgraph.commands.context import Caller, Context
 from workgraph.daemon.artifacts import READERS, copies_dir, take_file
 from workgraph.daemon.engine import Engine
@@ -44,6 +45,7 @@ class Recorder:
             if agent is not None:
                 check_access(context.tx, agent, request)
                 agents.touch(context.tx, agent)
+            refuse_work(context.tx, request)
             return records.record_artifact(context, request, file)
 
         return await self._engine.ask(record, caller)

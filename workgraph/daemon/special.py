@@ -15,7 +15,15 @@ from workgraph import __version__
 from workgraph.commands import matching, operate, queries, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context
-from workgraph.daemon import backup, calibrating, freezing, showing, trials, waiting
+from workgraph.daemon import (
+    backup,
+    calibrating,
+    freezing,
+    interrupting,
+    showing,
+    trials,
+    waiting,
+)
 from workgraph.daemon.assembly import make_host
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.conversing import Conversing
@@ -28,7 +36,7 @@ from workgraph.daemon.recording import Recorder
 from workgraph.daemon.starting import Starting, needs_daemon
 from workgraph.graph import requests as r
 from workgraph.graph.canary_requests import RunCanaries
-from workgraph.graph.chat_requests import SendToChat
+from workgraph.graph.chat_requests import InterruptChat, SendToChat
 from workgraph.graph.errors import UserError
 from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.model import AgentStatus, Record, Stop, StopThen
@@ -109,6 +117,7 @@ class Special:
             r.ListConfig: self._list_config,
             RunCanaries: self._run_canaries,
             SendToChat: Conversing(engine).send,
+            InterruptChat: self._interrupt,
         }
 
     def handler_for(self, request: r.AnyRequest) -> Answerer | None:
@@ -338,6 +347,9 @@ class Special:
 
     async def _wait(self, request: r.WaitTask, caller: Caller) -> Reply:
         return await waiting.wait(self._engine, request, caller)
+
+    async def _interrupt(self, request: InterruptChat, caller: Caller) -> Reply:
+        return await interrupting.interrupt(self._engine, request, caller)
 
     async def _run_canaries(self, request: RunCanaries, caller: Caller) -> Reply:
         return await calibrating.run_canaries(

@@ -12,6 +12,7 @@ from workgraph.agents.choices import PlanError, choose_executor
 from workgraph.agents.plan import Flags, before_the_claim, plan_spawn
 from workgraph.agents.planned import visible
 from workgraph.commands import shapes
+from workgraph.commands.chat_tasks import refuse_work
 from workgraph.commands.context import Caller, Context
 from workgraph.daemon import freezing, launching
 from workgraph.daemon.assigning import choose_now
@@ -68,6 +69,7 @@ class Starting:
         def start(host: Host, context: Context) -> tuple[int, Spawn]:
             tx = context.tx
             task = reads.task(tx, request.task or "")
+            refuse_work(tx, request)
             freezing.check_not_frozen(tx, f"{task.id} can't be started")
             check_startable(context, task)
             task, actor, slate = _for_whom(context, task, request.actor, host)

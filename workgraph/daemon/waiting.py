@@ -8,6 +8,7 @@ import anyio.to_thread
 from workgraph.agents.choices import choose_working_dir
 from workgraph.commands import waits
 from workgraph.commands.access import check_access
+from workgraph.commands.chat_tasks import refuse_work
 from workgraph.commands.context import Answer, Caller, Context
 from workgraph.commands.sandboxed import check_path
 from workgraph.daemon.engine import Engine
@@ -41,6 +42,7 @@ async def wait(engine: Engine, request: r.WaitTask, caller: Caller) -> Reply:
         if caller.agent is not None:
             check_access(context.tx, caller.agent, request)
             agents.touch(context.tx, caller.agent)
+        refuse_work(context.tx, request)
         wish = waits.wish_of(request.until, context.tx.now, files, there)
         return waits.wait_task(context, request, wish)
 

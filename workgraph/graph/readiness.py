@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from workgraph.graph.assigning import AWAITING
+from workgraph.graph.chats import ARCHIVED_TAG, PARKED_CODE, chat_number
 from workgraph.graph.errands import ASSIGN
 from workgraph.graph.holds import Account, AccountState, Breaker
 from workgraph.graph.inputs import MISSING_INPUT, Input, missing_artifact, remedy_of
@@ -74,7 +75,7 @@ def explain_task(facts: TaskFacts, now: int) -> tuple[Reason, ...]:
     or is in progress.
     """
     task = facts.task
-    if task.status is not Status.OPEN:
+    if task.status is not Status.OPEN or _is_chat(task):
         if facts.wait is not None:
             return explain_wait(facts.wait, now)
         return _closed(task, facts.loop, facts.score)
@@ -174,7 +175,7 @@ def explain(facts: TaskFacts, service: ServiceFacts, now: int) -> tuple[Reason, 
     if facts.task.status is Status.IN_PROGRESS:
         return ()
     reasons = explain_task(facts, now)
-    if facts.task.status is not Status.OPEN:
+    if facts.task.status is not Status.OPEN or _is_chat(facts.task):
         return reasons
     if not service.daemon_running or service.paused:
         return (*reasons, *explain_service(service))
@@ -232,6 +233,10 @@ _ABOUT_TO_START: Final = Reason(
 _PARKED_WEIGHT: Final[Mapping[str, Weight]] = MappingProxyType(
     {"assigned_to_person": Weight.SERVICE, "leftover": Weight.SERVICE}
 )
+
+
+def _is_chat(task: Task) -> bool:
+    return task.parked is not None and task.parked.key == PARKED_CODE
 
 
 def _parked(facts: TaskFacts, now: int) -> Reason:
@@ -350,6 +355,11 @@ def _waits_for(task: Task, edge: Edge, at: Status) -> Reason:
 
 def _closed(task: Task, loop: Loop | None, score: Awaited | None) -> tuple[Reason, ...]:
     match task.status:
+        case Status.OPEN if task.parked is not None:
+            parked = task.parked
+            return (
+                Reason(code=parked.code, message=parked.message, remedy=parked.remedy),
+            )
         case Status.OPEN | Status.IN_PROGRESS:
             return ()
         case Status.WAITING:
@@ -380,9 +390,11 @@ def _closed(task: Task, loop: Loop | None, score: Awaited | None) -> tuple[Reaso
                 ),
             )
         case Status.DONE:
-            return (
-                Reason(code="settled", message="it is done", remedy="nothing to do"),
-            )
+            message, remedy = "it is done", "nothing to do"
+            if chat_number(task.id) is not None and ARCHIVED_TAG in task.spec.tags:
+                message = "it is a conversation that was archived"
+                remedy = f"wg chat restore {task.id}"
+            return (Reason(code="settled", message=message, remedy=remedy),)
         case Status.ABANDONED:
             return (
                 Reason(

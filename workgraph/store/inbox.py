@@ -41,7 +41,7 @@ select {TASK_COLUMNS}, count(*), min(t.seq)
 from tasks t indexed by tasks_parked
 where t.parked is not null
   and t.status = 'open' and t.paused = 0 and t.unmet = 0
-  and json_extract(t.parked, '$.code') <> 'assigned_to_person'
+  and json_extract(t.parked, '$.code') not in ('assigned_to_person', 'chat')
 group by json_extract(t.parked, '$.code'),
     coalesce(json_extract(t.parked, '$.key'), json_extract(t.parked, '$.message'))
 order by min(t.seq)

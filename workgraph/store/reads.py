@@ -62,7 +62,9 @@ order by t.priority, t.chain desc, t.seq
 """  # noqa: S608 - constants
 OPEN: Final = f"""
 select {TASK_COLUMNS} from tasks t
-where t.status in ('open', 'waiting', 'pending-review') order by t.seq
+where t.status in ('open', 'waiting', 'pending-review')
+  and coalesce(json_extract(t.parked, '$.key'), '') <> 'chat'
+order by t.seq
 """  # noqa: S608 - constants
 TASKS_BY_SEQ: Final = f"select {TASK_COLUMNS} from tasks t order by t.seq"  # noqa: S608
 EDGES_OF: Final = "select dep, kind from edges where task = ? order by dep"

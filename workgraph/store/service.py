@@ -10,6 +10,10 @@ from workgraph.store.database import Tx
 from workgraph.store.trajectories import NOT_RESERVED
 
 COUNTS: Final = "select status, count(*) from tasks group by status"
+#: Conversations are tasks that nobody counts.
+COUNT_CHATS: Final = """
+select t.status, count(*) from chats c join tasks t on t.id = c.task group by t.status
+"""
 COUNT_UNFINISHED: Final = """
 select count(*) from tasks t
 where t.status not in ('done', 'abandoned')
@@ -48,9 +52,11 @@ decode_actor: Final = msgspec.json.Decoder(Actor).decode
 
 
 def counts(tx: Tx) -> dict[str, int]:
-    """How many tasks there are in each status, the empty ones included."""
+    """How many tasks there are in each status, the empty ones included; no chats."""
     found = dict.fromkeys((str(s) for s in Status), 0)
     found.update(dict(tx.all(COUNTS)))
+    for status, count in tx.all(COUNT_CHATS):
+        found[status] -= count
     return found
 
 

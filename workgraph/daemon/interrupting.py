@@ -1,0 +1,36 @@
+"""Stopping the answer that is being given in a chat; its session stays.
+
+A client that is kept open is asked to stop by a line on its input. Every other handler
+is ended by the ladder, and the next message starts another one in the same session.
+"""
+
+from workgraph.commands import chats as handlers
+from workgraph.commands.context import Answer, Caller, Context
+from workgraph.daemon import handling
+from workgraph.daemon.engine import Engine
+from workgraph.daemon.orders import Effect, WriteInput
+from workgraph.graph.chat_requests import InterruptChat
+from workgraph.graph.chats import Chat, ChatMessage
+from workgraph.graph.replies import Reply
+
+
+async def interrupt(engine: Engine, request: InterruptChat, caller: Caller) -> Reply:
+    """Answers the message that is on its way with an error, and stops its turn."""
+    asked: list[Effect] = []
+
+    def tell(context: Context, chat: Chat, message: ChatMessage) -> bool:
+        """Whether the handler could be told; else it is ended."""
+        if not engine.effects.launcher.has_input(message.agent or 0):
+            return False
+        effects = handling.interrupt(context.tx, chat, message, engine.host)
+        told = [effect for effect in effects if isinstance(effect, WriteInput)]
+        asked.extend(told)
+        return bool(told)
+
+    def job(context: Context) -> Answer:
+        asked.clear()
+        return handlers.interrupt_chat(context, request, tell)
+
+    reply = await engine.carry_out(job, caller)
+    engine.perform(asked)
+    return reply
