@@ -7,7 +7,7 @@ said stays. So what is exported, imported and exported again is the same to the 
 whatever state the graph is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec import UNSET, UnsetType, structs
@@ -23,6 +23,7 @@ from workgraph.commands.transfer_lines import (
     ConsumedRef,
     EdgeRef,
     FailureRef,
+    Line,
     LineReader,
     LogLine,
     ProcessRef,
@@ -38,6 +39,7 @@ from workgraph.commands.transfer_messages import message_lines
 from workgraph.commands.transfer_rewards import agency_lines
 from workgraph.commands.transfer_trajectories import trajectory_lines
 from workgraph.commands.transfer_waits import wait_line
+from workgraph.graph import legacy
 from workgraph.graph.budgets import date_of
 from workgraph.graph.changes import Change, ChangeKind
 from workgraph.graph.model import (
@@ -50,7 +52,15 @@ from workgraph.graph.model import (
 )
 from workgraph.graph.replies import ImportedData, Reply
 from workgraph.graph.status import Status, Verb
-from workgraph.store import candidates, loops, prompts, reads, transfer, waits
+from workgraph.store import (
+    candidates,
+    legacy_chats,
+    loops,
+    prompts,
+    reads,
+    transfer,
+    waits,
+)
 from workgraph.store.database import Tx
 from workgraph.store.transfer import EndedAgent
 from workgraph.store.transfer_artifacts import StoredArtifact, artifacts_by_task
@@ -89,14 +99,36 @@ def import_graph(context: Context, text: str) -> Reply:
         ConflictError: An id is taken.
     """
     reader = LineReader()
+    return take_in(context, reader.read(text), reader.warnings)
+
+
+def take_in(
+    context: Context,
+    lines: Iterable[tuple[int, Line]],
+    warnings_of: Callable[[], Iterable[str]],
+) -> Reply:
+    """Takes lines in with their numbers: all of them or, raising, none.
+
+    The predecessor's chats among them are chats afterwards.
+
+    Args:
+        context: The transaction, and who asks.
+        lines: What comes in.
+        warnings_of: What is to be said of it, when all were read.
+    """
     batch = Batch(context.tx, context.caller.by)
-    for number, line in reader.read(text):
+    for number, line in lines:
         batch.take(number, line)
     batch.settle()
     batch.write()
     if batch.identity_count:
         candidates.wake_parked(context.tx, officials_of(context.settings))
-    warnings = (*reader.warnings(), *batch.warnings)
+    chats = legacy_chats.adopt(context.tx, context.caller.by)
+    warnings = (
+        *warnings_of(),
+        *batch.warnings,
+        *(legacy.show(one.old, one.number, usable=one.usable) for one in chats),
+    )
     data = ImportedData(
         tasks=batch.task_count,
         edges=batch.edge_count,

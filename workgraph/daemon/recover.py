@@ -6,6 +6,7 @@ its end; what never started gives its claim back. One bad row can't stop the oth
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio.abc
 
@@ -15,13 +16,32 @@ from workgraph.daemon import gates, handling, launching, trials
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.orders import Listen
+from workgraph.graph import legacy
+from workgraph.graph.chats import chat_id
 from workgraph.graph.facts import AgentStarted
 from workgraph.graph.model import Agent, AgentStatus, ProcessId
 from workgraph.logs import Logger
-from workgraph.store import accounts, agent_reads, candidates, clients, service, views
+from workgraph.store import (
+    accounts,
+    agent_reads,
+    candidates,
+    clients,
+    legacy_chats,
+    service,
+    views,
+)
 from workgraph.store.database import Tx
 
 _Listens = dict[int, Listen | None]
+
+
+class _Found(NamedTuple):
+    live: list[Agent]
+    listens: _Listens
+    frozen: bool
+    #: What became chats, and chats that can't be used.
+    adopted: list[legacy_chats.Adopted]
+    lost: list[int]
 
 
 async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger) -> int:
@@ -36,7 +56,9 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
         How many agents were adopted.
     """
 
-    def load(tx: Tx) -> tuple[list[Agent], _Listens, bool]:
+    def load(tx: Tx) -> _Found:
+        adopted = legacy_chats.adopt(tx, "workgraph")
+        lost = legacy_chats.archive_lost(tx)
         views.look_at_all_parked(tx)
         settings = engine.host.grounds.layered.settings
         is_off = settings.agency.auto_assign == "off"
@@ -46,26 +68,27 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
         listens = {
             one.agent: launching.listen_to(tx, one) for one in clients.live_streams(tx)
         } | handling.listens(tx)
-        return live, listens, service.frozen_since(tx) is not None
+        frozen = service.frozen_since(tx) is not None
+        return _Found(live, listens, frozen, adopted, lost)
 
-    (live, listens, frozen), _ = await engine.store.transaction(
-        load, engine.clock.now()
-    )
+    found, _ = await engine.store.transaction(load, engine.clock.now())
+    _say(found, log)
+    live = found.live
     # whoever could start more of them is dead: one look serves all
-    found = await engine.effects.find_running(live)
+    running = await engine.effects.find_running(live)
     adopted = 0
     for agent in live:
-        engine.effects.listen(agent.number, listens.get(agent.number))
+        engine.effects.listen(agent.number, found.listens.get(agent.number))
         try:
-            seen = found.get(agent.number)
+            seen = running.get(agent.number)
             if await _settle(engine.effects, engine, agent, seen, group):
                 adopted += 1
         except Exception as error:
             log.exception("agent_unsettled", agent=agent.id, error=repr(error))
-    if frozen:
+    if found.frozen:
         # A daemon may have died before all were; what is stopped stays stopped.
-        running = [a for a in live if a.status is not AgentStatus.STOPPING]
-        await engine.effects.freeze([a.number for a in running])
+        going_on = [a for a in live if a.status is not AgentStatus.STOPPING]
+        await engine.effects.freeze([a.number for a in going_on])
     stopping = [a.number for a in live if a.status is AgentStatus.STOPPING]
     if stopping:
         await engine.perform_stops(stopping)
@@ -77,6 +100,14 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
     if engine.mode.is_daemon:
         group.start_soon(_end_strays, engine, log)
     return adopted
+
+
+def _say(found: _Found, log: Logger) -> None:
+    for one in found.adopted:
+        said = legacy.show(one.old, one.number, usable=one.usable)
+        log.info("chat_adopted", task=one.old, chat=chat_id(one.number), reason=said)
+    for number in found.lost:
+        log.warning("chat_archived", chat=chat_id(number), reason="its task is gone")
 
 
 async def _end_strays(engine: Engine, log: Logger) -> None:
