@@ -13,6 +13,7 @@ import anyio
 from workgraph.agents.process import Launcher
 from workgraph.agents.redact import TOKEN_PREFIX
 from workgraph.daemon.alarm import Clock
+from workgraph.daemon.chat_files import ChatFiles
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine, Mode
@@ -65,13 +66,20 @@ async def running_engine(parts: Parts) -> AsyncGenerator[Engine]:
             mode=parts.mode,
             log=parts.log,
         )
+        files = ChatFiles(store, parts.clock, parts.wg_dir, parts.log)
+        engine.listeners.append(files.heed)
+        if not parts.mode.is_daemon:
+            engine.finishers.append(files.write)
         async with anyio.create_task_group() as group:
+            if parts.mode.is_daemon:
+                group.start_soon(files.run)
             await group.start(engine.run)
             await settle_agents(engine, group, parts.log)
             yield engine
             # What is known by now is written down; what still runs is left running.
             with anyio.CancelScope(shield=True):
                 await engine.flush()
+                await files.write()
                 await parts.launcher.close()
             group.cancel_scope.cancel()
     finally:

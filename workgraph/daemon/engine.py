@@ -8,7 +8,7 @@ event or one moment, and does nothing (DESIGN §3).
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Final, TypeVar
 
@@ -89,6 +89,9 @@ class Engine:
         self.consumers = Consumers(self._note_consumer, self.wake)
         #: What is being said in chats, and a bell for each.
         self.feed = Feed()
+        #: Those who are told of each commit, and who is waited for without a daemon.
+        self.listeners: list[Callable[[Sequence[Change]], None]] = []
+        self.finishers: list[Callable[[], Awaitable[object]]] = []
         self.max_agents = self.host.grounds.layered.settings.dispatcher.max_agents
         self._log = log
         self._facts: deque[Fact] = deque()
@@ -213,6 +216,8 @@ class Engine:
         if changes:
             self.publish(changes)
             self.wake()
+            for finish in self.finishers:
+                await finish()
         return result
 
     async def read(self, job: Callable[[Context], T], caller: Caller) -> T:
@@ -338,6 +343,8 @@ class Engine:
     def publish(self, changes: Sequence[Change]) -> None:
         """Tells those who watch, or are in a chat, that there is more to read."""
         self.feed.heed(changes)
+        for listener in self.listeners:
+            listener(changes)
         if changes and self._committed is not None:
             self._committed.set()
             self._committed = None

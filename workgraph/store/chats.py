@@ -48,6 +48,16 @@ select * from (
     where m.chat = ? and m.number > ? order by m.number desc limit ?
 ) order by 1
 """  # noqa: S608 - constants
+#: What one of the two files of a chat has next.
+SAID_AFTER: Final = f"""
+select {_MESSAGE} from chat_messages m
+where m.chat = :chat and m.number > :after and (m.kind = 'message') = :inbox
+order by m.number limit :limit
+"""  # noqa: S608 - constants
+COUNT_SAID: Final = """
+select count(*), coalesce(max(number), 0) from chat_messages
+where chat = :chat and number <= :upto and (kind = 'message') = :inbox
+"""
 WAITING: Final = f"""
 select {_MESSAGE} from chat_messages m indexed by chat_messages_waiting
 where m.chat = ? and m.kind = 'message' and m.answered_at is null
@@ -221,6 +231,29 @@ def history(
     """
     limit = _NO_LIMIT if last is None else last
     return [decode_message(row) for row in tx.rows(HISTORY, (chat, after, limit))]
+
+
+def said_after(
+    tx: Tx, chat: int, after: int, *, inbox: bool, limit: int
+) -> list[ChatMessage]:
+    """What was said in a chat after something, as one of its two files has it.
+
+    Args:
+        tx: The transaction.
+        chat: The chat's number.
+        after: The number of what is in the file already.
+        inbox: Messages; otherwise what was answered.
+        limit: How much is read at once.
+    """
+    named = {"chat": chat, "after": max(after, 0), "inbox": inbox, "limit": limit}
+    return [decode_message(row) for row in tx.rows(SAID_AFTER, named)]
+
+
+def count_said(tx: Tx, chat: int, upto: int, *, inbox: bool) -> tuple[int, int]:
+    """How many lines such a file has up to a number, and the number of the last."""
+    named = {"chat": chat, "upto": upto, "inbox": inbox}
+    count, last = tx.all(COUNT_SAID, named)[0]
+    return count, last
 
 
 def head(tx: Tx, chat: int) -> ChatMessage | None:
