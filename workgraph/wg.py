@@ -97,6 +97,8 @@ def is_local(argv: list[str], env: "os._Environ[str]") -> bool:
             return True
     if not words:
         return not any(name.startswith(COMPLETION_VARIABLES) for name in env)
+    if words[0] == "chat":
+        return words[1:2] == ["attach"]
     if words[0] == "service":
         return len(words) > 1 and words[1] in LOCAL_SERVICE_COMMANDS
     return words[0] in LOCAL_COMMANDS

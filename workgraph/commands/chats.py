@@ -108,7 +108,9 @@ def queue_message(context: Context, request: c.SendToChat) -> c.SentData:
     text = request.text or ""
     if not text.strip():
         raise UserError("the message is empty", hint="wg chat send ID TEXT")
-    number = chats.say(tx, chat, "message", text, by=context.caller.by)
+    caller = context.caller
+    by = caller.by if caller.agent is not None else request.by or caller.by
+    number = chats.say(tx, chat, "message", text, by=by)
     chats.note_consumer(tx, chat.number)
     chats.forget_crashes(tx, chat.number)
     return c.SentData(id=number, chat=chat.task)

@@ -26,6 +26,7 @@ from workgraph.daemon import (
     project,
     reading,
     run,
+    talk,
 )
 from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.assembly import Parts, running_engine
@@ -39,6 +40,7 @@ from workgraph.daemon.service import Service, style_of
 from workgraph.daemon.special import Identity, Special
 from workgraph.daemon.streams_local import LocalStreams
 from workgraph.graph import requests as r
+from workgraph.graph.chat_requests import AttachChat
 from workgraph.graph.errors import (
     MachineError,
     NeedsDaemonError,
@@ -78,6 +80,10 @@ async def _main(argv: list[str], env: dict[str, str]) -> int:
         await LocalStreams().out(parsed.text)
         return 0
     request = parsed.request
+    if isinstance(request, AttachChat):
+        path = None if directory else env.get("WG_SOCKET")
+        path = path or lock.socket_path(os.fspath(locate(directory, env)), env)
+        return await talk.attach(path, request, call, env, SystemClock().now())
     if not isinstance(request, local.LocalCommand):
         wg_dir = locate(directory, env)
         return await _answer(wg_dir, call, request, env)

@@ -29,6 +29,8 @@ class SendToChat(Request, frozen=True, kw_only=True, tag="chat_send"):
     text: str | None = None
     #: A duration: how long the reply is waited for.
     wait: str | None = None
+    #: Who says it, of people who are one user; an agent speaks for itself.
+    by: str | None = None
 
 
 class AttachChat(Request, frozen=True, kw_only=True, tag="chat_attach"):

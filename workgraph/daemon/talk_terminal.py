@@ -1,0 +1,221 @@
+"""A conversation in a terminal: what is said above, the line that is typed below.
+
+One prompt lives as long as the conversation does, so that each key finds it; what was
+said is written above it, into the terminal's own history, and only what is being
+written just now is drawn anew.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from math import inf
+from typing import Final
+
+import anyio
+from prompt_toolkit import PromptSession, print_formatted_text
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import has_focus
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output.color_depth import ColorDepth
+
+from workgraph.commands.escape import escape_line
+from workgraph.commands.render_style import Style
+from workgraph.daemon import talk_view
+from workgraph.daemon.talk_link import TalkLink, Told
+from workgraph.graph.chat_requests import (
+    ChatMessageData,
+    ChatStandsData,
+    PartialData,
+)
+from workgraph.graph.errors import WorkgraphError
+from workgraph.graph.times import SECOND
+
+#: How often the prompt is drawn anew at most, while a reply comes.
+_REDRAW_S: Final = 0.05
+_HELP: Final = "Enter sends, Alt-Enter or \\ begins a line, Ctrl-D leaves"
+_NOTHING_RUNS: Final = "nothing to interrupt; Ctrl-D leaves"
+_INTERRUPTING: Final = "interrupting …"
+_AWAY: Final = "the daemon is away; waiting for it"
+
+
+class Terminal:
+    """Somebody at a terminal, in a chat.
+
+    Args:
+        link: The chat.
+        style: How it looks; its moment is when this began.
+    """
+
+    def __init__(self, link: TalkLink, style: Style) -> None:
+        self._link = link
+        link.notice = self._notice
+        self._today = (
+            f"{datetime.fromtimestamp(style.now / SECOND).astimezone():%Y-%m-%d}"
+        )
+        self._depth = None if style.color else ColorDepth.DEPTH_1_BIT
+        self._stands: ChatStandsData | None = None
+        self._partial = ""
+        self._part = -1
+        self._hint = ""
+        self._error: WorkgraphError | None = None
+        self._texts, self._unsent = anyio.create_memory_object_stream[str](inf)
+        self._is_interrupted = anyio.Event()
+        self._runs = anyio.Event()
+        self._session: PromptSession[str] = PromptSession(
+            message=self._prompt,
+            multiline=True,
+            prompt_continuation="· ",
+            key_bindings=self._keys(),
+            enable_suspend=True,
+            erase_when_done=True,
+            color_depth=self._depth,
+        )
+        self._session.app.min_redraw_interval = _REDRAW_S
+
+    async def talk(self, last: int) -> int:
+        """Talks until the user leaves; gives the exit status.
+
+        Raises:
+            WorkgraphError: The chat was archived, or the daemon has gone for good.
+        """
+        async with aclosing(self._link.told(last)) as told:
+            history = []
+            async for one in told:
+                if isinstance(one, ChatStandsData):
+                    self._stands = one
+                    break
+                history.append(one)
+            for one in history:
+                await self._take(one)
+            await self._print([(talk_view.DIM, f"{_HELP}\n")])
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._listen, told)
+                group.start_soon(self._send)
+                group.start_soon(self._interrupt)
+                await self._session.prompt_async(pre_run=self._runs.set)
+                group.cancel_scope.cancel()
+        if self._error is not None:
+            raise self._error
+        return 0
+
+    def _notice(self) -> None:
+        self._partial = ""
+        self._session.app.invalidate()
+
+    async def _listen(self, told: AsyncGenerator[Told]) -> None:
+        await self._runs.wait()
+        try:
+            async for one in told:
+                await self._take(one)
+        except WorkgraphError as error:
+            self._error = error
+            self._session.app.exit()
+
+    async def _take(self, told: Told) -> None:
+        match told:
+            case ChatStandsData():
+                if self._hint == _INTERRUPTING and told.answering is None:
+                    self._hint = ""
+                self._stands = told
+            case PartialData():
+                if told.part != self._part or told.at == 0:
+                    self._part, self._partial = told.part, ""
+                self._partial += told.text
+            case ChatMessageData():
+                if told.kind != "message":
+                    self._partial = ""
+                await self._print(talk_view.said(told, self._name, self._today))
+        self._session.app.invalidate()
+
+    async def _send(self) -> None:
+        async for text in self._unsent:
+            try:
+                await self._link.say(text)
+            except WorkgraphError as error:
+                await self._complain(error)
+                buffer = self._session.default_buffer
+                if not buffer.text:
+                    buffer.text = text
+                    buffer.cursor_position = len(text)
+
+    async def _interrupt(self) -> None:
+        while True:
+            await self._is_interrupted.wait()
+            try:
+                await self._link.interrupt()
+            except WorkgraphError as error:
+                self._hint = ""
+                await self._complain(error)
+            self._is_interrupted = anyio.Event()
+
+    async def _complain(self, error: WorkgraphError) -> None:
+        hint = f" ({error.hint})" if error.hint else ""
+        words = escape_line(f"wg: {error.message}{hint}")
+        await self._print([(talk_view.NAMES["error"], f"{words}\n")])
+
+    async def _print(self, pieces: talk_view.Pieces) -> None:
+        def write() -> None:
+            print_formatted_text(FormattedText(pieces), end="", color_depth=self._depth)
+
+        if self._session.app.is_running:
+            await run_in_terminal(write)
+        else:
+            write()
+
+    @property
+    def _name(self) -> str:
+        return self._stands.name if self._stands else self._link.chat
+
+    def _prompt(self) -> FormattedText:
+        assert self._stands is not None
+        size = self._session.app.output.get_size()
+        return FormattedText(
+            talk_view.prompt(
+                self._stands,
+                self._partial,
+                _AWAY if self._link.is_away else self._hint,
+                columns=size.columns,
+                rows=size.rows // 2,
+            )
+        )
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+        typing = has_focus(DEFAULT_BUFFER)
+
+        @keys.add("enter", filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            self._hint = ""
+            if buffer.document.text_before_cursor.endswith("\\"):
+                buffer.delete_before_cursor()
+                buffer.insert_text("\n")
+            elif buffer.text.strip():
+                self._texts.send_nowait(buffer.text)
+                buffer.reset(append_to_history=True)
+
+        @keys.add("escape", "enter", filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
+
+        @keys.add("c-c", filter=typing)
+        @keys.add("<sigint>")
+        def _(event: KeyPressEvent) -> None:
+            if self._stands is not None and self._stands.answering is not None:
+                self._hint = _INTERRUPTING
+                self._is_interrupted.set()
+            elif event.current_buffer.text:
+                event.current_buffer.reset()
+            else:
+                self._hint = _NOTHING_RUNS
+
+        @keys.add("c-d", filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            if event.current_buffer.text:
+                event.current_buffer.delete()
+            else:
+                event.app.exit()
+
+        return keys
