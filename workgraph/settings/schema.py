@@ -144,6 +144,11 @@ class ChatSettings(Section, frozen=True):
     idle_after: Annotated[
         Duration, _about("a handler that nobody uses is ended after this")
     ] = _duration("300s")
+    history_tokens: Annotated[
+        int,
+        Meta(ge=0),
+        _about("the most of what was said that a new session is told"),
+    ] = 20_000
 
 
 class AgencySettings(Section, frozen=True):
