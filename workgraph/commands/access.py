@@ -11,6 +11,12 @@ from typing import Final, get_args
 
 import msgspec
 
+from workgraph.commands.chat_token import (
+    CHAT_REACH,
+    ChatReach,
+    check_chat_access,
+    is_of_chat,
+)
 from workgraph.graph import chat_requests as chats
 from workgraph.graph import identity_requests
 from workgraph.graph import requests as r
@@ -233,6 +239,9 @@ def check_access(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
             f"the attempt of {agent.id} has ended",
             hint="its results are kept, and shown to the operator",
         )
+    if is_of_chat(agent):
+        check_chat_access(tx, agent, request)
+        return
     if reach is Reach.ADD:
         return
     if reach is Reach.OWN:
@@ -256,6 +265,7 @@ def keep_late_result(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
         words = ": ".join(str(word) for word in said if word is not None)
     elif agent.status is AgentStatus.ENDED and (
         reach is Reach.ADD
+        or (is_of_chat(agent) and CHAT_REACH.get(type(request)) is ChatReach.MADE)
         or (reach is Reach.ERRAND and _is_errand_about(tx, agent, request))
     ):
         words = _as_json(request)

@@ -8,9 +8,11 @@ from msgspec.structs import replace
 
 from workgraph.commands import options, sandboxed
 from workgraph.commands.assigning import check_capable, check_may_be_open
+from workgraph.commands.chat_token import check_below, check_new_task, is_of_chat
 from workgraph.commands.context import Context, task_reply
 from workgraph.commands.trajectories import release_unfit
 from workgraph.graph import requests as r
+from workgraph.graph.chats import chat_number
 from workgraph.graph.errors import (
     ConflictError,
     ForbiddenError,
@@ -51,7 +53,8 @@ def add_task(context: Context, request: r.AddTask) -> Reply:
     producers = options.producers(spec.inputs)
     _check_producers(tx, producers)
     waits_for = [*request.after, *producers]
-    if agent is not None and not request.independent:
+    # A conversation is over when somebody archives it: nothing waits for that unasked.
+    if agent is not None and not request.independent and not is_of_chat(agent):
         waits_for.append(loops.exit_of(tx, agent.task))
     for dep in waits_for:
         if not reads.is_taken(tx, dep):
@@ -88,6 +91,7 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
     is_budget = _what_changed(request) in _BUDGETS
     task = reads.task(tx, request.task or "") if is_budget else None
     task = task or _editable(tx, request.task)
+    sandboxed.check_options(context.caller.agent, request)
     changes = options.spec_changes(request)
     if request.title is not UNSET:
         if not request.title.strip():
@@ -108,6 +112,9 @@ def edit_task(context: Context, request: r.EditTask) -> Reply:
             hint=f'wg edit {task.id} --exec "", or --executor ""',
         )
     _check_texts(spec)
+    sandboxed.check_changed_files(
+        context.caller.agent, request, spec, context.project_dir
+    )
     actor = options.actor_of(request, task.actor)
     if request.actor is not UNSET or set(spec.requires_skills) - set(
         task.spec.requires_skills
@@ -187,12 +194,17 @@ def _check_limits(context: Context, agent: Agent | None) -> int:
             " it may add no more tasks",
             hint="do it within the task, or raise [agents].max_depth",
         )
-    if reads.count_added_by(context.tx, agent.id) >= limits.max_new_tasks:
+    if is_of_chat(agent):
+        check_new_task(context, agent)
+    elif reads.count_added_by(context.tx, agent.id) >= limits.max_new_tasks:
         raise ForbiddenError(
             f"{agent.id} has added {limits.max_new_tasks} tasks, the most it may",
             hint="do it within the task, or raise [agents].max_new_tasks",
         )
     root = reads.root_of(context.tx, agent.task)
+    if chat_number(root) is not None:
+        check_below(context, root)
+        return depth
     most = limits.max_descendants
     if reads.count_below(context.tx, root, most) >= most:
         raise ForbiddenError(
