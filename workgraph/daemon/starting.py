@@ -18,13 +18,16 @@ from workgraph.daemon import freezing, launching
 from workgraph.daemon.assigning import choose_now
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.fetching import read_files
+from workgraph.daemon.handling import handler_kind, session_of_chat
 from workgraph.daemon.hiding import hide_secrets
 from workgraph.daemon.launching import Host
 from workgraph.daemon.orders import Spawn
 from workgraph.daemon.prompting import FilesWantedError, compile_prompt, draft_prompt
 from workgraph.daemon.slate import Slate
 from workgraph.daemon.startable import check_no_person, check_startable
+from workgraph.daemon.telling import preview_opening
 from workgraph.graph import requests as r
+from workgraph.graph.chats import Chat
 from workgraph.graph.context_view import Compiled, Files, FileText, KeptPrompt
 from workgraph.graph.errors import (
     ConflictError,
@@ -38,9 +41,11 @@ from workgraph.graph.replies import Reply
 from workgraph.store import (
     agent_reads,
     artifacts,
+    chats,
     prompts,
     reads,
 )
+from workgraph.store.database import Tx
 from workgraph.store.identities import find_actor
 
 T = TypeVar("T")
@@ -125,6 +130,8 @@ class Starting:
         def compile_now(host: Host, context: Context) -> Compiled:
             tx, grounds = context.tx, host.grounds
             task = reads.task(tx, request.task or "")
+            if (chat := chats.of_task(tx, task.id)) is not None:
+                return _for_a_chat(tx, chat, task, host)
             task, actor = _preview(context, task, request.actor, host)
             flags = Flags(actor=request.actor)
             _, executor = choose_executor(grounds, task, actor, flags)
@@ -260,6 +267,15 @@ def _for_whom(
     if name is None:
         return (*choose_now(context.tx, task, host.grounds, slate), slate)
     return task, find_actor(context.tx, name), slate
+
+
+def _for_a_chat(tx: Tx, chat: Chat, task: Task, host: Host) -> Compiled:
+    kind = handler_kind(host.grounds, task)
+    session = "" if kind == "exec" else session_of_chat(chat, task, host.grounds)
+    message = chats.head(tx, chat.number) if kind == "turn" else None
+    return preview_opening(
+        tx, chat, host.grounds, resumed=bool(session), message=message
+    )
 
 
 def _preview(

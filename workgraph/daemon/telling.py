@@ -51,14 +51,15 @@ def compile_opening(
     return compiled
 
 
-def preview_opening(tx: Tx, chat: Chat, grounds: Grounds) -> Compiled:
+def preview_opening(
+    tx: Tx, chat: Chat, grounds: Grounds, *, resumed: bool, message: ChatMessage | None
+) -> Compiled:
     """What a handler would be told that is started now; writes nothing.
 
     Raises:
         PlanError: As above.
     """
-    resumed = chat.session is not None
-    compiled, _ = _opening(tx, chat, grounds, resumed, chats.head(tx, chat.number))
+    compiled, _ = _opening(tx, chat, grounds, resumed, message)
     return compiled
 
 
