@@ -28,7 +28,7 @@ ENOUGH = 80_000
 
 def said(number: int, text: str, **fields: Any) -> Said:
     """A message of me."""
-    values = {"at": 0, "by": "me", "kind": "message"} | fields
+    values: dict[str, Any] = {"at": 0, "by": "me", "kind": "message"} | fields
     return Said(number=number, text=text, size=size_of(text), **values)
 
 

@@ -16,8 +16,10 @@ from workgraph.store import (
     budgets,
     calibration,
     candidates,
+    chat_limits,
     choices,
     contexts,
+    conversation,
     errands,
     history,
     holds,
@@ -111,10 +113,11 @@ def test_every_index_says_which_query_it_is_for() -> None:
 
 
 TALK = {"task": "t", "agent": 1, "session": "s"}
+CHAT = {"chat": 1, "told": 0, "kinds": "[]", "share": 9, "most": 9}
 #: Tables that grow, by their names and as queries call them.
 LARGE = (
     "tasks|agents|edges|changes|artifacts|consumed|rewards|standings"
-    "|t|a|e|l|m|n|o|p|r|x"
+    "|chat_messages|t|a|e|g|l|m|n|o|p|r|x"
 )
 SHARES = {"id": "t", "tokens": 1, "usd": 1}
 #: The query, its parameters, and the indexes that must do the work.
@@ -247,6 +250,25 @@ HOT: dict[str, tuple[str, Any, set[str]]] = {
     "on-trial": (proposals.ON_TRIAL, (), {"proposals_open"}),
     "open-proposals": (proposals.OPEN, (), {"proposals_open"}),
     "judged-of-actor": (proposals.OF_ACTOR, ("a",), {"rewards_actor"}),
+    "chat-changed": (conversation.CHANGED, CHAT, set()),
+    "chat-running": (conversation.RUNNING, (9,), {"agents_live"}),
+    "chat-failed": (conversation.FAILED, (9,), {"tasks_status"}),
+    "chat-asked": (conversation.ASKED, (9,), {"tasks_status"}),
+    "chat-to-review": (conversation.TO_REVIEW, (9,), {"tasks_status"}),
+    "chat-added": (conversation.ADDED, ("t", 9), {"tasks_added_by"}),
+    "chat-said": (conversation.SAID, CHAT, {"chat_messages_chat"}),
+    "chat-count-said": (
+        conversation.COUNT_SAID,
+        CHAT,
+        {"chat_messages_chat", "chat_messages_waiting"},
+    ),
+    "chat-delivery": (chat_limits.LAST_DELIVERY, ("t",), {"chat_messages_chat"}),
+    "chat-added-since": (chat_limits.ADDED_SINCE, ("a", 0), {"tasks_added_by"}),
+    "chat-below": (
+        chat_limits.UNFINISHED_BELOW,
+        {"root": "t", "most": 9},
+        {"tasks_added_by"},
+    ),
     "live-wrappers": (agent_reads.LIVE_WRAPPERS, ("[1]",), {"agents_live"}),
 }
 

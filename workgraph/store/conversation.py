@@ -37,21 +37,21 @@ CHANGED: Final = """
 with new as (
     select seq from changes where seq > :told order by seq desc limit :most
 )
-select c.seq, c.at, c.kind, c.task, c.agent, c.attempt, c.actor, c.by, c.verb,
-    c."from", c."to", substr(c.reason, 1, 1000), c.percent,
+select l.seq, l.at, l.kind, l.task, l.agent, l.attempt, l.actor, l.by, l.verb,
+    l."from", l."to", substr(l.reason, 1, 1000), l.percent,
     t.id, substr(json_extract(t.spec, '$.title'), 1, 1000), t.status,
     exists (
         select 1 from agents g
-        where g.number = cast(substr(c.by, 7) as integer)
-          and c.by = 'agent-' || g.number and g.task = :chat)
+        where g.number = cast(substr(l.by, 7) as integer)
+          and l.by = 'agent-' || g.number and g.task = :chat)
 from new
-join changes c on c.seq = new.seq
-left join tasks t on t.id = c.task
-where c.kind in (select value from json_each(:kinds))
-  and (c.task is null or (
-        c.task not glob '.chat-*'
-        and not exists (select 1 from errands e where e.task = c.task)))
-order by c.seq desc
+join changes l on l.seq = new.seq
+left join tasks t on t.id = l.task
+where l.kind in (select value from json_each(:kinds))
+  and (l.task is null or (
+        l.task not glob '.chat-*'
+        and not exists (select 1 from errands e where e.task = l.task)))
+order by l.seq desc
 """
 RUNNING: Final = """
 select t.id, substr(json_extract(t.spec, '$.title'), 1, 1000),
@@ -85,9 +85,6 @@ from tasks t indexed by tasks_status
 where t.status = 'pending-review'
   and (t.gate is null or t.gate in ('human', 'reward'))
 order by t.seq desc limit ?
-"""
-COUNT_CHATS: Final = """
-select t.status, count(*) from chats c join tasks t on t.id = c.task group by t.status
 """
 #: The newest of what the handlers of a chat have added, where it is not over.
 ADDED: Final = """
@@ -188,8 +185,6 @@ def note_told(tx: Tx, chat: Chat, last: int) -> None:
 def graph_now(tx: Tx) -> GraphView:
     """How the graph stands, in short."""
     counts = service.counts(tx)
-    for status, count in tx.rows(COUNT_CHATS):
-        counts[status] -= count
     return GraphView(
         counts={str(status): counts[status] for status in Status},
         paused=service.is_service_paused(tx),
