@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 
 import anyio
+from msgspec import structs
 
 from workgraph.agents.kill import LIMIT_S
 from workgraph.agents.process import (
@@ -73,6 +74,12 @@ class FakeLauncher:
         #: Agents that were settled without having been searched for.
         self.unsearched: set[int] = set()
         self._agents: dict[int, _Agent] = {}
+        #: What agents that keep their input were given to read, while they have it.
+        self.inputs: dict[int, list[bytes]] = {}
+        #: All that was ever given, in order, by agent.
+        self.given: list[tuple[int, bytes]] = []
+        #: Agents that read nothing of it.
+        self.deaf: set[int] = set()
         self._failures: list[str] = []
         self._prepare_failures: list[str] = []
         self._closed = False
@@ -91,7 +98,10 @@ class FakeLauncher:
         known = self._agents[ended.agent]
         assert known.started is not None, f"agent-{ended.agent} was not launched"
         assert known.ended is None, f"agent-{ended.agent} has ended"
+        if ended.agent in self.deaf and self.inputs.get(ended.agent):
+            ended = structs.replace(ended, unread=True)
         known.ended = ended
+        self.close_input(ended.agent)
         self.frozen.discard(ended.agent)
         known.gone.set()
 
@@ -110,7 +120,11 @@ class FakeLauncher:
         self._prepare_failures.append(reason)
 
     def crash(self) -> None:
-        """The daemon dies: what runs goes on, and nobody waits for it."""
+        """The daemon dies: what runs goes on, and nobody waits for it.
+
+        The inputs that it kept open have ended with it.
+        """
+        self.inputs.clear()
         for agent in self._agents.values():
             agent.adopted = False
             agent.gone = anyio.Event()
@@ -156,6 +170,8 @@ class FakeLauncher:
             raise WorkgraphBug(msg)
         self.orders.append(order)
         agent.adopted = True
+        if order.keeps_input:
+            self.inputs[order.agent] = []
         agent.started = Started(
             agent=order.agent,
             process=self._process_of(order.agent),
@@ -239,6 +255,22 @@ class FakeLauncher:
         del agents_dir
         return frozenset(self.strays) | {n for n in self._agents if self._runs(n)}
 
+    async def write_input(self, agent: int, data: bytes) -> bool:
+        """Keeps what it is given, as long as it can be given anything."""
+        if agent not in self.inputs:
+            return False
+        self.inputs[agent].append(data)
+        self.given.append((agent, data))
+        return True
+
+    def close_input(self, agent: int) -> None:
+        """It can be given nothing more."""
+        self.inputs.pop(agent, None)
+
+    def has_input(self, agent: int) -> bool:
+        """Whether it can be given something."""
+        return agent in self.inputs
+
     async def freeze(self, agents: Sequence[int]) -> tuple[int, ...]:
         """Notes them in `frozen`."""
         running = tuple(agent for agent in agents if self._runs(agent))
@@ -287,8 +319,9 @@ class FakeLauncher:
         return self.kept[path][offset:][:most]
 
     async def close(self) -> None:
-        """Refuses further starts."""
+        """Refuses further starts, and ends all inputs."""
         self._closed = True
+        self.inputs.clear()
 
     def _process_of(self, agent: int) -> ProcessId:
         return ProcessId(pid=_FIRST_PID + agent, boot_id="fake", start_ticks=agent)

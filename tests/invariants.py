@@ -267,7 +267,7 @@ def _check_prompts(tx: Tx, agents: list[Agent]) -> None:
     for agent in agents:
         kept = prompts.find(tx, agent.number)
         assert kept is None or not agent.human, f"{agent.id} was told something"
-        if kept is not None:
+        if kept is not None and kept.blocks:
             total = sum(block.tokens for block in kept.blocks)
             assert total == kept.tokens <= kept.limit, f"{agent.id}: {kept}"
 

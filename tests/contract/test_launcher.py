@@ -304,3 +304,83 @@ async def test_nothing_starts_after_close(kind: str, tmp_path: Path) -> None:
 
     with pytest.raises(WorkgraphBug):
         await world.launcher.launch(order)
+
+
+async def test_what_keeps_its_input_reads_what_is_written(
+    kind: str, tmp_path: Path
+) -> None:
+    """Until it has ended; who keeps none can't be written to."""
+    world = _make_world(kind, tmp_path)
+    launcher = world.launcher
+    order = structs.replace(world.order(1), keeps_input=True)
+    assert await launcher.prepare([order]) == {}
+    await launcher.launch(order)
+    await world.ready(1)
+    assert launcher.has_input(1)
+    assert await launcher.write_input(1, b"hello\n")
+    assert not await launcher.write_input(2, b"hello\n")
+
+    await world.end(1, 0)
+    ended = await launcher.wait_ended(1)
+
+    assert ended.exit_code == 0
+    assert not launcher.has_input(1)
+    assert not await launcher.write_input(1, b"more\n")
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_what_is_left_in_its_pipe_was_not_read(
+    kind: str, tmp_path: Path, reads: bool
+) -> None:
+    """So its end is not the doing of what it was given."""
+    world = _make_world(kind, tmp_path)
+    order = structs.replace(world.order(1), keeps_input=True)
+    if isinstance(world, _FakeWorld):
+        world.fake.deaf |= set() if reads else {1}
+    elif reads:
+        program, flag, script, *rest = order.argv
+        order = structs.replace(
+            order, argv=(program, flag, f"read -r line; {script}", *rest)
+        )
+    assert await world.launcher.prepare([order]) == {}
+    await world.launcher.launch(order)
+
+    assert await world.launcher.write_input(1, b"hello\n")
+    await world.ready(1)
+    await world.end(1, 1)
+    ended = await world.launcher.wait_ended(1)
+
+    assert ended.unread is not reads
+
+
+async def test_an_input_that_is_closed_is_no_more(kind: str, tmp_path: Path) -> None:
+    """Nothing is written to it; closing it twice is closing it once."""
+    world = _make_world(kind, tmp_path)
+    order = structs.replace(world.order(1), keeps_input=True)
+    assert await world.launcher.prepare([order]) == {}
+    await world.launcher.launch(order)
+    await world.ready(1)
+
+    world.launcher.close_input(1)
+    world.launcher.close_input(1)
+
+    assert not world.launcher.has_input(1)
+    assert not await world.launcher.write_input(1, b"hello\n")
+    await world.end(1, 0)
+    await world.launcher.wait_ended(1)
+
+
+async def test_an_adopted_agent_has_no_input(kind: str, tmp_path: Path) -> None:
+    """It ended with the daemon that held it."""
+    world = _make_world(kind, tmp_path)
+    order = structs.replace(world.order(1), keeps_input=True)
+    assert await world.launcher.prepare([order]) == {}
+    await world.launcher.launch(order)
+    await world.ready(1)
+
+    world.restart()
+    await _settle(world)
+
+    assert not world.launcher.has_input(1)
+    await world.end(1, 0)
+    await world.launcher.wait_ended(1)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.fake_clock import START
+from workgraph.graph.chats import Chat, ChatMessage, ChatView
 from workgraph.graph.model import (
     Agent,
     AgentStatus,
@@ -101,3 +102,43 @@ def an_ended_agent(**changes: Any) -> Agent:
     """The same, gone."""
     gone: dict[str, Any] = {"status": AgentStatus.ENDED, "ended_at": START}
     return an_agent(**(gone | changes))
+
+
+def a_chat(**changes: Any) -> Chat:
+    """A chat that nobody has used yet."""
+    values: dict[str, Any] = {
+        "number": 1,
+        "task": ".chat-1",
+        "created_at": START,
+        "by": "me",
+    }
+    return Chat(**(values | changes))
+
+
+def a_message(**changes: Any) -> ChatMessage:
+    """A message that waits in that chat."""
+    values: dict[str, Any] = {
+        "number": 7,
+        "chat": 1,
+        "at": START,
+        "by": "me",
+        "kind": "message",
+        "text": "hello",
+    }
+    return ChatMessage(**(values | changes))
+
+
+def a_handler(**changes: Any) -> Agent:
+    """An agent that answers in that chat, and can be written to."""
+    return an_agent(**({"task": ".chat-1"} | changes))
+
+
+def a_chat_view(chat: Chat | None = None, **changes: Any) -> ChatView:
+    """That chat as the reconciler is shown it; what waits is counted."""
+    head = changes.get("head")
+    values: dict[str, Any] = {
+        "per_turn": False,
+        "consumers": 0,
+        "queued": int(head is not None),
+    }
+    return ChatView(chat=chat or a_chat(), **(values | changes))

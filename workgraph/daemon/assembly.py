@@ -18,6 +18,7 @@ from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.effects import Effects
 from workgraph.daemon.engine import Engine, Mode
 from workgraph.daemon.launching import Host
+from workgraph.daemon.leaving import end_handlers
 from workgraph.daemon.recover import settle_agents
 from workgraph.graph.model import Record
 from workgraph.logs import Logger
@@ -53,7 +54,8 @@ def make_host(configuration: Configuration, socket: str, effects: Effects) -> Ho
 async def running_engine(parts: Parts) -> AsyncGenerator[Engine]:
     """An engine that ticks while the block runs. Agents go on after it.
 
-    Agents that an earlier daemon left are settled before the block begins.
+    Handlers of chats end with a daemon. Agents that an earlier daemon left are settled
+    before the block begins.
     """
     store = await Store.open(parts.wg_dir / DATABASE)
     agents_dir = os.fspath(parts.wg_dir / "agents")
@@ -78,6 +80,8 @@ async def running_engine(parts: Parts) -> AsyncGenerator[Engine]:
             yield engine
             # What is known by now is written down; what still runs is left running.
             with anyio.CancelScope(shield=True):
+                if parts.mode.is_daemon:
+                    await end_handlers(engine)
                 await engine.flush()
                 await files.write()
                 await parts.launcher.close()

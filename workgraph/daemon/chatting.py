@@ -1,20 +1,57 @@
 """Chats in the tick: what the reconciler is shown, and what it decides made true."""
 
 from collections.abc import Collection, Mapping
+from typing import Final, assert_never
 
-from workgraph.daemon.launching import Host
-from workgraph.daemon.orders import Effect
-from workgraph.graph.chats import ChatDecision, ChatsView
+from msgspec.structs import replace
+
+from workgraph.agents.choices import SHELL, PlanError, account_of
+from workgraph.agents.redact import redact
+from workgraph.agents.talk import HandlerKind, encode_message
+from workgraph.daemon.handling import handler_kind, launch_handler
+from workgraph.daemon.launching import Host, OverBudgetError
+from workgraph.daemon.orders import AwaitHost, Effect, StopProcess, WriteInput
+from workgraph.daemon.telling import compile_turn
+from workgraph.graph.chats import (
+    ArchiveChat,
+    Chat,
+    ChatDecision,
+    ChatsView,
+    ChatView,
+    DeliverMessage,
+    SettleHandler,
+    StartHandler,
+    StopHandler,
+)
 from workgraph.graph.facts import ChatHeard
+from workgraph.graph.holds import allowance
+from workgraph.graph.model import Agent, Outcome, Stop, StopThen, Task
+from workgraph.graph.times import Duration
+from workgraph.store import (
+    accounts,
+    agent_reads,
+    agents,
+    chats,
+    clients,
+    reads,
+    reconciling,
+    service,
+)
 from workgraph.store.database import Tx
 
+#: What keeps a chat back is looked at after a minute, then two, up to half an hour.
+_FIRST_LOOK: Final = Duration(60)
+_LAST_LOOK: Final = Duration(1800)
+_MAX_DOUBLINGS: Final = 10
 
-def view(
+
+def view(  # noqa: PLR0913 - what the graph does not know, all of it by keyword
     tx: Tx,
     host: Host,
     *,
     consumers: Mapping[int, int],
     inputs: Collection[int],
+    found: Collection[int],
     may_start: bool,
 ) -> ChatsView:
     """The chats that may need something.
@@ -24,18 +61,159 @@ def view(
         host: What plans are made from.
         consumers: How many are connected to each chat, by its number.
         inputs: The agents that this daemon can write to.
+        found: The agents whose ends were found at its start.
         may_start: Neither draining nor offline.
     """
-    del tx, host, consumers, inputs
-    return ChatsView(may_start=may_start)
+    needy = reconciling.needy(tx, consumers.keys())
+    if not needy:
+        return ChatsView()
+    settings = host.grounds.layered.settings
+    may_start = may_start and service.frozen_since(tx) is None
+    shown = []
+    for number in needy:
+        chat = chats.by_number(tx, number)
+        task = reconciling.find_node(tx, chat.task)
+        handler = (
+            None if chat.handler is None else agent_reads.by_number(tx, chat.handler)
+        )
+        shown.append(
+            ChatView(
+                chat=chat,
+                per_turn=_is_per_turn(tx, host, task, handler),
+                consumers=consumers.get(number, 0),
+                queued=chats.count_waiting(tx, number),
+                head=chats.head(tx, number),
+                handler=handler,
+                has_input=handler is not None and handler.number in inputs,
+                is_found=handler is not None and handler.number in found,
+                has_node=task is not None,
+            )
+        )
+    return ChatsView(
+        chats=tuple(shown),
+        idle_after=settings.chat.idle_after,
+        turn_limit=settings.agents.timeout,
+        may_start=may_start,
+    )
 
 
 def carry_out(tx: Tx, decision: ChatDecision, host: Host) -> list[Effect]:
     """Makes a decision about a chat true."""
-    del tx, decision, host
+    chat = chats.by_number(tx, decision.chat)
+    match decision:
+        case StartHandler():
+            return _start(tx, chat, host)
+        case StopHandler():
+            return [order_stop(tx, decision, host)]
+        case DeliverMessage():
+            return _deliver(tx, chat, decision, host)
+        case SettleHandler():
+            reconciling.settle(tx, chat, decision)
+        case ArchiveChat():
+            reconciling.archive(tx, chat, decision.reason)
+        case _:
+            assert_never(decision)
     return []
 
 
 def note_heard(tx: Tx, fact: ChatHeard, host: Host) -> None:
     """Writes down what a handler has said, with how far that goes in its output."""
-    del tx, fact, host
+    secrets = host.grounds.secrets
+    events = [
+        event
+        if event.kind == "session"
+        else replace(event, text=redact(event.text, secrets))
+        for event in fact.events
+    ]
+    agent = agent_reads.by_number(tx, fact.agent)
+    reconciling.hear(tx, agent, fact.output_read, events)
+
+
+def order_stop(tx: Tx, decision: StopHandler, host: Host) -> StopProcess:
+    """Orders the end of a handler, and says what has to be done for it."""
+    agent = agent_reads.by_number(tx, decision.agent)
+    stop = Stop(then=StopThen.NOTHING, by="workgraph", reason=decision.reason)
+    verdict = Outcome.TIMED_OUT if decision.is_late else None
+    agents.order_stop(tx, agent, stop, verdict)
+    return StopProcess(
+        agent=agent.number,
+        folder=host.folder(agent.number),
+        process=agent.process,
+        grace_s=float(host.grounds.layered.settings.agents.kill_grace),
+        force=False,
+    )
+
+
+def _is_per_turn(tx: Tx, host: Host, task: Task | None, handler: Agent | None) -> bool:
+    """Whether the handler that is there, or the next one, runs once for a message."""
+    if handler is not None:
+        return not clients.is_kept_open(tx, handler.number)
+    if task is None:
+        return False
+    try:
+        return handler_kind(host.grounds, task) == "turn"
+    except PlanError:
+        return False  # its start says so
+
+
+def _start(tx: Tx, chat: Chat, host: Host) -> list[Effect]:
+    gap = _gap(chat)
+    held = _held_by_account(tx, chat, host, gap)
+    awaited: list[Effect] = []
+    if held is None:
+        head = chats.head(tx, chat.number)
+        try:
+            spawn = launch_handler(tx, chat, head, host)
+        except PlanError as error:
+            until = tx.now + gap
+            if isinstance(error, OverBudgetError) and error.held.until is not None:
+                until = error.held.until
+            held = reconciling.Hold(
+                problem=error.message, remedy=error.hint, until=until
+            )
+            awaited = [AwaitHost(awaited=error.awaits)] if error.awaits else []
+        else:
+            agent = spawn.order.agent
+            reconciling.note_start(tx, chat, agent)
+            if not spawn.order.keeps_input:
+                chats.note_taken(tx, agent, taken=True)
+            return [spawn]
+    reconciling.hold(tx, chat, held)
+    return awaited
+
+
+def _held_by_account(
+    tx: Tx, chat: Chat, host: Host, gap: int
+) -> reconciling.Hold | None:
+    """What an account keeps back is started when its moment has come."""
+    account = account_of(host.grounds, reads.task(tx, chat.task), None)
+    known = None if account is None else accounts.find(tx, (account,)).get(account)
+    if known is None or allowance(known, accounts.live(tx, known), tx.now) != 0:
+        return None
+    until = known.until or 0
+    return reconciling.Hold(
+        problem=f"account {known.key} is {known.state}"
+        + (f": {known.reason}" if known.reason else ""),
+        remedy="wg service status",
+        until=until if until > tx.now else tx.now + gap,
+    )
+
+
+def _gap(chat: Chat) -> int:
+    doublings = min(chat.looks, _MAX_DOUBLINGS)
+    return min(_FIRST_LOOK.micros << doublings, _LAST_LOOK.micros)
+
+
+def _deliver(tx: Tx, chat: Chat, decision: DeliverMessage, host: Host) -> list[Effect]:
+    message = chats.message(tx, decision.message)
+    assert message is not None
+    if not chats.deliver(tx, message.number, decision.agent):
+        return []
+    # It reads what it was started to read, whatever the chat's task says by now.
+    handler = agent_reads.by_number(tx, decision.agent)
+    kind: HandlerKind = "exec" if handler.executor == SHELL else "open"
+    text = message.text
+    if kind != "exec":
+        text = compile_turn(tx, chat, message, host.grounds)
+    data = encode_message(kind, message.number, text)
+    return [WriteInput(agent=decision.agent, data=data)]

@@ -115,6 +115,9 @@ class Effects:
         self._is_frozen = False
         #: Files that are read through take their time, and others need threads.
         self._readers = anyio.CapacityLimiter(READERS)
+        #: Handlers that can be written to: their ends have not been posted.
+        self.inputs: set[int] = set()
+        self.found_ended: set[int] = set()
         self._stopping: dict[int, StopProcess] = {}
         self._starting = 0
         self._awaited = 0
@@ -183,15 +186,7 @@ class Effects:
         """What runs of agents that an earlier daemon left, in one search."""
         if not agents:
             return {}
-        targets = [
-            SweepTarget(
-                agent=agent.number,
-                folder=self.folder(agent.number),
-                inode=agent.folder_inode,
-                process=agent.process,
-            )
-            for agent in agents
-        ]
+        targets = [target_of(agent, self.folder(agent.number)) for agent in agents]
         return await self._patiently(self._launcher.find_running, targets)
 
     async def settle(
@@ -242,6 +237,7 @@ class Effects:
             )
             self.reading.discard(ended.agent)
         self._stopping.pop(ended.agent, None)
+        self.inputs.discard(ended.agent)
         self._ended.append(
             SweepTarget(
                 agent=ended.agent, folder=self.folder(ended.agent), process=process
@@ -349,6 +345,8 @@ class Effects:
     def _post_start(self, spawn: Spawn, started: Started) -> None:
         """Said while it is still on its way: who waits for quiet waits for this."""
         self._log.info("agent_started", line=spawn.line, pid=started.process.pid)
+        if spawn.order.keeps_input:
+            self.inputs.add(spawn.order.agent)
         self._post(
             AgentStarted(
                 agent=spawn.order.agent,
@@ -389,8 +387,11 @@ class Effects:
     async def _write(self, effect: WriteInput) -> None:
         if await self._launcher.write_input(effect.agent, effect.data):
             self._post(InputTaken(agent=effect.agent))
+        else:
+            self.inputs.discard(effect.agent)
 
     async def _stop(self, effect: StopProcess) -> None:
+        self._launcher.close_input(effect.agent)
         left = await self._patiently(
             self._launcher.stop,
             effect.agent,

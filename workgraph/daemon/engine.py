@@ -152,6 +152,8 @@ class Engine:
             watching=self.effects.paths.wanted,
             fetching={task: one.needs for task, one in self.effects.fetching.items()},
             consumers=self.consumers.counts,
+            inputs=frozenset(self.effects.inputs),
+            found=frozenset(self.effects.found_ended),
             anchor=None if anchor == self._followed else anchor,
         )
         try:

@@ -80,6 +80,8 @@ class Surroundings(Record, frozen=True, kw_only=True):
     consumers: Mapping[int, int] = field(default_factory=dict)
     #: Handlers that can be written to.
     inputs: frozenset[int] = frozenset()
+    #: Agents whose ends were found when this daemon started.
+    found: frozenset[int] = frozenset()
     #: How the clock stands, where that is not known to the graph yet.
     anchor: Anchor | None = None
 
@@ -92,6 +94,8 @@ class Outcomes(Record, frozen=True, kw_only=True):
     concluded: tuple[int, ...] = ()
     #: It has decided something, so there may be more to decide.
     busy: bool = False
+    #: When time alone makes something due that no row says.
+    wake_at: int | None = None
 
 
 class Reactor(Record, frozen=True, kw_only=True):
@@ -100,12 +104,16 @@ class Reactor(Record, frozen=True, kw_only=True):
     name: str
     load: Callable[[Tx, Surroundings], Any]
     decide: Callable[[Any, int], Sequence[Decision]]
+    #: When time alone could change what it decides, where no row says that.
+    wake_at: Callable[[Any, int], int | None] = lambda _view, _now: None
 
     async def react(self, tx: Tx, now: int, around: Surroundings) -> Outcomes:
         """Decides, and makes it true in this transaction."""
-        decisions = self.decide(self.load(tx, around), now)
+        view = self.load(tx, around)
+        decisions = self.decide(view, now)
+        wake_at = self.wake_at(view, now)
         if not decisions:
-            return Outcomes()
+            return Outcomes(wake_at=wake_at)
         effects: list[Effect] = []
         with tx.savepoint():
             for decision in decisions:
@@ -124,6 +132,7 @@ class Reactor(Record, frozen=True, kw_only=True):
                 sum(isinstance(effect, Spawn) for effect in effects),
                 is_reading=any(isinstance(effect, ReadFiles) for effect in effects),
             ),
+            wake_at=wake_at,
         )
 
 
@@ -298,9 +307,11 @@ REACTORS: Final = (
             around.host,
             consumers=around.consumers,
             inputs=around.inputs,
+            found=around.found,
             may_start=around.may_start,
         ),
         decide=chats.decide,
+        wake_at=chats.wake_at,
     ),
     Reactor(
         name="budgets",

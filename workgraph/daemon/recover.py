@@ -27,6 +27,7 @@ from workgraph.store import (
     candidates,
     clients,
     legacy_chats,
+    reconciling,
     service,
     views,
 )
@@ -64,6 +65,7 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
         is_off = settings.agency.auto_assign == "off"
         candidates.wake_parked(tx, officials_of(settings), is_off=is_off)
         accounts.try_broken_now(tx)
+        engine.effects.found_ended.update(reconciling.ended_handlers(tx))
         live = [a for a in agent_reads.list_agents(tx, alive=True) if not a.human]
         listens = {
             one.agent: launching.listen_to(tx, one) for one in clients.live_streams(tx)
@@ -140,6 +142,7 @@ async def _settle(
 ) -> bool:
     found = await effects.settle(agent, running)
     if not isinstance(found, Adopted):
+        effects.found_ended.add(agent.number)
         await effects.note_end(found, agent.process)
         return False
     if agent.process is None:

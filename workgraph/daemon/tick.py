@@ -70,6 +70,12 @@ def _with_files(around: Surroundings, facts: Sequence[Fact]) -> Surroundings:
     return replace(around, host=replace(around.host, files=files))
 
 
+def _earliest(tx: Tx, outcomes: Sequence[Outcomes]) -> int | None:
+    """The first moment that a row names, or a reactor."""
+    moments = [views.next_moment(tx), *(outcome.wake_at for outcome in outcomes)]
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
 def tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
     """The transaction of a tick. A reactor that raises contributes nothing to it.
 
@@ -92,7 +98,7 @@ def tick(tx: Tx, facts: Sequence[Fact], around: Surroundings) -> TickResult:
     return TickResult(
         effects=tuple(effect for outcome in outcomes for effect in outcome.effects),
         concluded=tuple(n for outcome in outcomes for n in outcome.concluded),
-        wake_at=views.next_moment(tx),
+        wake_at=_earliest(tx, outcomes),
         busy=any(outcome.busy for outcome in outcomes) or _may_wake(tx, failed),
         failed=failed,
         unwritten=tuple(unwritten),

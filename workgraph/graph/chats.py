@@ -24,6 +24,8 @@ BACKOFF_MAX: Final = Duration(300)
 #: What ends sooner has crashed, whatever its status.
 TOO_FAST: Final = Duration(1)
 
+_MAX_DOUBLINGS: Final = 20
+
 _ID: Final = re.compile(r"\.chat-(0|[1-9][0-9]{0,17})")
 
 MessageKind = Literal["message", "reply", "note", "error"]
@@ -52,6 +54,8 @@ class Chat(Record, frozen=True, kw_only=True):
     answered: bool = False
     problem: str | None = None
     remedy: str | None = None
+    #: How often in a row that was looked at in vain.
+    looks: int = 0
     archived_at: int | None = None
     purged_at: int | None = None
 
@@ -115,9 +119,8 @@ class ChatView(Record, frozen=True, kw_only=True):
     handler: Agent | None = None
     #: It can be written to: this daemon has started it, and it reads.
     has_input: bool = False
-    #: Its account, or a freeze or pause, lets nothing start until then; null: nothing
-    #: holds it back.
-    blocked_until: int | None = None
+    #: Its end was found when this daemon started: nobody knows why it came.
+    is_found: bool = False
     #: Its node in the graph is there.
     has_node: bool = True
 
@@ -129,7 +132,7 @@ class ChatsView(Record, frozen=True, kw_only=True):
     idle_after: Duration = Duration(300)
     #: How long one message may take.
     turn_limit: Duration = Duration(1800)
-    #: Neither draining nor offline.
+    #: Neither draining, nor offline, nor frozen.
     may_start: bool = False
 
 
@@ -145,6 +148,8 @@ class StopHandler(Record, frozen=True, kw_only=True):
     chat: int
     agent: int
     reason: str
+    #: It has had its time for a message.
+    is_late: bool = False
 
 
 class DeliverMessage(Record, frozen=True, kw_only=True):
@@ -164,6 +169,10 @@ class SettleHandler(Record, frozen=True, kw_only=True):
     crashed: bool
     failures: int
     backoff_until: int | None
+    #: How it ended, in one line.
+    reason: str
+    #: Its client does not know the session any more: the next one begins anew.
+    is_session_lost: bool = False
     #: The message that it had, which goes back to the head of the queue.
     message: int | None = None
     #: That was the message's doing, as far as can be told.
@@ -233,18 +242,41 @@ def wanted(view: ChatView, now: int, idle_after: Duration) -> Wish:
     return Wish.NONE
 
 
-def next_change(
-    view: ChatView, now: int, idle_after: Duration, turn_limit: Duration
-) -> int | None:
-    """When what is wanted or due could change by time alone; null: never. Pure."""
+def next_change(view: ChatView, now: int, chats: ChatsView) -> int | None:
+    """When what is to be done for a chat could change by time alone; null: never. Pure.
+
+    What is to be done just now is not told of: it is done, and then asked again.
+    """
+    if not chats.may_start:
+        return None
     moments: list[int | None] = []
-    wish = wanted(view, now, idle_after)
-    if view.handler is not None:
+    wish = wanted(view, now, chats.idle_after)
+    if view.handler is None:
+        if wish is Wish.START:
+            moments.append(view.chat.backoff_until)
+    else:
         last = view.chat.last_consumer_at
         if wish is Wish.KEEP and last is not None:
-            moments.append(last + idle_after.micros)
-        if view.head is not None and view.head.delivered_at is not None:
-            moments.append(view.head.delivered_at + turn_limit.micros)
-    elif wish is Wish.START:
-        moments += [view.chat.backoff_until, view.blocked_until]
+            moments.append(last + chats.idle_after.micros)
+        moments.append(turn_ends_at(view, chats.turn_limit))
     return min((m for m in moments if m is not None and m > now), default=None)
+
+
+def turn_ends_at(view: ChatView, limit: Duration) -> int | None:
+    """Until when the handler may take for the message that it has; null: it has none.
+
+    One that runs once for a message has as long for all that it does.
+    """
+    handler, head = view.handler, view.head
+    if handler is None:
+        return None
+    if head is not None and head.agent == handler.number:
+        assert head.delivered_at is not None
+        return head.delivered_at + limit.micros
+    return handler.started_at + limit.micros if view.per_turn else None
+
+
+def backoff(failures: int) -> int:
+    """The gap after so many crashes in a row, in microseconds. Pure."""
+    doublings = min(max(failures - 1, 0), _MAX_DOUBLINGS)
+    return min(BACKOFF.micros << doublings, BACKOFF_MAX.micros)

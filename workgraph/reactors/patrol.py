@@ -11,6 +11,7 @@ the third the task is put in quarantine. A shell task may well be that quick.
 from typing import Final, assert_never
 
 from workgraph.graph.budgets import EXHAUSTED
+from workgraph.graph.chats import chat_number
 from workgraph.graph.decisions import (
     ConcludeAttempt,
     Decision,
@@ -393,6 +394,8 @@ def _judge_executors(
     changed: dict[str, Breaker] = {}
     for ended, end in zip(view.ended, ends, strict=True):
         agent = ended.agent
+        if _answers_by_command(ended):
+            continue
         key = breaker_key(agent.executor)
         before = changed.get(key, view.breakers.get(key))
         health = breakers.health_of(agent, end.outcome, too_fast=is_too_fast(agent))
@@ -405,6 +408,11 @@ def _judge_executors(
         if after != before:
             changed[key] = after
     return [SetBreaker(breaker=breaker) for breaker in changed.values()]
+
+
+def _answers_by_command(ended: EndedAttempt) -> bool:
+    """Whether it answered in a chat: that tells nothing of the tasks of a shell."""
+    return chat_number(ended.task.id) is not None and ended.task.spec.exec is not None
 
 
 def _look_or_stop(agent: Agent) -> Decision:

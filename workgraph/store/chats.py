@@ -17,7 +17,8 @@ from workgraph.store.rows import to_json
 _CHAT: Final = (
     "c.number, c.task, c.created_at, c.by, c.last_consumer_at, c.handler, c.session,"
     " c.session_executor, c.session_account, c.session_workspace, c.told, c.failures,"
-    " c.backoff_until, c.answered, c.problem, c.remedy, c.archived_at, c.purged_at"
+    " c.backoff_until, c.answered, c.problem, c.remedy, c.looks, c.archived_at,"
+    " c.purged_at"
 )
 _MESSAGE: Final = (
     "m.number, m.chat, m.at, m.by, m.kind, m.text, m.reply_to, m.agent,"
@@ -88,8 +89,9 @@ where number = ?
 """
 #: Something was answered since the last crash, and now there is something new.
 FORGET_CRASHES: Final = """
-update chats set failures = 0, backoff_until = null, answered = 0
-where number = ? and answered = 1
+update chats
+set failures = iif(answered = 1, 0, failures), backoff_until = null, answered = 0
+where number = ? and (answered = 1 or problem is not null)
 """
 ANSWER_TO: Final = f"""
 select {_MESSAGE} from chat_messages m
@@ -112,7 +114,6 @@ ANSWER: Final = """
 update chat_messages set answered_at = ?, agent = null
 where number = ? and kind = 'message' and answered_at is null
 """
-
 SET_TAKEN: Final = """
 update chat_messages indexed by chat_messages_waiting
 set taken = :taken
@@ -195,7 +196,10 @@ def restore(tx: Tx, chat: Chat, by: str) -> None:
 
 
 def forget_crashes(tx: Tx, chat: int) -> None:
-    """What is new is not kept back by crashes that came before the last success."""
+    """What is new is not kept back by crashes that came before the last success.
+
+    Nor by what kept the chat from being answered: that is looked at again.
+    """
     tx.run(FORGET_CRASHES, (chat,))
 
 
@@ -327,8 +331,9 @@ def decode_chat(row: Row) -> Chat:
         answered=bool(row[13]),
         problem=row[14],
         remedy=row[15],
-        archived_at=row[16],
-        purged_at=row[17],
+        looks=row[16],
+        archived_at=row[17],
+        purged_at=row[18],
     )
 
 

@@ -60,6 +60,18 @@ update breakers set until = until + :by where until is not null
 SHIFT_ACCOUNTS: Final = """
 update accounts set until = until + min(:by, 0) where until is not null
 """
+#: How long somebody is away, and for how long a message has been worked on.
+SHIFT_CHATS: Final = """
+update chats
+set last_consumer_at = min(last_consumer_at + :by, :now),
+    backoff_until = backoff_until + :by
+where archived_at is null
+"""
+SHIFT_TURNS: Final = """
+update chat_messages indexed by chat_messages_waiting
+set delivered_at = min(delivered_at + :by, :now)
+where kind = 'message' and answered_at is null and delivered_at is not null
+"""
 DROP_META: Final = "delete from meta where key = ?"
 
 
@@ -123,3 +135,5 @@ def thaw(tx: Tx, since: int) -> None:
 def _shift_limits(tx: Tx, by: int, least: int) -> None:
     tx.run(SHIFT_AGENTS, {"by": by, "least": least, "now": tx.now})
     tx.run(SHIFT_CLAIMS, {"by": by, "least": least})
+    tx.run(SHIFT_CHATS, {"by": by, "now": tx.now})
+    tx.run(SHIFT_TURNS, {"by": by, "now": tx.now})

@@ -30,8 +30,10 @@ where t.status = 'open' and paused = 0 and unmet = 0
             'assigned_to_person', 'leftover', 'no_free_slot'))
   and {NOT_RESERVED}
 """  # noqa: S608 - constants
+#: Handlers of chats take no slot.
 COUNT_LIVE: Final = """
-select count(*) from agents where status <> 'ended' and human = 0
+select count(*) from agents
+where status <> 'ended' and human = 0 and substr(task, 1, 6) <> '.chat-'
 """
 ACTORS: Final = """
 select record from identities where kind = 'actor' and retired_at is null order by name

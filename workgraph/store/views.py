@@ -32,6 +32,7 @@ from workgraph.store import (
     errands,
     holds,
     leftovers,
+    reconciling,
     service,
     trajectories,
     waits,
@@ -376,8 +377,12 @@ def is_idle(tx: Tx, max_agents: int, officials: frozenset[str] = frozenset()) ->
 
 
 def look_at_all_parked(tx: Tx) -> None:
-    """Has every parked task looked at in the next tick: the settings have changed."""
+    """Has every parked task looked at in the next tick: the settings have changed.
+
+    So are the chats that could not be answered.
+    """
     tx.run(LOOK_AT_ALL, (tx.now,))
+    reconciling.look_at_all(tx)
 
 
 def _passing(tx: Tx, officials: frozenset[str]) -> list[str]:

@@ -28,13 +28,17 @@ create table chats (
     -- why nothing can be started, in one line, and what can be done about it
     problem text,
     remedy text,
+    -- how often in a row that was looked at in vain; the gap doubles with it
+    looks integer not null default 0 check (looks >= 0),
     archived_at integer,
     purged_at integer,
     check (purged_at is null or archived_at is not null)
 ) strict;
 
--- chats.view: those whose handler is to be looked after
+-- reconciling.needy: those whose handler is to be looked after
 create index chats_handler on chats (handler) where handler is not null;
+-- reconciling.needy: those whose task may be gone
+create index chats_open on chats (task) where archived_at is null;
 
 create table chat_messages (
     number integer primary key autoincrement,
@@ -60,7 +64,7 @@ create table chat_messages (
 
 -- chats.history
 create index chat_messages_chat on chat_messages (chat, number);
--- chats.view: what waits for an answer, the first one first
+-- reconciling.needy: what waits for an answer, the first one first
 create index chat_messages_waiting on chat_messages (chat, number)
     where kind = 'message' and answered_at is null;
 
