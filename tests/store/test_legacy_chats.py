@@ -1,4 +1,4 @@
-"""The predecessor's chats in a database of ours: found once, with all that names them."""
+"""The predecessor's chats in a database of ours: found once, with all their names."""
 
 import re
 
@@ -6,12 +6,11 @@ import pytest
 
 from tests.commands.transfer_graph import NOW, Graph, a_graph, lines
 from workgraph.graph.changes import ChangeKind
-from workgraph.graph.chats import PARKED_CODE
+from workgraph.graph.chats import PARKED_CODE, Chat
 from workgraph.graph.status import Status
 from workgraph.store import chats, history, legacy_chats, reads, waits
 from workgraph.store.database import Tx
 from workgraph.store.legacy_chats import Adopted
-
 
 _NAMES = [".chat-3", ".coordinator", ".coordinator-0", ".coordinator-1"]
 _NAMES += [".coordinator-3", ".coordinator-31", ".coordinator-x"]
@@ -55,9 +54,7 @@ async def test_every_column_that_refers_to_a_task_is_renamed() -> None:
                 (name, row[3])
                 for (name,) in tables
                 for row in tx.all(f"pragma foreign_key_list({name})")
-                if row[2] in {"tasks", "waits"}
-                and row[3] == "task"
-                or row[2] == "tasks"
+                if row[2] == "tasks" or (row[2], row[3]) == ("waits", "task")
             }
 
         found = await graph.store.read(references, NOW)
@@ -233,7 +230,7 @@ async def test_a_loop_that_a_coordinator_was_in_is_over() -> None:
 
         await adopt(graph)
 
-        def ended(tx: Tx) -> list[object]:
+        def ended(tx: Tx) -> list[tuple[object, ...]]:
             return tx.all("select ended_at is null, reason from loops")
 
         assert await graph.store.read(ended, NOW) == [(0, "ended")]
@@ -244,7 +241,7 @@ async def test_a_chat_whose_node_is_gone_is_archived_once() -> None:
     async with a_graph() as graph:
 
         def add(tx: Tx) -> None:
-            chat = chats.Chat(number=7, task=".chat-7", created_at=NOW, by="me")
+            chat = Chat(number=7, task=".chat-7", created_at=NOW, by="me")
             chats.insert_chat(tx, chat)
 
         await graph.change(lambda context: add(context.tx))

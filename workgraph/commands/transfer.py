@@ -7,7 +7,7 @@ said stays. So what is exported, imported and exported again is the same to the 
 whatever state the graph is.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import UNSET, UnsetType, structs
@@ -106,6 +106,7 @@ def take_in(
     context: Context,
     lines: Iterable[tuple[int, Line]],
     warnings_of: Callable[[], Iterable[str]],
+    fill: Callable[[Sequence[legacy_chats.Adopted]], Iterable[str]] = lambda _: (),
 ) -> Reply:
     """Takes lines in with their numbers: all of them or, raising, none.
 
@@ -115,6 +116,7 @@ def take_in(
         context: The transaction, and who asks.
         lines: What comes in.
         warnings_of: What is to be said of it, when all were read.
+        fill: Writes what was said in these; gives more to be said.
     """
     batch = Batch(context.tx, context.caller.by)
     for number, line in lines:
@@ -128,6 +130,7 @@ def take_in(
         *warnings_of(),
         *batch.warnings,
         *(legacy.show(one.old, one.number, usable=one.usable) for one in chats),
+        *fill(chats),
     )
     data = ImportedData(
         tasks=batch.task_count,

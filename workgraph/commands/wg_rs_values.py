@@ -1,4 +1,4 @@
-"""Values of the predecessor's tasks in the shapes of ours, or nothing where they differ.
+"""Values of the predecessor's tasks in the shapes of ours, where there are any.
 
 Each function takes what JSON gave, and gives `UNSET` for what has no equal here.
 """
@@ -26,11 +26,11 @@ _PRIORITIES: Final = ((100, 0), (50, 1), (10, 2), (5, 3), (0, 4))
 _NAMED: Final = MappingProxyType(
     {"critical": 100, "high": 50, "normal": 10, "low": 5, "idle": 0}
 )
-#: What a first word looks like that is run, among those that people check by.
-_PROGRAMS: Final = frozenset(
-    "bash bun cargo cat cmake cmp deno diff docker find git go gradle grep jq just ls"
-    " make mvn ninja node npm npx pnpm pytest python python3 rg ruff rustc sh test"
-    " timeout tox tsc uv wg yarn [ !".split()
+#: What people check by: a criterion that begins with one of these is a command.
+_PROGRAMS: Final = re.compile(
+    r"(?:bash|bun|cargo|cat|cmake|cmp|deno|diff|docker|find|git|go|gradle|grep|jq|just"
+    r"|ls|make|mvn|ninja|node|npm|npx|pnpm|pytest|python|python3|rg|ruff|rustc|sh|test"
+    r"|timeout|tox|tsc|uv|wg|yarn|\[|!)"
 )
 _CLIENTS: Final = MappingProxyType(
     {
@@ -44,24 +44,24 @@ _CLIENTS: Final = MappingProxyType(
 )
 
 
-def text(value: Any) -> str | UnsetType:  # noqa: ANN401 - what JSON gives
+def text(value: object) -> str | UnsetType:
     """Words, without what no command line could hold."""
     return value if isinstance(value, str) else UNSET
 
 
-def plain(value: Any) -> str | UnsetType:  # noqa: ANN401
+def plain(value: object) -> str | UnsetType:
     """A path or a command."""
     return value if isinstance(value, str) and "\0" not in value else UNSET
 
 
-def texts(value: Any) -> list[str] | UnsetType:  # noqa: ANN401
+def texts(value: object) -> list[str] | UnsetType:
     """A list of words, each once."""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return list(dict.fromkeys(value))
     return UNSET
 
 
-def paths(value: Any) -> list[str] | UnsetType:  # noqa: ANN401
+def paths(value: object) -> list[str] | UnsetType:
     """A list of paths."""
     found = texts(value)
     if found is UNSET or "\0" in "".join(found):
@@ -69,25 +69,25 @@ def paths(value: Any) -> list[str] | UnsetType:  # noqa: ANN401
     return found
 
 
-def flag(value: Any) -> bool | UnsetType:  # noqa: ANN401
+def flag(value: object) -> bool | UnsetType:
     """Yes or no."""
     return value if isinstance(value, bool) else UNSET
 
 
-def count(value: Any) -> int | UnsetType:  # noqa: ANN401
+def count(value: object) -> int | UnsetType:
     """A number of something."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST:
         return value
     return UNSET
 
 
-def attempts_of(value: Any) -> int | UnsetType:  # noqa: ANN401
+def attempts_of(value: object) -> int | UnsetType:
     """The attempts that there may be: one more than it may be tried again."""
     found = count(value)
     return UNSET if found is UNSET else found + 1
 
 
-def seconds(value: Any) -> float | UnsetType:  # noqa: ANN401
+def seconds(value: object) -> float | UnsetType:
     """`30m` in seconds."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
@@ -96,7 +96,7 @@ def seconds(value: Any) -> float | UnsetType:  # noqa: ANN401
     return found if found <= _LONGEST_S else UNSET
 
 
-def hours(value: Any) -> float | UnsetType:  # noqa: ANN401
+def hours(value: object) -> float | UnsetType:
     """An estimate in hours, in seconds."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return UNSET
@@ -104,10 +104,10 @@ def hours(value: Any) -> float | UnsetType:  # noqa: ANN401
     return found if math.isfinite(found) and 0 <= found <= _LONGEST_S else UNSET
 
 
-def scope(value: Any) -> str | UnsetType:  # noqa: ANN401
+def scope(value: object) -> str | UnsetType:
     """How much context it is given."""
-    known = isinstance(value, str) and value in {"clean", "task", "graph", "full"}
-    return value if known else UNSET
+    known = {"clean", "task", "graph", "full"}
+    return value if isinstance(value, str) and value in known else UNSET
 
 
 @lru_cache(maxsize=4096)
@@ -120,14 +120,14 @@ def _moment(value: str) -> str | UnsetType:
     return to_rfc3339(found) if 0 <= found <= _LAST_MOMENT else UNSET
 
 
-def moment(value: Any) -> str | UnsetType:  # noqa: ANN401
+def moment(value: object) -> str | UnsetType:
     """A moment, as ours are written."""
     if not isinstance(value, str) or len(value) < len("2026-01-01"):
         return UNSET
     return _moment(value)
 
 
-def usage(value: Any) -> dict[str, Any] | UnsetType:  # noqa: ANN401
+def usage(value: object) -> dict[str, Any] | UnsetType:
     """What it has cost: what was put into a cache counts as not from it."""
     if not isinstance(value, dict):
         return UNSET
@@ -148,7 +148,7 @@ def usage(value: Any) -> dict[str, Any] | UnsetType:  # noqa: ANN401
     }
 
 
-def priority(value: Any) -> tuple[int, bool] | UnsetType:  # noqa: ANN401
+def priority(value: object) -> tuple[int, bool] | UnsetType:
     """Ours, and whether that says all that theirs did."""
     found = _NAMED.get(value.lower()) if isinstance(value, str) else count(value)
     if found is None or found is UNSET:
@@ -168,7 +168,7 @@ def is_command(criterion: str) -> bool:
     first = criterion.split(maxsplit=1)[0] if criterion.strip() else ""
     if "\0" in criterion or "\n" in criterion.strip():
         return False
-    return first in _PROGRAMS or first.startswith(("./", "/"))
+    return bool(_PROGRAMS.fullmatch(first)) or first.startswith(("./", "/"))
 
 
 def client_and_model(
@@ -187,7 +187,7 @@ def client(name: str | None) -> str | None:
     return None if name is None else _CLIENTS.get(name)
 
 
-def is_nothing(value: Any) -> bool:  # noqa: ANN401
+def is_nothing(value: object) -> bool:
     """What is the same as not being there at all."""
     if isinstance(value, bool):
         return not value

@@ -75,7 +75,7 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
 
     found, _ = await engine.store.transaction(load, engine.clock.now())
     _say(found, log)
-    live = found.live
+    live, frozen = found.live, found.frozen
     # whoever could start more of them is dead: one look serves all
     running = await engine.effects.find_running(live)
     adopted = 0
@@ -87,7 +87,7 @@ async def settle_agents(engine: Engine, group: anyio.abc.TaskGroup, log: Logger)
                 adopted += 1
         except Exception as error:
             log.exception("agent_unsettled", agent=agent.id, error=repr(error))
-    if found.frozen:
+    if frozen:
         # A daemon may have died before all were; what is stopped stays stopped.
         going_on = [a for a in live if a.status is not AgentStatus.STOPPING]
         await engine.effects.freeze([a.number for a in going_on])

@@ -24,6 +24,7 @@ from workgraph.commands.render import (
     render_json,
     render_notes,
 )
+from workgraph.daemon.beside import read_beside
 from workgraph.daemon.calibrating import run_canaries
 from workgraph.daemon.call import Call
 from workgraph.daemon.callers import Callers
@@ -379,7 +380,10 @@ async def _filled(
     if parsed.read_file is not None:
         content = await streams.read_file(parsed.read_file, _MAX_FILE)
         text = _text(content, parsed.read_file)
-        return msgspec.structs.replace(request, text=text)
+        request = msgspec.structs.replace(request, text=text)
+        if isinstance(request, r.ImportGraph) and request.format == "wg-rs":
+            files = await read_beside(streams, parsed.read_file, text)
+            request = msgspec.structs.replace(request, files=files)
     return request
 
 

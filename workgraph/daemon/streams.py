@@ -1,5 +1,7 @@
 """What a command has of the terminal of the `wg` that called it."""
 
+import errno
+import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -13,10 +15,16 @@ from workgraph.graph.errors import UserError
 
 #: What a slow reader of a stream may be behind before lines are left out.
 MAX_BEHIND_BYTES: Final = 1024 * 1024
+#: How a client says that a file is not there.
+_MISSING: Final = frozenset(map(os.strerror, (errno.ENOENT, errno.ENOTDIR)))
 
 
 class ClientGone(Exception):  # noqa: N818 - an event, not a mistake
     """The client went away while something was expected of it."""
+
+
+class FileMissingError(UserError):
+    """A file of the caller can't be read because it is not there."""
 
 
 class Link(Protocol):
@@ -253,7 +261,8 @@ def file_refusal(verb: str, name: str, reason: str) -> UserError:
     """The error for a file of the caller that can't be read or written."""
     remedies = {"read": "name a file that you can read"}
     remedy = remedies.get(verb, "name a place that you can write to, with room in it")
-    return UserError(f"can't {verb} {name}: {reason}", hint=remedy)
+    error = FileMissingError if reason in _MISSING else UserError
+    return error(f"can't {verb} {name}: {reason}", hint=remedy)
 
 
 def _encoded(data: str | bytes) -> bytes:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from workgraph.graph.chats import ARCHIVED_TAG, TAG, chat_id
+from workgraph.graph.chats import ARCHIVED_TAG, TAG, MessageKind, chat_id
+from workgraph.graph.model import Record
 from workgraph.graph.status import SETTLED, Status
 
 #: What marked the tasks that were kept running, which chats are not.
@@ -17,6 +18,17 @@ FIRST: Final = ".coordinator"
 BEHIND: Final = ".coordinator."
 
 _OLD: Final = re.compile(r"\.coordinator(?:-([0-9]{1,9}))?")
+
+
+class Said(Record, frozen=True, kw_only=True):
+    """Something that was said in a chat of the predecessor."""
+
+    at: int
+    by: str
+    kind: MessageKind
+    text: str
+    #: The place of what it answers, in the same history.
+    reply_to: int | None = None
 
 
 def old_number(task: str) -> int | None:

@@ -6,9 +6,10 @@ names with `_`, and the task is `task` (CONTRACT §5). Durations and moments are
 as on the command line (`30m`); `-` and relative paths are the client's business.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, field
 
 from workgraph.graph.assigning import AssignTask
 from workgraph.graph.canary_requests import CanaryRequest
@@ -151,6 +152,8 @@ class ImportGraph(Request, frozen=True, kw_only=True, tag="import"):
 
     text: str
     format: Literal["jsonl", "beads", "wg-rs"] = "jsonl"
+    #: With `wg-rs`, what stands beside the file, by its path from there.
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 class BackUp(Request, frozen=True, kw_only=True, tag="backup"):

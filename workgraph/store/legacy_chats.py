@@ -1,10 +1,10 @@
 """The predecessor's chats among the tasks of a database: found, renamed, made chats.
 
-It is done in one transaction, and there is nothing to find afterwards. What they were in
-the middle of is ended: nobody works off a chat.
+It is done in one transaction, and there is nothing to find afterwards. What they were
+in the middle of is ended: nobody works off a chat.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -99,6 +99,11 @@ set paused = 0, actor = null, actor_matched = 0, reserved_for = null,
 where id = ?
 """
 ARCHIVE: Final = "update chats set archived_at = ? where number = ?"
+SAY: Final = """
+insert into chat_messages (chat, at, by, kind, text, reply_to, answered_at)
+values (?, ?, ?, ?, ?, ?, ?)
+"""
+
 #: How a node that is in a status becomes one of a chat that can be used.
 _TO_OPEN: Final = {
     Status.IN_PROGRESS: Verb.RELEASE,
@@ -147,6 +152,16 @@ def archive_lost(tx: Tx) -> list[int]:
             ChangeKind.CHAT_ARCHIVED, task=chat.task, reason="its task is not there"
         )
     return lost
+
+
+def insert_history(tx: Tx, chat: int, history: Iterable[legacy.Said]) -> None:
+    """Writes down what was said before; no message of it waits for an answer."""
+    numbers: list[int] = []
+    for one in history:
+        reply_to = None if one.reply_to is None else numbers[one.reply_to]
+        answered_at = one.at if one.kind == "message" else None
+        params = (chat, one.at, one.by, one.kind, one.text, reply_to, answered_at)
+        numbers.append(tx.insert(SAY, params))
 
 
 def _is_taken(tx: Tx, number: int) -> bool:

@@ -1,0 +1,138 @@
+"""The predecessor's histories of chats: where they stand, and what was said, in order.
+
+They stand beside its file: `chat/<name>/inbox.jsonl` and `outbox.jsonl`, where the name
+is a number, an alias or, by `chat/sessions.json`, a UUID. The caller reads them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from workgraph.commands import wg_rs_values as values
+from workgraph.commands.wg_rs_ties import speaker
+from workgraph.graph.chats import MessageKind, chat_number
+from workgraph.graph.legacy import Said, old_number
+from workgraph.graph.times import parse_moment
+
+SESSIONS: Final = "chat/sessions.json"
+_BOXES: Final = ("inbox.jsonl", "outbox.jsonl")
+_IDS: Final = re.compile(r'"\.(?:(?:chat|coordinator)-([0-9]{1,9})|coordinator)"')
+_FOLDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_decode: Final = msgspec.json.Decoder().decode
+
+
+def numbers_in(text: str) -> list[int]:
+    """The numbers of the chats that a file names."""
+    return sorted({int(match[1] or 0) for match in _IDS.finditer(text)})
+
+
+def number_of(task: str) -> int | None:
+    """The number under which a chat's history stands."""
+    number = chat_number(task)
+    return old_number(task) if number is None else number
+
+
+def files_of(number: int, sessions: str | None) -> list[str]:
+    """The files that a chat's history may be in, those of the newest kind first."""
+    names = {f"chat-{number}", f"coordinator-{number}", str(number)}
+    folders = [
+        folder
+        for name in _sessions_of(sessions, names)
+        for folder in (f"{name}/", f".archive/{name}/")
+    ]
+    folders += [f"{name}/" for name in sorted(names, reverse=True)]
+    if number == 0:
+        folders.append("")  # where the only one had it
+    return [f"chat/{folder}{box}" for folder in folders for box in _BOXES]
+
+
+def read_history(number: int, files: Mapping[str, str]) -> tuple[list[Said], list[str]]:
+    """What was said in a chat, in order, and what is to be said of the files.
+
+    The same files may be found under two names: nothing is told twice.
+    """
+    notes: list[str] = []
+    found: dict[tuple[object, ...], tuple[int, int, int, dict[str, Any]]] = {}
+    for path in files_of(number, files.get(SESSIONS)):
+        if path not in files:
+            continue
+        is_out = path.endswith(_BOXES[1])
+        at, bad = 0, 0
+        for place, line in enumerate(files[path].split("\n")):
+            if not line.strip():
+                continue
+            entry = _entry(line)
+            if entry is None:
+                bad += 1
+                continue
+            moment = values.moment(entry.get("timestamp"))
+            at = at if moment is UNSET else parse_moment(moment, 0)
+            key = (is_out, entry.get("id"), at, entry["content"])
+            found.setdefault(key, (at, int(is_out), place, entry))
+        if bad:
+            notes.append(f"{path}: {bad} lines can't be read, and are left out")
+    ordered = sorted(found.values(), key=lambda one: one[:3])
+    return list(_told(ordered)), notes
+
+
+def _told(entries: Sequence[tuple[int, int, int, dict[str, Any]]]) -> Iterator[Said]:
+    """Messages and replies; a request is answered once, what comes then is a note."""
+    asked: dict[object, int] = {}
+    for place, (at, is_out, _, entry) in enumerate(entries):
+        request = entry.get("request_id")
+        if not is_out:
+            asked[request] = place
+        reply_to = asked.pop(request, None) if is_out and request else None
+        kind: MessageKind = "message"
+        if is_out:
+            kind = "note" if reply_to is None else "reply"
+        yield Said(
+            at=at,
+            by=speaker(None if is_out else entry.get("user"), entry.get("role"))
+            if is_out
+            else speaker(entry.get("role"), entry.get("user")),
+            kind=kind,
+            text=_text(entry),
+            reply_to=reply_to,
+        )
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+    text: str = entry["content"]
+    full = entry.get("full_response")
+    if not text and isinstance(full, str):
+        text = full
+    attachments = entry.get("attachments")
+    for one in attachments if isinstance(attachments, list) else ():
+        if isinstance(one, dict) and isinstance(one.get("path"), str):
+            text += f"\n[attached: {one['path']}]"
+    return text
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    try:
+        entry = _decode(line)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
+        return None
+    return entry
+
+
+def _sessions_of(sessions: str | None, names: set[str]) -> Iterator[str]:
+    """The folders of the sessions that go by one of these names."""
+    try:
+        known = _decode(sessions or "{}")
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return
+    by_name = known.get("sessions") if isinstance(known, dict) else None
+    for folder, meta in (by_name if isinstance(by_name, dict) else {}).items():
+        aliases = meta.get("aliases") if isinstance(meta, dict) else None
+        has_one = isinstance(aliases, list) and any(
+            isinstance(one, str) and one in names for one in aliases
+        )
+        if has_one and _FOLDER.fullmatch(folder):
+            yield folder
