@@ -16,6 +16,7 @@ from workgraph.commands.context import Context, officials_of
 from workgraph.commands.tie_lines import PromptLine
 from workgraph.commands.transfer_batch import Batch
 from workgraph.commands.transfer_canaries import canary_lines
+from workgraph.commands.transfer_chats import chat_lines
 from workgraph.commands.transfer_identities import identity_line
 from workgraph.commands.transfer_lines import (
     AgentLine,
@@ -83,9 +84,9 @@ _ABOUT_ATTEMPTS: Final = frozenset(
 def export_lines(context: Context) -> list[bytes]:
     """The whole graph as JSON lines without their ends, in a stable order.
 
-    Identities come first, then tasks, attempts, loops, messages, trajectories, waits,
-    errands, choices, judgements, known answers and the log, each as they came up. An
-    agent gets no known answers: it may be the one that is asked for them.
+    Identities come first, then tasks, attempts, loops, messages, chats, trajectories,
+    waits, errands, choices, judgements, known answers and the log, each as they came
+    up. An agent gets no known answers: it may be the one that is asked for them.
     """
     return list(_lines(context.tx, has_answers=context.caller.agent is None))
 
@@ -175,6 +176,7 @@ def _lines_between(tx: Tx, live: set[str]) -> Iterator[bytes]:
     for loop in loops.every(tx):
         yield encode(loop_line(loop, lambda task: reads.task(tx, task).status))
     yield from map(encode, message_lines(tx, live))
+    yield from map(encode, chat_lines(tx))
     yield from map(encode, trajectory_lines(tx, live))
     for wait in waits.every(tx):
         yield encode(wait_line(wait, live))

@@ -11,10 +11,12 @@ from typing import Final, assert_never
 from msgspec import UNSET
 
 from workgraph.commands import options
+from workgraph.commands.chat_line import ChatLine, ChatMessageLine
 from workgraph.commands.identity_line import ActorLine, RoleLine, TradeoffLine
 from workgraph.commands.line_errors import bad_line, conflict_in, missing_task
 from workgraph.commands.message_line import MessageLine
 from workgraph.commands.tie_lines import LoopLine, PromptLine, TrajectoryLine
+from workgraph.commands.transfer_chats import ChatBatch
 from workgraph.commands.transfer_identities import IdentityBatch
 from workgraph.commands.transfer_lines import (
     AgentLine,
@@ -69,6 +71,11 @@ from workgraph.store.transfer_artifacts import (
 #: Agents' numbers go on above those that come in, so there has to be room.
 HIGHEST_AGENT: Final = 10**12
 
+#: What lies between tasks, attempts and people.
+_Between = (
+    MessageLine | ChatLine | ChatMessageLine | WaitLine | TrajectoryLine | LoopLine
+)
+
 
 class Batch:
     """All that comes in: `take` each line, `settle` once, then `write`.
@@ -98,6 +105,7 @@ class Batch:
         self._spend: list[StoredSpend] = []
         self._prompts = PromptBatch(tx)
         self._messages = MessageBatch(tx, by)
+        self._chats = ChatBatch(tx, by)
         self._consumed: list[tuple[int, Consumed]] = []
         #: The producers of inputs, of tasks that say themselves what they wait for.
         self._producers: dict[str, list[str]] = {}
@@ -142,7 +150,14 @@ class Batch:
                 self._log.append((number, change))
                 self._mention(number, change.agent)
                 self._mention(number, change.by)
-            case MessageLine() | WaitLine() | TrajectoryLine() | LoopLine():
+            case (
+                MessageLine()
+                | ChatLine()
+                | ChatMessageLine()
+                | WaitLine()
+                | TrajectoryLine()
+                | LoopLine()
+            ):
                 self._take_between(number, line)
             case AgencyLine() | CanaryLine():
                 self._agency.take(number, line)
@@ -151,14 +166,14 @@ class Batch:
             case _ as never:
                 assert_never(never)
 
-    def _take_between(
-        self, number: int, line: MessageLine | WaitLine | TrajectoryLine | LoopLine
-    ) -> None:
+    def _take_between(self, number: int, line: _Between) -> None:
         match line:
             case MessageLine():
                 message = self._messages.take(number, line)
                 self._mention(number, message.agent)
                 self._mention(number, message.by)
+            case ChatLine() | ChatMessageLine():
+                self._mention(number, self._chats.take(number, line))
             case WaitLine():
                 self._wait_lines.take(number, line)
             case TrajectoryLine():
@@ -186,6 +201,9 @@ class Batch:
         self._settle_edges(known)
         self.warnings += self._identities.settle()
         self._settle_history()
+        chat_line = self._chats.settle()
+        if chat_line is not None:
+            raise conflict_in(chat_line, "there is another one of this number")
         for number, one in self._consumed:
             if one.task not in self._line_of and one.task not in known:
                 raise missing_task(number, one.task)
@@ -214,6 +232,7 @@ class Batch:
         transfer.insert_spend(tx, self._spend)
         self._prompts.write()
         self._messages.write()
+        self._chats.write()
         insert_consumed(tx, (one for _, one in self._consumed))
         self._trajectories.write()
         self._wait_lines.write()
@@ -244,6 +263,7 @@ class Batch:
         self._line_of[task] = number
         self._rows[number] = task_row(number, task, line, self._tx.now)
         self._titles[number] = line.title
+        self._chats.take_task(number, task, line.tags)
         if waits := waits_of(number, line):
             self._waits[task] = waits
         if line.inputs and line.after is not UNSET and line.status not in SETTLED:

@@ -20,6 +20,7 @@ from workgraph.commands.agency_lines import (
     RewardLine,
 )
 from workgraph.commands.canary_line import CanaryLine
+from workgraph.commands.chat_line import ChatLine, ChatMessageLine
 from workgraph.commands.identity_line import (
     ActorLine,
     IdentityLine,
@@ -220,6 +221,8 @@ Line = (
     | PromptLine
     | LoopLine
     | MessageLine
+    | ChatLine
+    | ChatMessageLine
     | TrajectoryLine
     | WaitLine
     | RewardLine
@@ -238,6 +241,8 @@ _KINDS: Final[Mapping[str, type[Line]]] = MappingProxyType(
         "agent": AgentLine,
         "prompt": PromptLine,
         "message": MessageLine,
+        "chat": ChatLine,
+        "chat_message": ChatMessageLine,
         "wait": WaitLine,
         "log": LogLine,
         "trajectory": TrajectoryLine,

@@ -20,7 +20,7 @@ _CHAT: Final = (
     " c.backoff_until, c.answered, c.problem, c.remedy, c.looks, c.archived_at,"
     " c.purged_at"
 )
-_MESSAGE: Final = (
+MESSAGE_COLUMNS: Final = (
     "m.number, m.chat, m.at, m.by, m.kind, m.text, m.reply_to, m.agent,"
     " m.delivered_at, m.taken, m.deliveries, m.answered_at"
 )
@@ -40,18 +40,18 @@ insert into chat_messages (chat, at, by, kind, text, reply_to)
 values (?, ?, ?, ?, ?, ?)
 """
 FIND_MESSAGE: Final = f"""
-select {_MESSAGE} from chat_messages m where m.number = ?
+select {MESSAGE_COLUMNS} from chat_messages m where m.number = ?
 """  # noqa: S608 - constants
 #: In the order in which it was said; of the last ones when there are too many.
 HISTORY: Final = f"""
 select * from (
-    select {_MESSAGE} from chat_messages m
+    select {MESSAGE_COLUMNS} from chat_messages m
     where m.chat = ? and m.number > ? order by m.number desc limit ?
 ) order by 1
 """  # noqa: S608 - constants
 #: What one of the two files of a chat has next.
 SAID_AFTER: Final = f"""
-select {_MESSAGE} from chat_messages m
+select {MESSAGE_COLUMNS} from chat_messages m
 where m.chat = :chat and m.number > :after and (m.kind = 'message') = :inbox
 order by m.number limit :limit
 """  # noqa: S608 - constants
@@ -60,7 +60,7 @@ select count(*), coalesce(max(number), 0) from chat_messages
 where chat = :chat and number <= :upto and (kind = 'message') = :inbox
 """
 WAITING: Final = f"""
-select {_MESSAGE} from chat_messages m indexed by chat_messages_waiting
+select {MESSAGE_COLUMNS} from chat_messages m indexed by chat_messages_waiting
 where m.chat = ? and m.kind = 'message' and m.answered_at is null
 order by m.number limit 1
 """  # noqa: S608 - constants
@@ -74,7 +74,10 @@ select {_CHAT} from chats c join tasks t on t.id = c.task
 where json_extract(t.spec, '$.title') = ?
 order by c.archived_at is not null, c.number
 """  # noqa: S608 - constants
-PARK: Final = "update tasks set parked = ?, updated_at = ? where id = ?"
+#: What is settled is not parked.
+PARK: Final = """
+update tasks set parked = ?, parked_until = null where id = ? and status = 'open'
+"""
 ARCHIVE: Final = """
 update chats
 set archived_at = coalesce(archived_at, :now),
@@ -94,7 +97,7 @@ set failures = iif(answered = 1, 0, failures), backoff_until = null, answered = 
 where number = ? and (answered = 1 or problem is not null)
 """
 ANSWER_TO: Final = f"""
-select {_MESSAGE} from chat_messages m
+select {MESSAGE_COLUMNS} from chat_messages m
 where m.chat = :chat and m.number > :number and m.reply_to = :number
     and m.kind in ('reply', 'error')
 order by m.number limit 1
@@ -178,8 +181,7 @@ def list_chats(tx: Tx) -> list[Chat]:
 
 def park(tx: Tx, chat: Chat) -> None:
     """Keeps a chat's node out of dispatch, whatever it was parked for before."""
-    parked = to_json(parked_as_chat(chat.number))
-    tx.run(PARK, (parked, tx.now, chat.task))
+    tx.run(PARK, (to_json(parked_as_chat(chat.number)), chat.task))
 
 
 def archive(tx: Tx, chat: Chat, by: str, *, purged: bool, reason: str | None) -> None:
