@@ -30,17 +30,14 @@ from workgraph.daemon.launching import (
     set_aside,
 )
 from workgraph.daemon.orders import (
-    Effect,
     Hearing,
     Listen,
     Spawn,
-    StopProcess,
-    WriteInput,
 )
 from workgraph.daemon.telling import compile_opening
 from workgraph.graph.budgets import Reservation
 from workgraph.graph.chats import Chat, ChatMessage
-from workgraph.graph.model import Outcome, Stop, StopThen, Task, Usage
+from workgraph.graph.model import Task, Usage
 from workgraph.store import agent_reads, agents, chats, clients, prompts, reads
 from workgraph.store.database import Tx
 
@@ -162,39 +159,18 @@ def _launch(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> Spawn:
     )
 
 
-def interrupt(tx: Tx, chat: Chat, message: ChatMessage, host: Host) -> list[Effect]:
-    """What ends the turn in which a chat's handler answers a message.
+def line_to_stop(tx: Tx, message: ChatMessage) -> bytes | None:
+    """What the handler that has a message reads to end its turn, and to stay.
 
-    A client that is kept open is told so, and stays; a command, and a client that runs
-    once for each message, are ended. The session stays in any case.
-
-    Args:
-        tx: The transaction in which the message is answered for it.
-        chat: Whose handler it is.
-        message: The one that it has, as it was before that.
-        host: Where it is.
+    Null where it can't be told: a command, and a client that runs once for each
+    message, are ended. The session stays in any case.
     """
-    if chat.handler is None or message.agent != chat.handler:
-        return []
-    agent = agent_reads.by_number(tx, chat.handler)
-    if agent.ended_at is not None or agent.stop is not None:
-        return []
-    if agent.executor != SHELL and clients.is_kept_open(tx, agent.number):
-        told = encode_interrupt(agent.number, message.number)
-        return [WriteInput(agent=agent.number, data=told)]
-    reason = f"message {message.number} was interrupted"
-    stop = Stop(then=StopThen.NOTHING, by="workgraph", reason=reason)
-    agents.order_stop(tx, agent, stop, Outcome.KILLED)
-    grace = host.grounds.layered.settings.agents.kill_grace
-    return [
-        StopProcess(
-            agent=agent.number,
-            folder=host.folder(agent.number),
-            process=agent.process,
-            grace_s=float(grace),
-            force=False,
-        )
-    ]
+    if message.agent is None:
+        return None
+    agent = agent_reads.by_number(tx, message.agent)
+    if agent.executor == SHELL or not clients.is_kept_open(tx, agent.number):
+        return None
+    return encode_interrupt(agent.number, message.number)
 
 
 def listen_to_handler(

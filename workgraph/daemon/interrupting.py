@@ -20,12 +20,14 @@ async def interrupt(engine: Engine, request: InterruptChat, caller: Caller) -> R
 
     def tell(context: Context, chat: Chat, message: ChatMessage) -> bool:
         """Whether the handler could be told; else it is ended."""
+        del chat
         if not engine.effects.launcher.has_input(message.agent or 0):
             return False
-        effects = handling.interrupt(context.tx, chat, message, engine.host)
-        told = [effect for effect in effects if isinstance(effect, WriteInput)]
-        asked.extend(told)
-        return bool(told)
+        line = handling.line_to_stop(context.tx, message)
+        if line is None or message.agent is None:
+            return False
+        asked.append(WriteInput(agent=message.agent, data=line))
+        return True
 
     def job(context: Context) -> Answer:
         asked.clear()
