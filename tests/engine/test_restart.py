@@ -20,7 +20,8 @@ from workgraph.agents.process import Adopted, Ended, Fate, LaunchOrder, Started
 from workgraph.commands.context import Caller
 from workgraph.graph import requests as r
 from workgraph.graph.model import AgentStatus, Outcome, ProcessId
-from workgraph.store.database import Store
+from workgraph.store import chats, legacy_chats
+from workgraph.store.database import Store, Tx
 
 ME = Caller(name="me")
 
@@ -416,3 +417,34 @@ async def test_what_is_on_its_way_at_an_orderly_end_is_left_to_the_next() -> Non
 
         assert launcher.running() == ()
         assert [one.status for one in await core.agents("t")] == [AgentStatus.STARTING]
+
+
+async def test_a_coordinator_that_is_at_work_becomes_a_chat() -> None:
+    """Its attempt is ended, and counts for nothing; a second start changes nothing."""
+    async with a_world() as world:
+        async with world.daemon() as first:
+            await first.add("t")
+            await first.add("then", after=("t",))
+            assert world.launcher.running() == (1,)
+
+        def rename(tx: Tx) -> None:
+            tx.run(legacy_chats.DEFER)
+            for table, column in legacy_chats.COLUMNS:
+                sql = f"update {table} set {column} = ? where {column} = ?"
+                tx.run(sql, (".coordinator-4", "t"))
+
+        await world.store.transaction(rename, world.clock.now())
+
+        async with world.daemon() as second:
+            row = await second.task(".chat-4")
+            assert (row.status, row.claimed_by) == ("open", None)
+            assert world.launcher.running() == ()
+            (chat,) = await world.store.read(chats.list_chats, world.clock.now())
+            assert (chat.number, chat.handler, chat.failures) == (4, None, 0)
+            count = len(world.launcher.orders)
+        async with world.daemon() as third:
+            await third.settle()
+            assert len(world.launcher.orders) == count
+            assert (await third.task("then")).status == "open"
+            (again,) = await world.store.read(chats.list_chats, world.clock.now())
+            assert again == chat

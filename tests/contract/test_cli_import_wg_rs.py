@@ -1,0 +1,67 @@
+"""`wg import --format wg-rs` by real processes: the file, and what stands beside it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.system.project import a_project
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_the_file_and_its_histories_come_in(tmp_path: Path, *, daemon: bool) -> None:
+    """From where the file is, by the caller; nothing is started."""
+    there = tmp_path / "there" / ".workgraph"
+    box = there / "chat" / "2"
+    box.mkdir(parents=True)
+    lines = [
+        {"kind": "task", "id": "work", "title": "Work", "after": [".coordinator-2"]},
+        {"kind": "task", "id": ".coordinator-2", "title": "C", "status": "in-progress"},
+        {"kind": "task", "id": "old", "title": "Old", "status": "done", "agent": "f0"},
+    ]
+    graph = there / "graph.jsonl"
+    graph.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    said = {"timestamp": "2026-01-01T00:00:00Z", "request_id": "r", "id": 1}
+    asked = said | {"role": "user", "content": "how is it?"}
+    told = said | {"role": "coordinator", "content": "fine"}
+    (box / "inbox.jsonl").write_text(json.dumps(asked) + "\n")
+    (box / "outbox.jsonl").write_text(json.dumps(told) + "\n")
+    before = {path: path.read_bytes() for path in there.rglob("*") if path.is_file()}
+    with a_project(tmp_path / "p") as project:
+        if daemon:
+            project.start_daemon("--max-agents", "0")
+
+        done = project.run("import", str(graph), "--format", "wg-rs")
+
+        assert (done.returncode, done.stdout) == (0, "imported 3 tasks, 1 edge\n")
+        assert ".coordinator-2 is the chat .chat-2" in done.stderr
+        assert "line 3: 'agent' has no equal here" in done.stderr
+        assert project.json("show", "work")["after"] == [
+            {"id": ".chat-2", "on": "done"}
+        ]
+        history = project.json("chat", "history", ".chat-2")
+        assert [one["text"] for one in history] == ["how is it?", "fine"]
+        assert history[1]["reply_to"] == history[0]["id"]
+        (chat,) = project.json("chat", "list")
+        assert (chat["state"], chat["queued"]) == ("idle", 0)
+        code, error = project.error("import", str(graph), "--format", "wg-rs")
+        assert (code, error["code"]) == (4, "conflict")
+        text = graph.read_text() + "{"
+        bad = project.run("import", "-", "--format", "wg-rs", stdin=text)
+        assert (bad.returncode, "line 4" in bad.stderr) == (1, True)
+    now = {path: path.read_bytes() for path in there.rglob("*") if path.is_file()}
+    assert now == before
+
+
+def test_histories_that_can_not_be_read_refuse_the_import(tmp_path: Path) -> None:
+    """A folder in the place of one, say."""
+    graph = tmp_path / "graph.jsonl"
+    graph.write_text('{"id":".chat-1","title":"C"}\n')
+    (tmp_path / "chat" / "1" / "inbox.jsonl").mkdir(parents=True)
+    with a_project(tmp_path / "p") as project:
+        code, error = project.error("import", str(graph), "--format", "wg-rs")
+
+        assert (code, "inbox.jsonl" in error["message"]) == (1, True)
+        assert project.json("chat", "list") == []
