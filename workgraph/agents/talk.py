@@ -18,6 +18,7 @@ from msgspec.json import Decoder
 
 from workgraph.agents.streams.claude import Claude
 from workgraph.agents.streams.lines import Lines, objects, piece
+from workgraph.agents.streams.pieces import Pieces
 from workgraph.graph.chats import ChatEvent
 from workgraph.graph.ends import ClientEnd, EndKind, Report
 from workgraph.graph.errors import WorkgraphBug
@@ -75,6 +76,9 @@ class Ear(Protocol):
 
     def heard(self) -> Heard:
         """What is new in whole lines; each event is given once."""
+
+    def spoken(self) -> tuple[str | None, ...]:
+        """What is being said just now, in pieces; null ends a text. Never an answer."""
 
     def close(self, last: LastWords) -> None:
         """Nothing comes any more; `heard` has the last of it afterwards."""
@@ -196,9 +200,14 @@ class _Output:
         """The line that has begun, ended here."""
         yield from self._lines.rest()
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the line that was taken in last was not heard before."""
+        return self.at > self._known
+
     def say(self, event: ChatEvent) -> None:
         """Keeps what a line says, if it was not heard before."""
-        if self.at > self._known:
+        if self.is_new:
             self._events.append(event)
 
     def heard(self) -> Heard:
@@ -221,6 +230,10 @@ class _LinesOfJson:
     def heard(self) -> Heard:
         """What is new."""
         return self._output.heard()
+
+    def spoken(self) -> tuple[str | None, ...]:
+        """Its words are whole when they come."""
+        return ()
 
     def close(self, last: LastWords) -> None:
         """A last line may lack its end, if it is whole otherwise."""
@@ -265,6 +278,7 @@ class _Turns:
     def __init__(self, output: _Output) -> None:
         self._output = output
         self._client = Claude(Usage())
+        self._pieces = Pieces()
         self._asked: int | None = None
         self._session: str | None = None
 
@@ -277,6 +291,10 @@ class _Turns:
         """What is new."""
         return self._output.heard()
 
+    def spoken(self) -> tuple[str | None, ...]:
+        """What it writes of its texts, before they are whole."""
+        return self._pieces.taken()
+
     def close(self, last: LastWords) -> None:
         """A last line may lack its end, if it is whole otherwise."""
         del last
@@ -285,6 +303,8 @@ class _Turns:
 
     def _take(self, line: bytes) -> None:
         self._client.take(line)
+        if self._output.is_new:
+            self._pieces.take(line)
         found, _ = objects(line, _RESULT)
         for one in found:
             type_ = piece(one.type, _TEXT)
@@ -332,6 +352,10 @@ class _OneTurn:
         """Nothing before its end."""
         events, self._events = self._events, ()
         return Heard(events=events, upto=self._at)
+
+    def spoken(self) -> tuple[str | None, ...]:
+        """Its words are whole when they come."""
+        return ()
 
     def close(self, last: LastWords) -> None:
         """Its last message is the answer, or all of its output where that is plain."""

@@ -16,6 +16,7 @@ import anyio.to_thread
 from workgraph.agents.process import Launcher, Offsets, Written
 from workgraph.agents.streams.reader import Reader, make_reader
 from workgraph.agents.talk import LastWords, make_ear
+from workgraph.daemon.feed import Feed
 from workgraph.daemon.orders import Hearing, Listen
 from workgraph.graph.ends import Report
 from workgraph.graph.errors import may_pass
@@ -66,6 +67,7 @@ class ClientStream:
         self.kept_offset = 0
         self._posted = Report()
         self._passed = 0
+        self.chat = hearing.chat if hearing is not None else 0
         self.gap_s = _GAP_S if hearing is None else _CHAT_GAP_S
 
     def feed(self, piece: Written) -> None:
@@ -151,6 +153,8 @@ class Clients:
         self._launcher = launcher
         self._post = post
         self._folder = folder
+        #: What is being said in chats.
+        self.feed = Feed()
         self._streams: dict[int, ClientStream] = {}
 
     def open(self, agent: int, listen: Listen | None) -> None:
@@ -180,6 +184,7 @@ class Clients:
             report = stream.news()
             if report is not None:
                 self._post(AgentReported(agent=agent, report=report))
+            self._pass_on(stream)
             if (heard := stream.heard()) is not None:
                 self._post(heard)
             await anyio.sleep(stream.gap_s)
@@ -203,6 +208,14 @@ class Clients:
         if (heard := stream.heard()) is not None:
             self._post(heard)
         return report
+
+    def _pass_on(self, stream: ClientStream) -> None:
+        """Shows those who are attached what is being said."""
+        for text in stream.ear.spoken() if stream.ear is not None else ():
+            if text is None:
+                self.feed.finish(stream.chat)
+            else:
+                self.feed.publish(stream.chat, text)
 
     def _raise_if_passing(self, stream: ClientStream, error: OSError) -> None:
         """What the machine refuses for a while is asked again by whoever asked.

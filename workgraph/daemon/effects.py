@@ -96,7 +96,7 @@ class Effects:
         self._post = post
         self._agents_dir = agents_dir
         self._log = log
-        self._clients = Clients(launcher, post, self.folder, log)
+        self.clients = Clients(launcher, post, self.folder, log)
         self._ended: list[SweepTarget] = []
         self._sweep_wanted = anyio.Event()
         #: Tasks whose gates are being run.
@@ -223,17 +223,17 @@ class Effects:
 
     def listen(self, agent: int, listen: Listen | None) -> None:
         """Has what an agent writes read from its start on, once it is waited for."""
-        self._clients.open(agent, listen)
+        self.clients.open(agent, listen)
 
     async def note_end(
         self, ended: Ended, process: ProcessId | None, output_bytes: int | None = None
     ) -> None:
         """Posts an end with the last words, and has what it left behind looked for."""
         report = None
-        if self._clients.has(ended.agent):
+        if self.clients.has(ended.agent):
             self.reading.add(ended.agent)
             report = await self._patiently(
-                self._clients.finish, ended.agent, ended.exit_code, ended.signal
+                self.clients.finish, ended.agent, ended.exit_code, ended.signal
             )
             self.reading.discard(ended.agent)
         self._stopping.pop(ended.agent, None)
@@ -249,10 +249,10 @@ class Effects:
 
     async def _wait_listening(self, agent: int) -> Ended:
         """Waits for an agent's end, and reads meanwhile what its client says."""
-        if not self._clients.has(agent):
+        if not self.clients.has(agent):
             return await self._wait_end(agent)
         async with anyio.create_task_group() as group:
-            group.start_soon(self._patiently, self._clients.follow, agent)
+            group.start_soon(self._patiently, self.clients.follow, agent)
             ended = await self._wait_end(agent)
             self.reading.add(agent)
             group.cancel_scope.cancel()
@@ -336,7 +336,7 @@ class Effects:
             except SpawnError as error:
                 self._post_failure(agent, error.message)
             else:
-                self._clients.open(agent, spawn.listen)
+                self.clients.open(agent, spawn.listen)
                 self._post_start(spawn, started)
                 group.start_soon(self._follow, spawn, started)
             finally:

@@ -22,7 +22,6 @@ from workgraph.daemon import apply
 from workgraph.daemon.alarm import Clock
 from workgraph.daemon.consumers import Consumers
 from workgraph.daemon.effects import Effects
-from workgraph.daemon.feed import Feed
 from workgraph.daemon.launching import Host
 from workgraph.daemon.life import note_life
 from workgraph.daemon.orders import Effect, EndLeftover
@@ -88,7 +87,7 @@ class Engine:
         #: Who uses which chat.
         self.consumers = Consumers(self._note_consumer, self.wake)
         #: What is being said in chats, and a bell for each.
-        self.feed = Feed()
+        self.feed = self.effects.clients.feed
         #: Those who are told of each commit, and who is waited for without a daemon.
         self.listeners: list[Callable[[Sequence[Change]], None]] = []
         self.finishers: list[Callable[[], Awaitable[object]]] = []

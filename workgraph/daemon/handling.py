@@ -100,7 +100,8 @@ def _launch(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> Spawn:
         session=session,
         new_session=host.new_session(),
         prompt=prompt,
-        metered=aside != Reservation(),
+        # its replies are seen while they are written
+        metered=aside != Reservation() or kind == "open",
         kept_open=kind != "turn",
     )
     plan = plan_spawn(host.grounds, task=task, agent=facts)
@@ -147,6 +148,7 @@ def _launch(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> Spawn:
         may_be_too_fast=plan.executor.value != SHELL,
         listen=listen_to_handler(
             tx,
+            chat.number,
             kind,
             clients.LiveStream(
                 agent=number,
@@ -174,12 +176,13 @@ def line_to_stop(tx: Tx, message: ChatMessage) -> bytes | None:
 
 
 def listen_to_handler(
-    tx: Tx, kind: HandlerKind, live: clients.LiveStream, read: int = 0
+    tx: Tx, chat: int, kind: HandlerKind, live: clients.LiveStream, read: int = 0
 ) -> Listen:
     """What is to be followed of a handler: its stream, and what it answers.
 
     Args:
         tx: The transaction.
+        chat: In which chat it answers.
         kind: How it answers.
         live: What it prints.
         read: How much of its output has been taken in before.
@@ -192,7 +195,7 @@ def listen_to_handler(
         earlier=earlier,
         since=live.started_at,
         home=client_home(live.stream, live.env),
-        hearing=Hearing(kind=kind, read=read),
+        hearing=Hearing(kind=kind, chat=chat, read=read),
     )
 
 
@@ -203,7 +206,9 @@ def listens(tx: Tx) -> dict[int, Listen]:
         kind: HandlerKind = "turn"
         if one.kept_open:
             kind = "exec" if one.live.stream == "text" else "open"
-        found[one.live.agent] = listen_to_handler(tx, kind, one.live, one.read)
+        chat = chats.of_handler(tx, one.live.agent)
+        number = 0 if chat is None else chat.number
+        found[one.live.agent] = listen_to_handler(tx, number, kind, one.live, one.read)
     return found
 
 

@@ -15,6 +15,8 @@ class Hearing(Record, frozen=True, kw_only=True):
     """What an agent writes are answers in a chat."""
 
     kind: HandlerKind
+    #: The chat's number.
+    chat: int = 0
     #: How much of its output has been taken in before.
     read: int = 0
 
