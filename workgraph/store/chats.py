@@ -87,7 +87,7 @@ where number = :chat
 RESTORE: Final = """
 update chats
 set archived_at = null, purged_at = null, failures = 0, backoff_until = null,
-    answered = 0, problem = null, remedy = null
+    answered = 0, problem = null, remedy = null, looks = 0
 where number = ?
 """
 #: Something was answered since the last crash, and now there is something new.
