@@ -254,6 +254,35 @@ ENDS: dict[str, tuple[ChatView, bool]] = {
         ended(exit_code=1, client_end=refused(EndKind.LIMITED)),
         True,
     ),
+    "for what its client said, without an account": (
+        ended(
+            exit_code=None,
+            signal=15,
+            stop=Stop(then=StopThen.JUDGE, by="workgraph"),
+            client_end=refused(EndKind.LIMITED),
+        ),
+        True,
+    ),
+    "for what its client said": (
+        ended(
+            exit_code=None,
+            signal=15,
+            account="a",
+            stop=Stop(then=StopThen.JUDGE, by="workgraph"),
+            client_end=refused(EndKind.LIMITED),
+        ),
+        False,
+    ),
+    "by a budget": (
+        ended(
+            exit_code=None,
+            signal=15,
+            stop=Stop(then=StopThen.JUDGE, by="workgraph"),
+            verdict=Outcome.BUDGET,
+            client_end=refused(EndKind.FINISHED),
+        ),
+        False,
+    ),
     "without its session": (
         ended(exit_code=1, resumed="s", client_end=refused(EndKind.NO_SESSION)),
         False,

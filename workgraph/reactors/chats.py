@@ -38,6 +38,7 @@ from workgraph.graph.chats import (
 )
 from workgraph.graph.model import Agent, AgentStatus, EndKind, Outcome
 from workgraph.graph.times import format_duration
+from workgraph.reactors import clients
 
 #: Ends that say something about the account, which has a backoff of its own.
 _PROVIDERS: Final = frozenset(
@@ -118,8 +119,9 @@ def settle(view: ChatView, handler: Agent) -> SettleHandler:
     assert handler.ended_at is not None
     had = head if head is not None and head.agent == handler.number else None
     is_late = handler.stop is not None and handler.verdict is Outcome.TIMED_OUT
-    is_ours = handler.stop is not None or view.is_found
-    end = handler.client_end
+    # What its client has said goes before our order to end it for that.
+    end = clients.end_of(handler)
+    is_ours = view.is_found or (handler.stop is not None and end is None)
     is_refused = (
         end is not None and end.kind in _PROVIDERS and handler.account is not None
     )
