@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from tests.agency_invariants import every_check
+from tests.chat_invariants import check_chats
 from tests.identity_invariants import check_identities, check_person
 from workgraph.graph.errands import TAGS
 from workgraph.graph.holds import AccountState, account_key
@@ -64,6 +65,8 @@ _TABLES = (
     "canary_cases",
     "choices",
     "errands",
+    "chats",
+    "chat_messages",
 )
 
 
@@ -125,6 +128,7 @@ def check_invariants(tx: Tx) -> None:
     _check_judging(tx, tasks, agents)
     _check_canaries(tx)
     _check_actors(tx, live)
+    check_chats(tx, tasks, agents)
     every_check(tx)
 
 

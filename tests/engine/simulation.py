@@ -10,7 +10,7 @@ import asyncio
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from random import Random
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint
 
 from tests.agency_invariants import check_done, check_start, check_waits_for_actor
 from tests.core import Core, running_core
-from tests.engine import agency_steps
+from tests.engine import agency_steps, chat_steps
 from tests.engine.identity_steps import identity_request
 from tests.fake_clock import FakeClock
 from tests.fakes import FakeLauncher
@@ -35,6 +35,7 @@ from workgraph.graph import readiness
 from workgraph.graph import requests as r
 from workgraph.graph.assigning import AssignTask
 from workgraph.graph.changes import Change, ChangeKind
+from workgraph.graph.chats import chat_number
 from workgraph.graph.ends import Report
 from workgraph.graph.errors import (
     ConflictError,
@@ -72,6 +73,7 @@ from workgraph.store import (
     identities,
     loops,
     reads,
+    reconciling,
     service,
     waits,
 )
@@ -127,6 +129,7 @@ _NOT_OFFLINE = {
     "fall-silent",
     "reactor-fails",
     "reactor-fails-more",
+    *chat_steps.NOT_OFFLINE,
 }
 _LOTS = 1 << 30
 #: What may undo that a task is done, and by whose word.
@@ -153,9 +156,12 @@ class WatchedStore(Store):
             result = job(tx)
             for change in tx.changes:
                 self._look_at(tx, change)
+            handlers.update(reconciling.live_handlers(tx))
             return result
 
+        handlers: set[int] = set()
         result, changes = await super().transaction(watched, now)
+        self.claimed |= handlers
         for change in changes:
             if change.verb == Verb.CLAIM and change.agent is not None:
                 self.claimed.add(int(change.agent.removeprefix("agent-")))
@@ -268,6 +274,8 @@ class World(FakeLauncher):
         self.newest_before = 0
         #: Those that the provider would not have.
         self.refused: set[int] = set()
+        #: How much each handler has said.
+        self.heard: dict[int, int] = {}
 
     async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
         """Looks whether what is to be started has been claimed, and that for good."""
@@ -340,10 +348,12 @@ async def play(steps: Sequence[Step]) -> None:
                 while rest:
                     name, x, y = rest.pop(0)
                     if name == "crash":
+                        await story.leave_chats()
                         await story.crash(x, y, rest)
                         break
                     await story.step(name, x, y)
                 else:
+                    await story.leave_chats()
                     return
             world.crash()
             if x % 3 == 0:
@@ -401,6 +411,8 @@ class Story:
     def __init__(self, core: Core, world: World) -> None:
         self.core = core
         self.world = world
+        #: Those who are in chats.
+        self.consumers: list[AbstractAsyncContextManager[None]] = []
 
     async def step(self, name: str, x: int, y: int) -> None:
         """Takes one step, lets all that follows happen, and looks at everything."""
@@ -417,6 +429,11 @@ class Story:
             for _ in range(x % 16 + y):
                 await checkpoint()
             group.cancel_scope.cancel()
+
+    async def leave_chats(self) -> None:
+        """Connections end with their daemon."""
+        while self.consumers:
+            await self.consumers.pop().__aexit__(None, None, None)
 
     async def check(self) -> None:
         """What must hold whenever nothing is on its way."""
@@ -441,10 +458,12 @@ class Story:
         frozen = service.frozen_since(tx) is not None
         assert self.world.frozen & going == (going if frozen else set()), "frozen"
         assert running <= {agent.number for agent in live}, "a process nobody knows"
-        assert len(live) <= MAX_AGENTS
+        chat_steps.check_settled(tx, self.world.unmoved)
+        working = sum(chat_number(agent.task) is None for agent in live)
+        assert working <= MAX_AGENTS
         lingering = {agent.task for agent in live}
         for task in reads.every_task(tx):
-            self._check_task(tx, task, len(live), lingering)
+            self._check_task(tx, task, working, lingering)
         for change in history.changes_since(tx, 0, None, 1_000_000):
             if change.from_ == Status.DONE and change.kind == "status_changed":
                 assert (change.verb, change.by) in _UNDONE, change
@@ -1321,6 +1340,7 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "judge-late": agency_steps.judge_late,
     "reactor-fails": agency_steps.fail_reactor,
     "reactor-fails-more": agency_steps.fail_reactor,
+    **chat_steps.STEPS,
 }
 _BASE: tuple[str, ...] = (*STEPS, "crash")
 STEPS |= WOVEN

@@ -159,14 +159,6 @@ CASES: dict[str, tuple[ChatView, tuple[ChatDecision, ...]]] = {
         live(per_turn=True, has_input=False, head=OLD),
         (stop(LATE, is_late=True),),
     ),
-    "one that runs once does not leave": (
-        live(
-            per_turn=True,
-            has_input=False,
-            handler=a_handler(started_at=NOW - 600 * SECOND),
-        ),
-        (stop(LATE, is_late=True),),
-    ),
 }
 
 

@@ -265,15 +265,14 @@ def next_change(view: ChatView, now: int, chats: ChatsView) -> int | None:
 def turn_ends_at(view: ChatView, limit: Duration) -> int | None:
     """Until when the handler may take for the message that it has; null: it has none.
 
-    One that runs once for a message has as long for all that it does.
+    One that has answered is ended when nobody uses it, or, where its client runs once
+    for a message, soon after its last word (`agents.kill_grace`).
     """
     handler, head = view.handler, view.head
-    if handler is None:
+    if handler is None or head is None or head.agent != handler.number:
         return None
-    if head is not None and head.agent == handler.number:
-        assert head.delivered_at is not None
-        return head.delivered_at + limit.micros
-    return handler.started_at + limit.micros if view.per_turn else None
+    assert head.delivered_at is not None
+    return head.delivered_at + limit.micros
 
 
 def backoff(failures: int) -> int:
