@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.commands.transfer_graph import NOW, Graph, a_graph, assert_round_trip
+from tests.invariants import check_invariants
 from workgraph.commands.import_wg_rs import import_wg_rs
 from workgraph.commands.wg_rs import Predecessor
 from workgraph.graph.errors import ConflictError, UserError, WorkgraphError
@@ -502,6 +503,7 @@ async def test_histories_come_along_in_order_and_start_nothing() -> None:
             ("coordinator", "note", "by the way", None, False),
             ("user", "message", "more?", None, True),
         ]
+        await graph.store.read(check_invariants, NOW)
         nought = await graph.store.read(lambda tx: chats.history(tx, 0), NOW)
         assert [m.text for m in nought] == ["to the first"]
         assert await graph.store.read(lambda tx: chats.count_waiting(tx, 1), NOW) == 0

@@ -1,6 +1,8 @@
 """`wg import --format wg-rs` by real processes: the file, and what stands beside it."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,32 @@ def test_histories_that_can_not_be_read_refuse_the_import(tmp_path: Path) -> Non
 
         assert (code, "inbox.jsonl" in error["message"]) == (1, True)
         assert project.json("chat", "list") == []
+
+
+def test_a_start_makes_chats_and_archives_those_without_a_task(tmp_path: Path) -> None:
+    """Once, with a line each; the next start has nothing to say."""
+    with a_project(tmp_path / "p") as project:
+        project.wg("add", "Old", "--id", "old")
+        with closing(sqlite3.connect(project.folder / ".wg" / "graph.db")) as graph:
+            graph.execute("update tasks set id = '.coordinator-7' where id = 'old'")
+            graph.execute(
+                "insert into chats (number, task, created_at, by)"
+                " values (3, '.chat-3', 1, 'me')"
+            )
+            graph.commit()
+        log = project.folder.parent / f"{project.folder.name}-wgd.log"
+
+        daemon = project.start_daemon("--max-agents", "0")
+        shown = {
+            one["id"]: one["state"] for one in project.json("chat", "list", "--all")
+        }
+        project.kill_daemon(daemon)
+        told = log.read_text("utf-8")
+
+        assert shown == {".chat-3": "archived", ".chat-7": "idle"}
+        assert told.count("chat_adopted") == 1
+        assert told.count("chat_archived") == 1
+        project.kill_daemon(project.start_daemon("--max-agents", "0"))
+        told = log.read_text("utf-8")
+        assert told.count("chat_adopted") == 1
+        assert told.count("chat_archived") == 1

@@ -101,12 +101,12 @@ def convert(old: Mapping[str, Any], now: int, *, machinery: bool) -> Converted:
         now: The moment of the import.
         machinery: It is one that the predecessor has made for itself.
     """
+    # What is empty, zero or no is the same there as not being there at all.
     left = {
         key: value
         for key, value in old.items()
-        if key not in AROUND
-        and not (values.is_nothing(value) and key != "priority")
-        and value is not None
+        if (value or (key == "priority" and value is not None))
+        and key not in AROUND
         and _DEFAULTS.get(key) != value
     }
     fields: dict[str, Any] = {}

@@ -5,7 +5,6 @@ Each function takes what JSON gave, and gives `UNSET` for what has no equal here
 
 import math
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -185,14 +184,3 @@ def client_and_model(
 def client(name: str | None) -> str | None:
     """The executor here of a client there."""
     return None if name is None else _CLIENTS.get(name)
-
-
-def is_nothing(value: object) -> bool:
-    """What is the same as not being there at all."""
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int | float):
-        return value == 0
-    if isinstance(value, Mapping):
-        return not value
-    return value is None or value in ("", [])
