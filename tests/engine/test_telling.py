@@ -107,7 +107,7 @@ async def test_a_new_handler_is_told_how_the_graph_stands() -> None:
 async def test_it_is_told_once_of_what_has_changed() -> None:
     """At its start or with a message, whatever comes first; not of what it did."""
     async with running_core(*NOBODY) as core:
-        chat = await a_chat(core, "hello")
+        chat = await a_chat(core)
         await opened(core, chat)
         before = await turned(core, chat)
         await core.add("One")
