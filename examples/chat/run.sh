@@ -28,6 +28,7 @@ cp -- "$tools/answering.py" .
 say 'A project with a task of ours, and a chat'
 wg init
 wg add 'Ship it' --paused --exec true
+wg config set dispatcher.max_agents 0 # a chat's handler takes no place; the tasks can wait
 wg service start
 wg chat new release --exec 'python3 answering.py'
 wg chat list

@@ -15,6 +15,7 @@ from tests.mock_model_api import MockModelAPI
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DEMO = EXAMPLES / "repo-report" / "demo.sh"
 CODING_AGENT = EXAMPLES / "coding-agent" / "run.sh"
+CHAT = EXAMPLES / "chat" / "run.sh"
 HANDING_ON = EXAMPLES / "handing-on" / "run.sh"
 JUDGED_WORK = EXAMPLES / "judged-work" / "run.sh"
 NATIVE = EXAMPLES / "native" / "run.sh"
@@ -213,6 +214,23 @@ def test_the_coding_agent(place: Place) -> None:
     assert "return (fahrenheit - 32) * 5 / 9" in done.stdout
     assert "- `to_celsius` was wrong for every temperature." in done.stdout
     assert "2 done" in done.stdout
+    assert list(place.scratch.iterdir()) == []
+    assert place.processes() == []
+
+
+def test_a_chat_that_shapes_the_graph(place: Place) -> None:
+    """It answers, adds, is refused what is not its own, and knows what was said."""
+    done = place.run("sh", CHAT)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "I have added write-the-notes.\n" in done.stdout
+    assert "ship-it: open\nwrite-the-notes: open\n" in done.stdout
+    assert "Added by: agent-1\n" in done.stdout
+    assert (
+        "I was told: wg: agent-1 may not do that: it is not for a chat" in done.stdout
+    )
+    assert ".chat-1: archived\n.chat-1: idle\nyes\n" in done.stdout
+    assert "agent-2 reply to 7\n    yes\n   4 " in done.stdout
     assert list(place.scratch.iterdir()) == []
     assert place.processes() == []
 
