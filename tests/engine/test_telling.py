@@ -232,3 +232,40 @@ async def test_what_is_told_is_shown_before() -> None:
         assert first == second
         assert "You are an agent of workgraph and answer in" in first.data.text
         assert first.data.text.endswith("hello there\n===== end of message\n\n")
+
+
+async def test_a_graph_that_has_changed_much_is_counted_again() -> None:
+    """Who goes on with a session is told how it stands where not all can be listed."""
+    async with running_core(*NOBODY) as core:
+        chat = await a_chat(core)
+        await core.add("One")
+        await opened(core, chat)
+
+        def much(tx: Tx) -> None:
+            for _ in range(600):
+                tx.emit("task_edited", task="one", by="me", reason="title")
+
+        few = (await opened(core, chat, resumed=True)).text
+        await core.store.transaction(much, core.clock.now())
+        many = (await opened(core, chat, resumed=True)).text
+
+        assert "===== graph" not in few
+        assert "===== graph\ntasks: 1 open\n" in many
+        assert "100 earlier changes are not listed" in many
+
+
+async def test_a_handler_that_was_started_has_been_told_so() -> None:
+    """What it was told is kept with it, and is shown by its number."""
+    async with running_core(*NOBODY) as core:
+        chat = await a_chat(core, exec="cat")
+        await core.do(c.SendToChat(task=chat, text="what is left?"))
+        starting = Starting(core.engine)
+
+        kept = await starting.context(GetContext(task=chat, agent="agent-1"), OPERATOR)
+
+        [order] = core.launcher.orders
+        prompt = str(order.files["prompt.md"])
+        assert prompt.startswith("You are an agent of workgraph and answer in")
+        assert "what is left?" not in prompt
+        assert [block.name for block in kept.data.blocks] == ["rules", "chat", "graph"]
+        assert kept.data.tokens == sum(block.tokens for block in kept.data.blocks)

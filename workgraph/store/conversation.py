@@ -133,12 +133,17 @@ def fill(
         start: What is known without the graph.
         extent: How much is read.
     """
-    said, in_all = ((), 0) if start.resumed else _said(tx, chat.number, extent)
+    heard = heard_since(tx, chat, extent.kinds)
+    if start.resumed:
+        # It knows how the graph was: the whole is counted where changes are left out.
+        graph = graph_now(tx) if heard.earlier else GraphView()
+        return msgspec.structs.replace(start, heard=heard, graph=graph)
+    said, in_all = _said(tx, chat.number, extent)
     added = tx.rows(ADDED, (chat.task, _ADDED))
     return msgspec.structs.replace(
         start,
         graph=graph_now(tx),
-        heard=heard_since(tx, chat, extent.kinds),
+        heard=heard,
         added=tuple(NamedTask(id=r[0], title=r[1], status=r[2]) for r in added),
         said=said,
         said_in_all=in_all,
