@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.agents.plans import AGENT, HOST_ENV, World, a_host, a_task, words
+from workgraph.agents.executor import goes_on, keeps_open
 from workgraph.agents.plan import PlanError, plan_spawn
 from workgraph.agents.planned import visible
 from workgraph.agents.sandbox import Machine
@@ -400,3 +401,62 @@ def test_accounts(
 
     assert words(plan.account) == expected
     assert visible(plan)["account"] == {"value": expected[0], "source": expected[1]}
+
+
+CHAT = replace(AGENT, kept_open=True, new_session="new")
+
+
+def test_claude_is_kept_open_for_a_chat(world: World) -> None:
+    """A new session has the prompt with it; one that goes on knows it."""
+    task = a_task(executor="claude", model="sonnet")
+
+    new = plan_spawn(world.grounds(), task=task, agent=CHAT)
+    again = plan_spawn(world.grounds(), task=task, agent=replace(CHAT, session="old"))
+
+    talks = ("--input-format", "stream-json", "--replay-user-messages")
+    assert new.stdin.value == "pipe"
+    assert new.argv.value[4:5] == ("--verbose",)
+    assert new.argv.value[-9:] == (
+        *talks,
+        *("--session-id", "new"),
+        *("--append-system-prompt-file", f"{AGENT.folder}/prompt.md"),
+        *("--model", "sonnet"),
+    )
+    assert (new.session, new.resumes) == ("new", False)
+    assert again.argv.value[-7:] == (*talks, "--resume", "old", "--model", "sonnet")
+    assert (again.session, again.resumes) == ("old", True)
+
+
+def test_a_command_is_kept_open_for_a_chat(world: World) -> None:
+    """It reads from a pipe what it would read from nowhere as a task's."""
+    task = a_task(exec="answer --all")
+
+    plan = plan_spawn(world.grounds(), task=task, agent=CHAT)
+
+    assert plan.stdin.value == "pipe"
+    assert plan.argv.value[1:] == ("-c", "answer --all")
+    assert plan_spawn(world.grounds(), task=task, agent=AGENT).stdin.value != "pipe"
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept_open", "resumes"),
+    [
+        ("", True, True),
+        ('executors.claude.argv = ["claude", "-p"]\n', False, False),
+        ("executors.claude.chat = []\n", False, True),
+        ("executors.claude.chat_resume = []\n", True, False),
+        (
+            '[executors.claude]\nargv = ["c"]\nchat = ["c", "{session}"]\n',
+            True,
+            True,
+        ),
+    ],
+)
+def test_settings_say_what_is_kept_open(
+    world: World, settings: str, kept_open: bool, resumes: bool
+) -> None:
+    """What is known of one argv says nothing of another."""
+    executor = world.grounds(settings).executors.by_name["claude"]
+
+    assert keeps_open(executor) == kept_open
+    assert goes_on(executor, kept_open=kept_open) == resumes

@@ -189,4 +189,4 @@ def test_a_client_for_each_message_goes_on_in_its_session(
         rows = handlers(project, chat)
         assert [row["status"] for row in rows] == ["ended", "ended"]
         used = [row["usage"]["input_tokens"] for row in rows]
-        assert used == [INPUT, INPUT * 2]
+        assert sum(used) == mock.served(client)["input_tokens"]

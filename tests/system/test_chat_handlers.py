@@ -290,3 +290,107 @@ def test_a_handler_in_a_sandbox_answers(project: Project) -> None:
 
     assert (first, second) == (("reply", "in bwrap"), ("reply", "in bwrap"))
     assert len(handlers(project, chat)) == 1
+
+
+def add_executor(project: Project, *settings: str) -> None:
+    """Makes an executor `bot` of the settings' lines."""
+    with (project.folder / ".wg/config.toml").open("a") as config:
+        config.write("\n".join(("[executors.bot]", *settings, "")))
+
+
+ANSWER = ("reply", "in talk-agent-1: words")
+TALKER = f'"{sys.executable}", "{HANDLER.with_name("talker.py")}"'
+KEPT_OPEN = (
+    f"argv = [{TALKER}]",
+    f"chat = [{TALKER}]",
+    f'chat_resume = [{TALKER}, "--resume", "{{session}}"]',
+    'stream = "claude"',
+)
+
+
+def test_an_executor_as_data_can_be_kept_open(project: Project) -> None:
+    """It is resumed after a restart, and what each turn has used counts once."""
+    add_executor(project, *KEPT_OPEN)
+    chat = project.wg("chat", "new", "--executor", "bot").strip()
+    daemon = project.start_daemon()
+    for number in range(2):
+        message = send(project, chat, f"turn {number}")
+        assert wait_answer(project, chat, message) == ANSWER
+
+    project.kill_daemon(daemon)
+    project.start_daemon()
+    message = send(project, chat, "turn 3")
+
+    assert wait_answer(project, chat, message) == ANSWER
+    first, second = handlers(project, chat)
+    assert first["usage"] == {"input_tokens": 20, "output_tokens": 10, "cost_usd": 1.0}
+    assert second["usage"] == {"input_tokens": 10, "output_tokens": 5, "cost_usd": 0.5}
+    assert (first["resumed"], second["resumed"]) == (False, True)
+
+
+def test_what_becomes_of_turns_that_do_not_end_well(project: Project) -> None:
+    """An interrupt and an error keep the process; what comes unasked is a note."""
+    add_executor(project, *KEPT_OPEN)
+    chat = project.wg("chat", "new", "--executor", "bot").strip()
+    project.start_daemon()
+    assert wait_answer(project, chat, send(project, chat, "hello and late"))
+    wait_for(lambda: len(said(project, chat)) == 3, "a note")
+
+    waits = send(project, chat, "please wait")
+    wait_for(
+        lambda: (
+            b"please wait"
+            in (project.folder / ".wg/agents/agent-1/output.log").read_bytes()
+        ),
+        "the turn to begin",
+    )
+    project.wg("chat", "interrupt", chat)
+    assert wait_answer(project, chat, waits)[0] == "error"
+    fails = send(project, chat, "please fail")
+    assert wait_answer(project, chat, fails) == ("error", "The request was bad")
+    assert wait_answer(project, chat, send(project, chat, "hello"))[0] == "reply"
+
+    assert [row["kind"] for row in said(project, chat)] == [
+        *("message", "reply", "note"),
+        *("message", "error"),
+        *("message", "error"),
+        *("message", "reply"),
+    ]
+    (handler,) = handlers(project, chat)
+    assert handler["status"] == "working"
+
+
+def test_a_limit_of_the_provider_is_no_crash(project: Project) -> None:
+    """The process is ended, the account limited, and the message waits."""
+    add_executor(project, *KEPT_OPEN)
+    chat = project.wg("chat", "new", "--executor", "bot").strip()
+    project.start_daemon()
+
+    message = send(project, chat, "please limit")
+    wait_for(
+        lambda: project.json("chat", "show", chat)["problem"] is not None,
+        "the chat to say what keeps it",
+    )
+
+    shown = project.json("chat", "show", chat)
+    assert "account bot is limited" in shown["problem"]
+    assert (shown["queued"], shown["failures"]) == (1, 0)
+    assert answers(project, chat, message) == []
+    assert [row["status"] for row in handlers(project, chat)] == ["ended"]
+    assert project.processes() == []
+
+
+def test_plain_output_answers_a_message(project: Project) -> None:
+    """All of it, where the executor's stream is text; a process for each."""
+    add_executor(project, 'argv = ["sh", "-c", "echo; grep -c -- said; echo oh >&2"]')
+    chat = project.wg("chat", "new", "--executor", "bot").strip()
+    project.start_daemon()
+
+    first = wait_answer(project, chat, send(project, chat, "I said"))
+    second = wait_answer(project, chat, send(project, chat, "I said again"))
+
+    assert (first[0], second[0]) == ("reply", "reply")
+    assert first[1].isdigit()
+    assert len(handlers(project, chat)) == 2
+    stderr = project.folder / ".wg/agents/agent-1/stderr.log"
+    assert stderr.read_text() == "oh\n"

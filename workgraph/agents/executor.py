@@ -315,6 +315,13 @@ def keeps_open(executor: Executor) -> bool:
     return isinstance(executor, TemplateExecutor) and bool(executor.chat)
 
 
+def goes_on(executor: Executor, *, kept_open: bool) -> bool:
+    """Whether it can go on with a session, kept open for a chat or not."""
+    if kept_open and isinstance(executor, TemplateExecutor) and executor.chat:
+        return bool(executor.chat_resume) or _names("session", executor.chat)
+    return executor.can_resume
+
+
 def module_of(executor: Executor) -> str:
     """The module of workgraph's own interpreter that it needs; empty: none."""
     return executor.module if isinstance(executor, TemplateExecutor) else ""

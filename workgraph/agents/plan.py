@@ -43,6 +43,7 @@ from workgraph.agents.executor import (
     Job,
     escaped,
     fill_text,
+    goes_on,
 )
 from workgraph.agents.lacks import (
     Draft,
@@ -187,7 +188,7 @@ def plan_spawn(  # noqa: PLR0913 - what a plan depends on, all but one by keywor
         model=model.value or "",
         endpoint=address.url if address else "",
         api_key_env=address.api_key_env if address else "",
-        session=facts.session if executor.can_resume else "",
+        session=facts.session if goes_on(executor, kept_open=facts.kept_open) else "",
         new_session=facts.new_session,
         permissions=grounds.layered.settings.agents.permissions,
         tools=",".join(tools_of(task)),

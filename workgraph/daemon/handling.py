@@ -18,7 +18,7 @@ from workgraph.agents.choices import (
     choose_model,
     choose_working_dir,
 )
-from workgraph.agents.executor import keeps_open
+from workgraph.agents.executor import goes_on, keeps_open
 from workgraph.agents.plan import AgentFacts, plan_spawn
 from workgraph.agents.planned import log_line, visible
 from workgraph.agents.streams.reader import client_home
@@ -229,4 +229,5 @@ def session_of_chat(chat: Chat, task: Task, grounds: Grounds) -> str:
         choose_working_dir(grounds.host, task).value,
     )
     there = (chat.session_executor, chat.session_account, chat.session_workspace)
-    return chat.session if executor.can_resume and here == there else ""
+    resumes = goes_on(executor, kept_open=keeps_open(executor))
+    return chat.session if resumes and here == there else ""
