@@ -152,6 +152,7 @@ async def test_two_who_are_attached_see_each_other(tmp_path: Path) -> None:
             await off(bob.wait_shows, "> not yet sent")
             ann.type("from ann\r")
             await off(bob.wait_shows, "  from ann")
+            await off(bob.wait_shows, "> not yet sent")
             shown = bob.screen.text()
             ann.process.kill()
             await gone(core, number)

@@ -6,7 +6,7 @@ came up that decides, else now and then. The files are the truth: a daemon that 
 over an agent reads them from the start, and comes to the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from glob import escape
 from typing import Final
 
@@ -17,7 +17,7 @@ from workgraph.agents.process import Launcher, Offsets, Written
 from workgraph.agents.streams.reader import Reader, make_reader
 from workgraph.agents.talk import LastWords, make_ear
 from workgraph.daemon.feed import Feed
-from workgraph.daemon.orders import Hearing, Listen
+from workgraph.daemon.orders import Effect, Hearing, Listen, WriteInput
 from workgraph.graph.ends import Report
 from workgraph.graph.errors import may_pass
 from workgraph.graph.facts import AgentReported, ChatHeard, Fact
@@ -166,6 +166,12 @@ class Clients:
             self._streams[agent] = ClientStream(
                 agent, self._folder(agent), listen.home, reader, listen.hearing
             )
+
+    def note_given(self, effects: Iterable[Effect]) -> None:
+        """Has those who are attached see that a handler was given a message."""
+        for effect in effects:
+            if isinstance(effect, WriteInput) and effect.agent in self._streams:
+                self.feed.ring(self._streams[effect.agent].chat)
 
     def has(self, agent: int) -> bool:
         """Whether an agent's stream is followed."""

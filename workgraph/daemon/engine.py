@@ -174,6 +174,7 @@ class Engine:
             waiting = self._waiting.pop(number, None)
             if waiting is not None:
                 waiting.set()
+        self.effects.clients.note_given(result.effects)
         if result.effects and self._group is not None:
             self.effects.perform(result.effects, self._group)
         if result.busy:

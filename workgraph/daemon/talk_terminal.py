@@ -12,13 +12,14 @@ from math import inf
 from typing import Final
 
 import anyio
-from prompt_toolkit import PromptSession, print_formatted_text
-from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit import PromptSession
 from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import has_focus
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output.color_depth import ColorDepth
+from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.styles import Style as Styles
 
 from workgraph.commands.escape import escape_line
 from workgraph.commands.render_style import Style
@@ -32,8 +33,8 @@ from workgraph.graph.chat_requests import (
 from workgraph.graph.errors import WorkgraphError
 from workgraph.graph.times import SECOND
 
-#: How often the prompt is drawn anew at most, while a reply comes.
-_REDRAW_S: Final = 0.05
+#: Styles stand with the text.
+_AS_SAID: Final = Styles([])
 _HELP: Final = "Enter sends, Alt-Enter or \\ begins a line, Ctrl-D leaves"
 _NOTHING_RUNS: Final = "nothing to interrupt; Ctrl-D leaves"
 _INTERRUPTING: Final = "interrupting …"
@@ -54,7 +55,6 @@ class Terminal:
         self._today = (
             f"{datetime.fromtimestamp(style.now / SECOND).astimezone():%Y-%m-%d}"
         )
-        self._depth = None if style.color else ColorDepth.DEPTH_1_BIT
         self._stands: ChatStandsData | None = None
         self._partial = ""
         self._part = -1
@@ -70,9 +70,8 @@ class Terminal:
             key_bindings=self._keys(),
             enable_suspend=True,
             erase_when_done=True,
-            color_depth=self._depth,
+            color_depth=None if style.color else ColorDepth.DEPTH_1_BIT,
         )
-        self._session.app.min_redraw_interval = _REDRAW_S
 
     async def talk(self, last: int) -> int:
         """Talks until the user leaves; gives the exit status.
@@ -88,8 +87,8 @@ class Terminal:
                     break
                 history.append(one)
             for one in history:
-                await self._take(one)
-            await self._print([(talk_view.DIM, f"{_HELP}\n")])
+                self._take(one)
+            self._print([(talk_view.DIM, f"{_HELP}\n")])
             async with anyio.create_task_group() as group:
                 group.start_soon(self._listen, told)
                 group.start_soon(self._send)
@@ -108,12 +107,12 @@ class Terminal:
         await self._runs.wait()
         try:
             async for one in told:
-                await self._take(one)
+                self._take(one)
         except WorkgraphError as error:
             self._error = error
             self._session.app.exit()
 
-    async def _take(self, told: Told) -> None:
+    def _take(self, told: Told) -> None:
         match told:
             case ChatStandsData():
                 if self._hint == _INTERRUPTING and told.answering is None:
@@ -126,7 +125,7 @@ class Terminal:
             case ChatMessageData():
                 if told.kind != "message":
                     self._partial = ""
-                await self._print(talk_view.said(told, self._name, self._today))
+                self._print(talk_view.said(told, self._name, self._today))
         self._session.app.invalidate()
 
     async def _send(self) -> None:
@@ -134,7 +133,7 @@ class Terminal:
             try:
                 await self._link.say(text)
             except WorkgraphError as error:
-                await self._complain(error)
+                self._complain(error)
                 buffer = self._session.default_buffer
                 if not buffer.text:
                     buffer.text = text
@@ -147,22 +146,29 @@ class Terminal:
                 await self._link.interrupt()
             except WorkgraphError as error:
                 self._hint = ""
-                await self._complain(error)
+                self._complain(error)
             self._is_interrupted = anyio.Event()
 
-    async def _complain(self, error: WorkgraphError) -> None:
+    def _complain(self, error: WorkgraphError) -> None:
         hint = f" ({error.hint})" if error.hint else ""
         words = escape_line(f"wg: {error.message}{hint}")
-        await self._print([(talk_view.NAMES["error"], f"{words}\n")])
+        self._print([(talk_view.NAMES["error"], f"{words}\n")])
 
-    async def _print(self, pieces: talk_view.Pieces) -> None:
-        def write() -> None:
-            print_formatted_text(FormattedText(pieces), end="", color_depth=self._depth)
+    def _print(self, pieces: talk_view.Pieces) -> None:
+        """Writes above the prompt.
 
-        if self._session.app.is_running:
-            await run_in_terminal(write)
-        else:
-            write()
+        Not by `run_in_terminal`: that hands the keyboard back to the system for a
+        moment, and a Ctrl-D that comes then is lost.
+        """
+        app = self._session.app
+        if app.is_running:
+            app.renderer.erase()
+        print_formatted_text(
+            app.output, FormattedText(pieces), _AS_SAID, color_depth=app.color_depth
+        )
+        if app.is_running:
+            app.renderer.request_absolute_cursor_position()
+            app.invalidate()
 
     @property
     def _name(self) -> str:

@@ -46,10 +46,9 @@ class Pieces:
             return
         found, _ = objects(line, _LINE)
         for one in found:
-            if one.type != "stream_event" or piece(one.parent_tool_use_id, _TEXT):
-                continue
+            helper = piece(one.parent_tool_use_id, _TEXT)
             event = piece(one.event, _EVENT)
-            if event is None:
+            if one.type != "stream_event" or helper or event is None:
                 continue
             if event.delta is not None and event.delta.type == "text_delta":
                 self._taken.append(event.delta.text)
