@@ -33,7 +33,7 @@ from workgraph.graph.errors import (
 from workgraph.graph.loops import LoopTasks
 from workgraph.graph.messages import GetInbox, SendMessage
 from workgraph.graph.model import AgentStatus
-from workgraph.graph.reservations import ClaimTrajectory
+from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.reward_requests import RecordReward
 from workgraph.store.database import Tx
 
@@ -291,6 +291,7 @@ WORK = [
     (LoopTasks(task=("t", ".chat-1"), max=2), "archive"),
     (AssignTask(task=".chat-1", actor="default"), "archive"),
     (ClaimTrajectory(task=("t", ".chat-1")), "archive"),
+    (GetTrajectory(task=".chat-1"), "archive"),
     (SendMessage(task=".chat-1", text="x"), "wg chat send .chat-1 TEXT"),
     (r.ReportProgress(task=".chat-1", percent=1), "archive"),
     (RecordReward(task=".chat-1", score=1.0), "archive"),

@@ -168,47 +168,47 @@ def test_the_histories_are_files_too(project: Project) -> None:
     )
 
 
-def test_a_purge_ends_whoever_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("crashed", [False, True])
+def test_a_purge_ends_whoever_answers(tmp_path: Path, *, crashed: bool) -> None:
     """With a daemon, and without one after a crash: the result is the same."""
-    for crashed in (False, True):
-        with a_project(tmp_path / f"p{crashed}") as project:
-            settings = project.folder / ".wg" / "config.toml"
-            settings.write_text('[agents]\nkill_grace = "100ms"\n')
-            daemon = project.start_daemon()
-            project.wg("chat", "new", "--exec", STUBBORN)
-            project.wg("chat", "new", "--exec", STUBBORN)
-            project.wg("chat", "send", "1", "hello")
-            wait_for(
-                lambda p=project: p.json("chat", "show", "1")["state"] == "live",
-                "the handler",
-            )
-            if crashed:
-                project.kill_daemon(daemon)
-            would = project.json("service", "purge-chats", "--dry-run")
-            assert would["chats"] == [".chat-1", ".chat-2"]
-            assert would["dry_run"]
-            assert project.processes()
+    with a_project(tmp_path / "p") as project:
+        settings = project.folder / ".wg" / "config.toml"
+        settings.write_text('[agents]\nkill_grace = "100ms"\n')
+        daemon = project.start_daemon()
+        project.wg("chat", "new", "--exec", STUBBORN)
+        project.wg("chat", "new", "--exec", STUBBORN)
+        project.wg("chat", "send", "1", "hello")
+        wait_for(
+            lambda: project.json("chat", "show", "1")["state"] == "live",
+            "the handler",
+        )
+        if crashed:
+            project.kill_daemon(daemon)
+        would = project.json("service", "purge-chats", "--dry-run")
+        assert would["chats"] == [".chat-1", ".chat-2"]
+        assert would["dry_run"]
+        assert project.processes()
 
-            purged = project.json("service", "purge-chats")
+        purged = project.json("service", "purge-chats")
 
-            assert purged["chats"] == [".chat-1", ".chat-2"]
-            assert len(purged["handlers"]) == 1
+        assert purged["chats"] == [".chat-1", ".chat-2"]
+        assert len(purged["handlers"]) == 1
+        assert project.processes() == []
+        again = project.wg("service", "purge-chats")
+        assert again == "there is nothing to purge\n"
+        for chat in project.json("chat", "list", "--all"):
+            assert (chat["state"], chat["purged_at"] is None) == ("archived", False)
+        tasks = project.json("list", "--all")
+        assert [(one["id"], one["status"]) for one in tasks] == [
+            (".chat-1", "done"),
+            (".chat-2", "done"),
+        ]
+        assert [one["text"] for one in history_file(project, "inbox.jsonl")] == [
+            "hello"
+        ]
+        if crashed:
+            project.start_daemon()
             assert project.processes() == []
-            again = project.wg("service", "purge-chats")
-            assert again == "there is nothing to purge\n"
-            for chat in project.json("chat", "list", "--all"):
-                assert (chat["state"], chat["purged_at"] is None) == ("archived", False)
-            tasks = project.json("list", "--all")
-            assert [(one["id"], one["status"]) for one in tasks] == [
-                (".chat-1", "done"),
-                (".chat-2", "done"),
-            ]
-            assert [one["text"] for one in history_file(project, "inbox.jsonl")] == [
-                "hello"
-            ]
-            if crashed:
-                project.start_daemon()
-                assert project.processes() == []
 
 
 def test_an_answer_is_interrupted(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from workgraph.graph.chats import ARCHIVED_TAG, Chat
 from workgraph.graph.errors import UserError
 from workgraph.graph.judging_requests import RunReward
 from workgraph.graph.loops import LoopTasks
+from workgraph.graph.match_requests import MatchActors
 from workgraph.graph.messages import SendMessage
-from workgraph.graph.reservations import ClaimTrajectory
+from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
 from workgraph.graph.reward_requests import RecordReward
 from workgraph.graph.status import Cause, Status, Verb
 from workgraph.store import chats, reads, writes
@@ -48,6 +49,8 @@ _WORK: Final[Mapping[type, str]] = MappingProxyType(
         r.SpawnAgent: "spawn",
         SendMessage: "msg",
         ClaimTrajectory: "claim-trajectory",
+        GetTrajectory: "trajectory",
+        MatchActors: "match",
         RecordReward: "reward record",
         RunReward: "reward run",
     }

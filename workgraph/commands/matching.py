@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from workgraph.commands.chat_tasks import refuse_work
 from workgraph.commands.context import Context, officials_of
 from workgraph.graph.bandit import credible
 from workgraph.graph.match_requests import (
@@ -43,6 +44,7 @@ def match_actors(
         prompt_size: Asked where an actor has a context limit of its own.
     """
     tx, settings = context.tx, context.settings
+    refuse_work(tx, request)
     task = reads.task(tx, request.task or "")
     need, found_actors = load_candidates(tx, task, settings, prompt_size)
     explore = settings.agency.explore
