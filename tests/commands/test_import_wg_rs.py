@@ -461,6 +461,9 @@ async def test_a_chat_whose_number_is_taken_gets_the_next_one() -> None:
         assert edges == [("then", theirs, "done")]
 
 
+ASIDE = "it was not answered before it was imported, and is set aside"
+
+
 def said(number: int, content: str, **fields: Any) -> str:
     """A line of a history."""
     base = {
@@ -496,20 +499,45 @@ async def test_histories_come_along_in_order_and_start_nothing() -> None:
             ]
 
         told = await graph.store.read(look, NOW)
-        first = await graph.store.read(lambda tx: chats.history(tx, 1)[0].number, NOW)
+        first, _, _, more, _ = await graph.store.read(
+            lambda tx: [m.number for m in chats.history(tx, 1)], NOW
+        )
         assert told == [
             ("erik", "message", "hello", None, True),
             ("coordinator", "reply", "hi", first, False),
             ("coordinator", "note", "by the way", None, False),
             ("user", "message", "more?", None, True),
+            ("wg-rs", "error", ASIDE, more, False),
         ]
         await graph.store.read(check_invariants, NOW)
+        await assert_round_trip(graph)
         nought = await graph.store.read(lambda tx: chats.history(tx, 0), NOW)
-        assert [m.text for m in nought] == ["to the first"]
+        assert [m.text for m in nought] == ["to the first", ASIDE]
         assert await graph.store.read(lambda tx: chats.count_waiting(tx, 1), NOW) == 0
         assert "chat/1/inbox.jsonl: 1 lines can't be read, and are left out" in (
             data.warnings
         )
+
+
+async def test_answers_come_in_the_order_of_what_they_answer() -> None:
+    """What was passed over is set aside; a late answer to it is a note."""
+
+    def answer(number: int, to: int) -> str:
+        return said(number, f"to {to}", role="coordinator", request_id=f"r{to}")
+
+    async with a_graph() as graph:
+        await take(
+            graph,
+            CHAT_FILE,
+            chat__1__inbox_jsonl=said(1, "one") + said(2, "two") + said(3, "three"),
+            chat__1__outbox_jsonl=answer(4, 2) + answer(5, 1) + answer(6, 3),
+        )
+
+        told = await graph.store.read(lambda tx: chats.history(tx, 1), NOW)
+        assert [m.text for m in told[3:]] == [ASIDE, "to 2", "to 1", "to 3"]
+        assert [m.kind for m in told[3:]] == ["error", "reply", "note", "reply"]
+        await graph.store.read(check_invariants, NOW)
+        await assert_round_trip(graph)
 
 
 async def test_a_history_is_found_by_its_session_and_told_once() -> None:
@@ -532,7 +560,8 @@ async def test_a_history_is_found_by_its_session_and_told_once() -> None:
         await graph.change(lambda c: import_wg_rs(c, CHAT_FILE, files))
 
         told = await graph.store.read(lambda tx: chats.history(tx, 1), NOW)
-        assert [m.text for m in told] == ["hello", "again"]
+        assert [m.kind for m in told] == ["message", "message", "error", "error"]
+        assert [m.text for m in told[:2]] == ["hello", "again"]
 
 
 async def test_an_import_twice_is_refused_by_its_ids() -> None:

@@ -1,8 +1,15 @@
 """The lines of an export that a chat is, and what was said in it."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from workgraph.commands.line_base import Count, LineBase
 from workgraph.commands.message_line import Number
 from workgraph.graph.chats import MessageKind
+
+#: From 0 on: what was `.coordinator` has that.
+ChatNumber = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class ChatLine(LineBase, frozen=True, kw_only=True, tag="chat"):
@@ -11,7 +18,7 @@ class ChatLine(LineBase, frozen=True, kw_only=True, tag="chat"):
     Who answers, and in which session, is the machine's, and stays.
     """
 
-    number: Number
+    number: ChatNumber
     created_at: str | None = None
     by: str | None = None
     last_consumer_at: str | None = None
@@ -28,7 +35,7 @@ class ChatMessageLine(LineBase, frozen=True, kw_only=True, tag="chat_message"):
 
     number: Number | None = None
     #: The chat's number.
-    chat: Number
+    chat: ChatNumber
     at: str | None = None
     by: str | None = None
     #: `kind` says which line it is.

@@ -15,7 +15,7 @@ from workgraph.commands.line_errors import bad_line
 from workgraph.commands.tie_lines import LoopLine, MemberRef
 from workgraph.commands.transfer_lines import Line, LogLine, TaskLine, check_depth
 from workgraph.commands.transfer_rows import is_id
-from workgraph.graph.chats import chat_number
+from workgraph.graph.chats import TAG, chat_number
 from workgraph.graph.legacy import LOOP_TAGS, old_number
 from workgraph.graph.status import SETTLED, Status
 from workgraph.graph.times import to_rfc3339
@@ -334,6 +334,10 @@ def _is_machinery(task: str, old: Mapping[str, Any]) -> bool:
 def _as_chat(old: Mapping[str, Any]) -> dict[str, Any]:
     """A chat's task without what would run it: it is kept, and does nothing."""
     chat = dict(old)
+    tags = chat.get("tags")
+    if isinstance(tags, list):
+        # Whoever takes it in sees by that tag that it is no chat yet.
+        chat["tags"] = [tag for tag in tags if tag != TAG]
     if chat.get("exec"):
         chat["exec_mode"] = chat.get("exec_mode") or "chat"
     client = values.client(chat.get("executor_preset_name"))

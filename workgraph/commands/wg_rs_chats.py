@@ -5,6 +5,7 @@ is a number, an alias or, by `chat/sessions.json`, a UUID. The caller reads them
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from msgspec import UNSET
 
 from workgraph.commands import wg_rs_values as values
 from workgraph.commands.wg_rs_ties import speaker
-from workgraph.graph.chats import MessageKind, chat_number
+from workgraph.graph.chats import chat_number
 from workgraph.graph.legacy import Said, old_number
 from workgraph.graph.times import parse_moment
 
@@ -21,6 +22,7 @@ SESSIONS: Final = "chat/sessions.json"
 _BOXES: Final = ("inbox.jsonl", "outbox.jsonl")
 _IDS: Final = re.compile(r'"\.(?:(?:chat|coordinator)-([0-9]{1,9})|coordinator)"')
 _FOLDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_NO_ANSWER: Final = "it was not answered before it was imported, and is set aside"
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -75,29 +77,50 @@ def read_history(number: int, files: Mapping[str, str]) -> tuple[list[Said], lis
         if bad:
             notes.append(f"{path}: {bad} lines can't be read, and are left out")
     ordered = sorted(found.values(), key=lambda one: one[:3])
-    return list(_told(ordered)), notes
+    return _told(ordered), notes
 
 
-def _told(entries: Sequence[tuple[int, int, int, dict[str, Any]]]) -> Iterator[Said]:
-    """Messages and replies; a request is answered once, what comes then is a note."""
-    asked: dict[object, int] = {}
-    for place, (at, is_out, _, entry) in enumerate(entries):
+def _told(entries: Sequence[tuple[int, int, int, dict[str, Any]]]) -> list[Said]:
+    """Messages and their answers, one each and in order, as they have to be here.
+
+    What was not answered when a later one was is set aside. What answers nothing, or
+    once more, is a note.
+    """
+    told: list[Said] = []
+    #: The places of those that wait, in order, and of requests.
+    waiting: deque[int] = deque()
+    places: dict[str, int] = {}
+    for at, is_out, _, entry in entries:
         request = entry.get("request_id")
         if not is_out:
-            asked[request] = place
-        reply_to = asked.pop(request, None) if is_out and request else None
-        kind: MessageKind = "message"
-        if is_out:
-            kind = "note" if reply_to is None else "reply"
-        yield Said(
-            at=at,
-            by=speaker(None if is_out else entry.get("user"), entry.get("role"))
-            if is_out
-            else speaker(entry.get("role"), entry.get("user")),
-            kind=kind,
-            text=_text(entry),
-            reply_to=reply_to,
+            if isinstance(request, str):
+                places[request] = len(told)
+            waiting.append(len(told))
+            by = speaker(entry.get("role"), entry.get("user"))
+            told.append(Said(at=at, by=by, kind="message", text=_text(entry)))
+            continue
+        asked = places.pop(request, None) if isinstance(request, str) else None
+        is_reply = asked is not None and bool(waiting) and waiting[0] <= asked
+        while is_reply and asked is not None and waiting[0] < asked:
+            told.append(_set_aside(waiting.popleft(), at))
+        if is_reply:
+            waiting.popleft()
+        told.append(
+            Said(
+                at=at,
+                by=speaker(None, entry.get("role")),
+                kind="reply" if is_reply else "note",
+                text=_text(entry),
+                reply_to=asked if is_reply else None,
+            )
         )
+    at = told[-1].at if told else 0
+    told += [_set_aside(place, at) for place in waiting]
+    return told
+
+
+def _set_aside(place: int, at: int) -> Said:
+    return Said(at=at, by="wg-rs", kind="error", text=_NO_ANSWER, reply_to=place)
 
 
 def _text(entry: Mapping[str, Any]) -> str:
