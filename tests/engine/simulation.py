@@ -485,6 +485,7 @@ class Story:
             if agent.number in self.world.refused and agent.stop is None:
                 turned_away = {Outcome.RATE_LIMITED, Outcome.SPAWN_FAILED}
                 limited = agent.outcome in turned_away and not agent.counted
+                limited |= chat_number(agent.task) is not None  # it is no attempt
                 assert limited or agent.verdict, f"{agent}: an attempt is used up"
             told = (agent.exit_code, agent.signal)
             assert told == (end.exit_code, end.signal), f"{agent.id}: {told}, was {end}"

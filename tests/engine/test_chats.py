@@ -26,8 +26,9 @@ from workgraph.graph.chat_requests import (
     ShowChat,
 )
 from workgraph.graph.chats import Chat, ChatEvent
-from workgraph.graph.facts import ChatHeard
-from workgraph.graph.model import Agent, AgentStatus
+from workgraph.graph.ends import Report
+from workgraph.graph.facts import AgentReported, ChatHeard
+from workgraph.graph.model import Agent, AgentStatus, ClientEnd, EndKind
 from workgraph.graph.times import SECOND
 from workgraph.store import chats
 from workgraph.store.database import Store, Tx
@@ -556,6 +557,25 @@ async def test_what_was_missing_is_there_again() -> None:
         found = await talk.chat(chat)
         assert (found.problem, found.remedy, found.looks) == (None, None, 0)
         assert len(talk.launcher.orders) == 1
+
+
+async def test_a_limited_account_is_waited_for() -> None:
+    """It is no crash, and the message is answered when the account's time has come."""
+    client = ('executors.helper.argv=["helper"]', 'executors.helper.account="helper"')
+    async with a_talk(*client) as talk:
+        chat = await talk.new(exec=None, executor="helper")
+        await talk.send(chat)
+        end = ClientEnd(kind=EndKind.LIMITED, message="no more", retry_after_s=600)
+        talk.core.engine.post(AgentReported(agent=1, report=Report(end=end)))
+        await talk.end(1, 1)
+
+        found = await talk.show(chat)
+        assert (found.state, found.failures) == ("backing-off", 0)
+        assert found.problem == "account helper is limited: no more"
+        await talk.core.advance(595)
+        assert len(await talk.starts(chat)) == 1
+        await talk.core.advance(10)
+        assert len(await talk.starts(chat)) == 2
 
 
 async def test_a_client_for_each_turn_has_its_message_from_the_start() -> None:

@@ -319,6 +319,10 @@ COUNTS: dict[str, tuple[ChatView, bool]] = {
         ended(exit_code=1, head=IN_HAND, stop=STOPPED, verdict=Outcome.TIMED_OUT),
         True,
     ),
+    "its budget": (
+        ended(exit_code=1, head=IN_HAND, stop=STOPPED, verdict=Outcome.BUDGET),
+        True,
+    ),
     "our order": (ended(exit_code=1, head=IN_HAND, stop=STOPPED), False),
     "a restart": (ended(exit_code=1, head=IN_HAND, is_found=True), False),
     "not read": (ended(exit_code=1, head=replace(IN_HAND, taken=False)), False),

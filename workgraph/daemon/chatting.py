@@ -24,7 +24,7 @@ from workgraph.graph.chats import (
     StopHandler,
 )
 from workgraph.graph.facts import ChatHeard
-from workgraph.graph.holds import allowance
+from workgraph.graph.holds import allowance, is_troubled
 from workgraph.graph.model import Agent, Outcome, Stop, StopThen, Task
 from workgraph.graph.times import Duration
 from workgraph.store import (
@@ -157,11 +157,10 @@ def _is_per_turn(tx: Tx, host: Host, task: Task | None, handler: Agent | None) -
 
 
 def _start(tx: Tx, chat: Chat, host: Host) -> list[Effect]:
-    gap = _gap(chat)
-    held = _held_by_account(tx, chat, host, gap)
+    gap, head = _gap(chat), chats.head(tx, chat.number)
+    held = _held_by_account(tx, chat, host, gap, speaks=head is not None)
     awaited: list[Effect] = []
     if held is None:
-        head = chats.head(tx, chat.number)
         try:
             spawn = launch_handler(tx, chat, head, host)
         except PlanError as error:
@@ -183,12 +182,17 @@ def _start(tx: Tx, chat: Chat, host: Host) -> list[Effect]:
 
 
 def _held_by_account(
-    tx: Tx, chat: Chat, host: Host, gap: int
+    tx: Tx, chat: Chat, host: Host, gap: int, *, speaks: bool
 ) -> reconciling.Hold | None:
-    """What an account keeps back is started when its moment has come."""
+    """What an account keeps back is started when its moment has come.
+
+    One that has nothing to answer would be no probe, and keep others from being one.
+    """
     account = account_of(host.grounds, reads.task(tx, chat.task), None)
     known = None if account is None else accounts.find(tx, (account,)).get(account)
-    if known is None or allowance(known, accounts.live(tx, known), tx.now) != 0:
+    if known is None or not is_troubled(known):
+        return None
+    if speaks and allowance(known, accounts.live(tx, known), tx.now) != 0:
         return None
     until = known.until or 0
     return reconciling.Hold(

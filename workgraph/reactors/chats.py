@@ -118,7 +118,8 @@ def settle(view: ChatView, handler: Agent) -> SettleHandler:
     chat, head = view.chat, view.head
     assert handler.ended_at is not None
     had = head if head is not None and head.agent == handler.number else None
-    is_late = handler.stop is not None and handler.verdict is Outcome.TIMED_OUT
+    # It was ended for what it took: time, or more than a budget for one agent.
+    took_too_much = handler.verdict in {Outcome.TIMED_OUT, Outcome.BUDGET}
     # What its client has said goes before our order to end it for that.
     end = clients.end_of(handler)
     is_ours = view.is_found or (handler.stop is not None and end is None)
@@ -133,12 +134,13 @@ def settle(view: ChatView, handler: Agent) -> SettleHandler:
     is_excused = is_ours or is_refused or is_session_lost
     crashed = not is_excused and (
         handler.exit_code != 0
-        or handler.ended_at - handler.started_at < TOO_FAST.micros
+        # less than nothing where the clock was set back meanwhile
+        or 0 <= handler.ended_at - handler.started_at < TOO_FAST.micros
         or had is not None
     )
     reason = _reason_of(handler)
     failures = chat.failures + crashed
-    counts = had is not None and had.taken and (is_late or not is_excused)
+    counts = had is not None and had.taken and (took_too_much or not is_excused)
     set_aside = None
     if had is not None and counts and had.deliveries + 1 >= MOST_DELIVERIES:
         set_aside = (

@@ -17,6 +17,8 @@ from workgraph.store import chats, reads
 from workgraph.store.database import Tx
 from workgraph.store.rows import decode_task, encode
 
+#: Most projects have none, and pay for no more than this.
+ANY: Final = "select 1 from chats limit 1"
 #: All others need nothing, whatever the time: nobody is there, nothing waits, and there
 #: is no process.
 NEEDY: Final = """
@@ -91,6 +93,8 @@ def needy(tx: Tx, used: Collection[int]) -> list[int]:
         tx: The transaction.
         used: Those in which somebody is.
     """
+    if tx.one(ANY) is None:
+        return []
     return [row[0] for row in tx.rows(NEEDY, (encode(tuple(used)).decode(),))]
 
 
