@@ -181,6 +181,10 @@ async def test_what_is_taken_is_a_conflict(number: int, taken: str) -> None:
     [
         ([], CHAT | {"purged_at": "1s"}, "purged_at: it is not archived"),
         ([], CHAT | {"number": 0}, "number: "),
+        ([NODE], CHAT | {"archived_at": "1s"}, "archived, and its task open without"),
+        ([NODE | {"status": "failed"}], CHAT, "in use, and its task failed"),
+        ([NODE | {"status": "done"}], CHAT, "in use, and its task done without"),
+        ([NODE | {"tags": ["archived"]}], CHAT, "in use, and its task open with"),
         ([CHAT], CHAT, "the chat 3 is in line 1 already"),
         ([CHAT], SAID | {"chat": 4}, "the chat 4 is not in this file"),
         ([CHAT, SAID], SAID, "what was said as 5 is in line 2 already"),

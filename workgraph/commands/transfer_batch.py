@@ -263,7 +263,7 @@ class Batch:
         self._line_of[task] = number
         self._rows[number] = task_row(number, task, line, self._tx.now)
         self._titles[number] = line.title
-        self._chats.take_task(number, task, line.tags)
+        self._chats.take_task(task, line.status, line.tags)
         if waits := waits_of(number, line):
             self._waits[task] = waits
         if line.inputs and line.after is not UNSET and line.status not in SETTLED:

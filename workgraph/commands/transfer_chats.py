@@ -6,7 +6,8 @@ from typing import Final
 from workgraph.commands.chat_line import ChatLine, ChatMessageLine
 from workgraph.commands.line_errors import bad_line
 from workgraph.commands.transfer_lines import read_moment, write_moment
-from workgraph.graph.chats import TAG, Chat, ChatMessage, chat_id, chat_number
+from workgraph.graph.chats import ARCHIVED_TAG, Chat, ChatMessage, chat_id, chat_number
+from workgraph.graph.status import Status
 from workgraph.store import chat_transfer, chats, reads
 from workgraph.store.database import Tx
 
@@ -54,8 +55,8 @@ class ChatBatch:
         self._tx = tx
         self._by = by
         self._chats: dict[int, tuple[int, Chat]] = {}
-        #: The lines of tasks that are nodes of chats, by these.
-        self._nodes: dict[int, int] = {}
+        #: How the tasks stand that are nodes of chats, and whether they are tagged.
+        self._nodes: dict[int, tuple[Status, bool]] = {}
         #: Each with its line; those with a number by that.
         self._numbered: dict[int, tuple[int, ChatMessage]] = {}
         self._unnumbered: list[tuple[int, ChatMessage]] = []
@@ -73,11 +74,11 @@ class ChatBatch:
             return self._take_chat(number, line)
         return self._take_message(number, line)
 
-    def take_task(self, number: int, task: str, tags: Collection[str]) -> None:
-        """A task comes in; the node of a chat that has no line has just begun one."""
+    def take_task(self, task: str, status: Status, tags: Collection[str]) -> None:
+        """A task comes in, which may be the node of a chat."""
         chat = chat_number(task)
-        if chat is not None and TAG in tags:
-            self._nodes[chat] = number
+        if chat is not None:
+            self._nodes[chat] = (status, ARCHIVED_TAG in tags)
 
     def settle(self) -> int | None:
         """Judges them among what else comes in.
@@ -88,11 +89,8 @@ class ChatBatch:
         Raises:
             UserError: A line does not fit the others.
         """
-        for chat, number in self._nodes.items():
-            begun = Chat(
-                number=chat, task=chat_id(chat), created_at=self._tx.now, by=self._by
-            )
-            self._chats.setdefault(chat, (number, begun))
+        for number, chat in self._chats.values():
+            self._check_node(number, chat)
         for number, said in (*self._numbered.values(), *self._unnumbered):
             if said.chat not in self._chats:
                 what = f"the chat {said.chat} is not in this file"
@@ -125,6 +123,23 @@ class ChatBatch:
         for chat in new:
             if reads.is_taken(tx, chat.task):
                 chats.park(tx, chat)
+
+    def _check_node(self, number: int, chat: Chat) -> None:
+        """Archived is the chat, its node's status and its tag, or none of them."""
+        if chat.number not in self._nodes:
+            return
+        status, is_tagged = self._nodes[chat.number]
+        is_archived = chat.archived_at is not None
+        fits = {Status.DONE} if is_archived else {Status.OPEN, Status.IN_PROGRESS}
+        if status in fits and is_tagged == is_archived:
+            return
+        state = "archived" if is_archived else "in use"
+        tagged = "with" if is_tagged else "without"
+        raise bad_line(
+            number,
+            f"the chat is {state}, and its task {status} {tagged} the tag"
+            f" {ARCHIVED_TAG}",
+        )
 
     def _take_chat(self, number: int, line: ChatLine) -> str:
         now = self._tx.now
