@@ -1,6 +1,7 @@
 """Real clients in chats: conversations, interrupts, and sessions that go on."""
 
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,30 @@ def test_an_interrupt_ends_the_turn_and_keeps_the_process(tmp_path: Path) -> Non
             *("message", "error"),
             *("message", "reply"),
         ]
+
+
+def test_what_a_client_writes_is_seen_while_it_works(tmp_path: Path) -> None:
+    """Who is attached reads what it says before it looks, then the reply."""
+    with a_mock() as mock, a_client_project(tmp_path / "p", mock, "claude") as project:
+        project.start_daemon()
+        chat = project.wg("chat", "new", "--executor", "claude").strip()
+        with socket.socket(socket.AF_UNIX) as attached:
+            attached.settimeout(60)
+            attached.connect(project.json("service", "status")["socket"])
+            request = {"cmd": "chat_attach", "task": chat}
+            attached.sendall(json.dumps(request).encode() + b"\n")
+            asks(
+                project, chat, {"text": "I look.", "shell": "sleep 1"}, {"text": "two"}
+            )
+            lines = (json.loads(line) for line in attached.makefile("rb"))
+            told = []
+            for line in lines:
+                told.append((line["kind"], line.get("text")))
+                if line["kind"] == "reply":
+                    break
+
+        assert told[-1] == ("reply", "two")
+        assert "I look." in "".join(text for kind, text in told if kind == "partial")
 
 
 def test_a_limit_of_the_provider_keeps_the_message(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Ear(Protocol):
         """What is new in whole lines; each event is given once."""
 
     def spoken(self) -> tuple[str | None, ...]:
-        """What is being said just now, in pieces; null ends a text. Never an answer."""
+        """What is being said, in pieces; null begins another text. Never an answer."""
 
     def close(self, last: LastWords) -> None:
         """Nothing comes any more; `heard` has the last of it afterwards."""

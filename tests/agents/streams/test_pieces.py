@@ -11,14 +11,14 @@ def delta(text: str, parent: str = "null") -> bytes:
     ).encode()
 
 
-def test_the_pieces_of_a_text_and_its_end() -> None:
+def test_the_pieces_of_a_text_and_where_it_begins() -> None:
     """As a real one has written them; each is given once."""
     pieces = Pieces()
 
     for line in recorded("claude/success_partial").stdout.splitlines():
         pieces.take(line)
 
-    assert pieces.taken() == (None, "Partial messages.", None)
+    assert pieces.taken() == (None, "Partial messages.")
     assert pieces.taken() == ()
 
 

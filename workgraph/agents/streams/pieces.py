@@ -34,7 +34,7 @@ _TEXT: Final = Decoder(str)
 class Pieces:
     """The pieces of texts in the lines of a stream, since the last time it was asked.
 
-    Null stands where a text is whole, or given up.
+    Null stands before the first piece of another text.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,8 @@ class Pieces:
                 continue
             if event.delta is not None and event.delta.type == "text_delta":
                 self._taken.append(event.delta.text)
-            elif event.type in {"message_start", "content_block_stop"}:
+            elif event.type == "message_start":
+                # not where the text ends: it is read while a tool runs
                 self.end()
 
     def end(self) -> None:
