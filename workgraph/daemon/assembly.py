@@ -73,10 +73,10 @@ async def running_engine(parts: Parts) -> AsyncGenerator[Engine]:
         if not parts.mode.is_daemon:
             engine.finishers.append(files.write)
         async with anyio.create_task_group() as group:
-            if parts.mode.is_daemon:
-                group.start_soon(files.run)
             await group.start(engine.run)
             await settle_agents(engine, group, parts.log)
+            if parts.mode.is_daemon:
+                group.start_soon(files.run)
             yield engine
             # What is known by now is written down; what still runs is left running.
             with anyio.CancelScope(shield=True):
