@@ -1,6 +1,7 @@
 """Real clients in chats: conversations, interrupts, and sessions that go on."""
 
 import json
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,6 +143,25 @@ def test_what_a_client_writes_is_seen_while_it_works(tmp_path: Path) -> None:
 
         assert told[-1] == ("reply", "two")
         assert "I look." in "".join(text for kind, text in told if kind == "partial")
+
+
+def test_a_turn_outlives_the_daemon(tmp_path: Path) -> None:
+    """Its client reads the end of its input, ends the turn, and is heard."""
+    with a_mock() as mock, a_client_project(tmp_path / "p", mock, "claude") as project:
+        os.mkfifo(project.folder / "go")
+        daemon = project.start_daemon()
+        chat = project.wg("chat", "new", "--executor", "claude").strip()
+        message = asks(project, chat, {"shell": "touch begun; cat go"}, {"text": "one"})
+        wait_for((project.folder / "begun").exists, "the command to run")
+
+        project.kill_daemon(daemon)
+        project.start_daemon()
+        (project.folder / "go").write_bytes(b"")
+
+        assert wait_answer(project, chat, message) == ("reply", "one")
+        assert answered(project, chat, {"text": "two"}) == "two"
+        assert [row["kind"] for row in said(project, chat)] == ["message", "reply"] * 2
+        assert session_of(project, 2)[1] == session(project, chat)
 
 
 def test_a_limit_of_the_provider_keeps_the_message(tmp_path: Path) -> None:
