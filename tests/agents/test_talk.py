@@ -28,7 +28,7 @@ def reply(text: str, to: int | None = None) -> ChatEvent:
 
 def test_a_command_reads_a_line_with_number_and_text() -> None:
     """All that is said is on one line, whatever is in it."""
-    line = encode_message("exec", 7, 'say "hé"\nnow\0')
+    line = encode_message("exec", 7, 'say "hé"\nnow\0', agent=1)
 
     assert line == '{"id":7,"text":"say \\"hé\\"\\nnow\\u0000"}\n'.encode()
 
@@ -167,7 +167,7 @@ def test_an_interrupt_is_one_line_too() -> None:
 def test_a_client_that_runs_for_each_message_reads_nothing_more() -> None:
     """Whoever asks for it has made a mistake."""
     with pytest.raises(WorkgraphBug):
-        encode_message("turn", 7, "there")
+        encode_message("turn", 7, "there", agent=1)
 
 
 CONVERSATION = (

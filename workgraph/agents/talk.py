@@ -103,7 +103,7 @@ def make_ear(kind: HandlerKind, at: int, known: int = 0) -> Ear:
             assert_never(kind)
 
 
-def encode_message(kind: HandlerKind, number: int, text: str, agent: int = 0) -> bytes:
+def encode_message(kind: HandlerKind, number: int, text: str, agent: int) -> bytes:
     """A message as a handler that is kept open reads it: one line.
 
     Args:

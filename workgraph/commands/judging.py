@@ -14,6 +14,7 @@ from msgspec import field
 from workgraph.commands import passing
 from workgraph.commands.context import retry_policy
 from workgraph.graph.changes import ChangeKind
+from workgraph.graph.chats import chat_number
 from workgraph.graph.errands import TAGS, Errand, errand_id
 from workgraph.graph.errors import UserError
 from workgraph.graph.judging import (
@@ -377,4 +378,8 @@ def _judge_gate(tx: Tx, decision: JudgeScore, settings: Settings) -> None:
 
 
 def _is_of_machinery(tx: Tx, task: Task) -> bool:
-    return not TAGS.isdisjoint(task.spec.tags) or bool(errands.among(tx, [task.id]))
+    return (
+        chat_number(task.id) is not None
+        or not TAGS.isdisjoint(task.spec.tags)
+        or bool(errands.among(tx, [task.id]))
+    )

@@ -219,5 +219,5 @@ def _deliver(tx: Tx, chat: Chat, decision: DeliverMessage, host: Host) -> list[E
     text = message.text
     if kind != "exec":
         text = compile_turn(tx, chat, message, host.grounds)
-    data = encode_message(kind, message.number, text)
+    data = encode_message(kind, message.number, text, decision.agent)
     return [WriteInput(agent=decision.agent, data=data)]
