@@ -180,7 +180,7 @@ async def test_what_is_taken_is_a_conflict(number: int, taken: str) -> None:
     ("first", "line", "what"),
     [
         ([], CHAT | {"purged_at": "1s"}, "purged_at: it is not archived"),
-        ([], CHAT | {"number": 0}, "number: "),
+        ([], CHAT | {"number": -1}, "number: "),
         ([NODE], CHAT | {"archived_at": "1s"}, "archived, and its task open without"),
         ([NODE | {"status": "failed"}], CHAT, "in use, and its task failed"),
         ([NODE | {"status": "done"}], CHAT, "in use, and its task done without"),

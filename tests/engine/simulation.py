@@ -1343,6 +1343,33 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "reactor-fails-more": agency_steps.fail_reactor,
     **chat_steps.STEPS,
 }
+#: What a woven story is mostly about. There are so many kinds of steps that a story with
+#: some of all of them hardly ever comes upon what needs several of one part.
+THEMES: tuple[tuple[str, ...], ...] = (
+    (
+        *("add-consumer", "record", "edit-input", "tell", "agent-reads-more"),
+        *("agent-says-else", "late-word-else"),
+    ),
+    ("wait", "agent-waits", "ask", "reply", "let-wake", "tell", "agent-reads-more"),
+    ("claim-trajectory", "add-chain", "hand-on", "loop", "agent-says-else"),
+    ("loop", "loop-and-work", "work-on-loop", "end-loop", "agent-waits"),
+    (
+        *("add-actor", "add-skilled", "assign", "identity", "give-to-somebody"),
+        *("capacity", "skills", "remove-actor", "assign-some", "match"),
+    ),
+    (
+        *("set-agency", "answer-errand", "answer-errands", "fall-silent"),
+        *("judge", "judge-now", "judge-late", "verdict", "reactor-fails"),
+    ),
+    (
+        *("evolve", "review", "canary", "practise", "add-known", "judge-known"),
+        *("answer-errands", "set-agency", "identity"),
+    ),
+    tuple(chat_steps.STEPS),
+)
+#: Of so many woven steps one is about anything.
+_ASIDE = 4
+
 _BASE: tuple[str, ...] = (*STEPS, "crash")
 STEPS |= WOVEN
 #: Every step that a story may have.
@@ -1356,8 +1383,10 @@ def play_seeded(seed: int, length: int = 40) -> None:
         (random.choice(_BASE), random.randrange(64), random.randrange(64))
         for _ in range(length)
     ]
+    theme = THEMES[seed // 2 % len(THEMES)]
     for _ in range(length // 2 if seed % 2 else 0):
-        step = (random.choice((*WOVEN,)), random.randrange(64), random.randrange(64))
+        kinds = theme if random.randrange(_ASIDE) else (*WOVEN,)
+        step = (random.choice(kinds), random.randrange(64), random.randrange(64))
         story.insert(random.randrange(len(story) + 1), step)
 
     async def play_in_time() -> None:
