@@ -80,6 +80,8 @@ class FakeLauncher:
         self.given: list[tuple[int, bytes]] = []
         #: Agents that read nothing of it.
         self.deaf: set[int] = set()
+        #: Agents that end by themselves at the end of their input.
+        self.polite: set[int] = set()
         self._failures: list[str] = []
         self._prepare_failures: list[str] = []
         self._closed = False
@@ -101,7 +103,7 @@ class FakeLauncher:
         if ended.agent in self.deaf and self.inputs.get(ended.agent):
             ended = structs.replace(ended, unread=True)
         known.ended = ended
-        self.close_input(ended.agent)
+        self.inputs.pop(ended.agent, None)
         self.frozen.discard(ended.agent)
         known.gone.set()
 
@@ -236,8 +238,12 @@ class FakeLauncher:
         """Ends it by TERM, or by KILL if it is stubborn or that is asked."""
         del folder, process, grace_s
         self.stops.append((agent, force))
+        leaves = agent in self.polite and agent in self.inputs and not force
+        self.inputs.pop(agent, None)
         self.frozen.discard(agent)  # CONT goes with TERM
-        if self._runs(agent) and agent not in self.unmoved:
+        if self._runs(agent) and leaves:
+            self.exit(agent, code=0)
+        elif self._runs(agent) and agent not in self.unmoved:
             self.exit(agent, signal=9 if force or agent in self.stubborn else 15)
         return self.leftovers.get(agent, ())
 
@@ -262,10 +268,6 @@ class FakeLauncher:
         self.inputs[agent].append(data)
         self.given.append((agent, data))
         return True
-
-    def close_input(self, agent: int) -> None:
-        """It can be given nothing more."""
-        self.inputs.pop(agent, None)
 
     def has_input(self, agent: int) -> bool:
         """Whether it can be given something."""

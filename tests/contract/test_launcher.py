@@ -353,21 +353,29 @@ async def test_what_is_left_in_its_pipe_was_not_read(
     assert ended.unread is not reads
 
 
-async def test_an_input_that_is_closed_is_no_more(kind: str, tmp_path: Path) -> None:
-    """Nothing is written to it; closing it twice is closing it once."""
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_what_reads_to_the_end_of_its_input_may_leave_by_itself(
+    kind: str, tmp_path: Path, leaves: bool
+) -> None:
+    """It is ended by TERM only where it does not; either way nothing is written."""
     world = _make_world(kind, tmp_path)
     order = structs.replace(world.order(1), keeps_input=True)
+    if isinstance(world, _FakeWorld):
+        world.fake.polite |= {1} if leaves else set()
+    elif leaves:
+        program, flag, _, *rest = order.argv
+        script = 'echo >"$1"; cat; exit 0'
+        order = structs.replace(order, argv=(program, flag, script, *rest))
     assert await world.launcher.prepare([order]) == {}
-    await world.launcher.launch(order)
+    started = await world.launcher.launch(order)
     await world.ready(1)
 
-    world.launcher.close_input(1)
-    world.launcher.close_input(1)
+    assert await world.launcher.stop(1, order.folder, started.process, 5.0, False) == ()
 
+    ended = await world.launcher.wait_ended(1)
+    assert (ended.signal is None) is leaves
     assert not world.launcher.has_input(1)
     assert not await world.launcher.write_input(1, b"hello\n")
-    await world.end(1, 0)
-    await world.launcher.wait_ended(1)
 
 
 async def test_an_adopted_agent_has_no_input(kind: str, tmp_path: Path) -> None:

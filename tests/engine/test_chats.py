@@ -180,6 +180,41 @@ async def test_a_consumer_starts_a_handler_at_once() -> None:
             assert (await talk.show(chat)).consumers == 1
 
 
+async def test_one_that_only_ends_well_is_started_ever_more_rarely() -> None:
+    """Somebody is there for an hour and says nothing; then a message starts it."""
+    async with a_talk() as talk:
+        chat = await talk.new()
+
+        async with talk.core.engine.consumers.connected(1):
+            await talk.core.settle()
+            for _ in range(3600):
+                await talk.core.advance(1.1)
+                for agent in talk.launcher.running():
+                    await talk.end(agent)
+            starts = await talk.starts(chat)
+            gaps = [b.started_at - a.started_at for a, b in pairwise(starts)]
+            assert len(starts) <= 25
+            assert gaps == sorted(gaps)
+            assert (await talk.show(chat)).state == "backing-off"
+
+            await talk.send(chat)
+
+            assert len(await talk.starts(chat)) == len(starts) + 1
+            assert (await talk.chat(chat)).failures == 0
+
+
+async def test_one_that_has_answered_may_end_well() -> None:
+    """Who was given a message, and ends with 0 afterwards, has not crashed."""
+    async with a_talk() as talk:
+        chat = await talk.new()
+        await talk.send(chat)
+        await talk.answer(1)
+        await talk.core.advance(2)
+        await talk.end(1)
+
+        assert (await talk.chat(chat)).failures == 0
+
+
 async def test_messages_are_answered_one_after_the_other() -> None:
     """The next one is given when the one before is answered."""
     async with a_talk() as talk:

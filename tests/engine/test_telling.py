@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.core import OPERATOR, Core, running_core
@@ -9,8 +10,9 @@ from workgraph.daemon import telling
 from workgraph.daemon.starting import Starting
 from workgraph.graph import chat_requests as c
 from workgraph.graph import requests as r
-from workgraph.graph.chats import ChatMessage
+from workgraph.graph.chats import ChatEvent, ChatMessage
 from workgraph.graph.context_view import Compiled
+from workgraph.graph.facts import ChatHeard
 from workgraph.graph.prompt_requests import GetContext
 from workgraph.store import agents, chats
 from workgraph.store.database import Tx
@@ -125,6 +127,57 @@ async def test_it_is_told_once_of_what_has_changed() -> None:
         assert "Two" not in one
         assert "===== two: open now" in two
         assert "===== one" not in two
+
+
+async def test_what_nobody_has_answered_is_told_again() -> None:
+    """A handler that ends before it has answered takes no change with it."""
+    async with running_core("dispatcher.max_agents=0") as core:
+        chat = await a_chat(core, executor="claude")
+        await core.do(c.SendToChat(task=chat, text="1"))
+        await _say(core, 1, "yes")
+        await core.add("One")
+        await core.do(c.SendToChat(task=chat, text="2"))
+        assert "===== one: open now" in _given(core, 1)[1]
+
+        core.launcher.exit(1, code=1)
+        await core.settle()
+        await core.advance(1)
+
+        [again] = _given(core, 2)
+        assert "===== one: open now" in again
+        await _say(core, 2, "yes")
+        await core.do(c.SendToChat(task=chat, text="3"))
+        core.launcher.exit(2, code=1)
+        await core.settle()
+        await core.advance(2)
+        [third] = _given(core, 3)
+        assert "===== one" not in third
+
+
+def _given(core: Core, agent: int) -> list[str]:
+    """What a handler that is kept open was given to read."""
+    return [
+        msgspec.json.decode(data)["message"]["content"]
+        for number, data in core.launcher.given
+        if number == agent
+    ]
+
+
+async def _say(core: Core, agent: int, text: str) -> None:
+    """A handler answers, and its client calls the conversation by a name."""
+    events = (
+        ChatEvent(kind="session", text="s"),
+        ChatEvent(kind="reply", text=text),
+    )
+    read = await _output_read(core, agent) + 1
+    core.engine.post(ChatHeard(agent=agent, output_read=read, events=events))
+    await core.settle()
+
+
+async def _output_read(core: Core, agent: int) -> int:
+    query = "select output_read from agents where number = ?"
+    number: int = await core.store.read(lambda tx: tx.value(query, (agent,)), 0)
+    return number
 
 
 async def _edit_as_a_handler(core: Core, chat: str) -> None:

@@ -212,6 +212,7 @@ def ended(**changes: Any) -> ChatView:
         ended_at=NOW - 100 * SECOND + round(lived * SECOND),
         **({"exit_code": 0} | how | more),
     )
+    changes.setdefault("chat", a_chat(handler=1, given=True))
     return live(handler=handler, has_input=False, **changes)
 
 
@@ -232,6 +233,11 @@ ENDS: dict[str, tuple[ChatView, bool]] = {
     "well, at once": (ended(lived=0.9), True),
     "well, and has left a message": (ended(head=IN_HAND), True),
     "well, and a message has come since": (ended(head=a_message()), False),
+    "well, and was given nothing": (ended(chat=a_chat(handler=1)), True),
+    "by our order, and was given nothing": (
+        ended(chat=a_chat(handler=1), exit_code=None, signal=15, stop=STOPPED),
+        False,
+    ),
     "badly": (ended(exit_code=1), True),
     "by a signal": (ended(exit_code=None, signal=9), True),
     "nobody knows how": (ended(exit_code=None), True),
@@ -299,6 +305,14 @@ def test_an_end_is_a_crash_or_is_none(name: str) -> None:
     assert found.crashed == crashed
     assert found.failures == int(crashed)
     assert found.backoff_until == (until if crashed else None)
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_only_an_idle_end_is_no_matter_to_what_is_said_next(name: str) -> None:
+    """Any other crash keeps back what comes, until something was answered."""
+    view, _ = ENDS[name]
+
+    assert settled(view).is_forgivable == (name == "well, and was given nothing")
 
 
 def test_crashes_in_a_row_wait_ever_longer() -> None:

@@ -47,6 +47,8 @@ __all__ = [
 
 #: How long the search goes on before what is left is called a leftover.
 LIMIT_S: Final = 30.0
+#: What the end of its input may take to end an agent, of its grace.
+LEAVE_S: Final = 1.0
 #: Between two passes, at most; it ends early when what was killed is gone.
 _PASS_MS: Final = 100
 
@@ -74,6 +76,19 @@ async def wait_gone(process: ProcessId) -> None:
         await anyio.wait_readable(fd)
     finally:
         os.close(fd)
+
+
+async def let_leave(target: Target, grace_s: float) -> float:
+    """Waits a moment for what may end by itself, because its input has ended.
+
+    Returns:
+        How much of the grace that took.
+    """
+    began = time.monotonic()
+    if target.process is not None:
+        with anyio.move_on_after(min(LEAVE_S, grace_s / 2)):
+            await wait_gone(target.process)
+    return min(time.monotonic() - began, grace_s)
 
 
 async def climb(

@@ -244,13 +244,17 @@ class RealLauncher:
         grace_s: float,
         force: bool,  # noqa: FBT001 - as in the protocol
     ) -> tuple[ProcessId, ...]:
-        """Ends an agent by the ladder of `kill`."""
+        """Ends its input, and after a moment the agent by the ladder of `kill`."""
         entry = self._entries.get(agent)
         target = (
             entry.target
             if entry is not None
             else Target(agent=agent, folder=folder, process=process, own_session=False)
         )
+        if self._inputs.has(agent):
+            self._inputs.close(agent)
+            if not force:
+                grace_s -= await kill.let_leave(target, grace_s)
         return await self._climb(target, grace_s=grace_s, force=force)
 
     async def sweep(
@@ -272,10 +276,6 @@ class RealLauncher:
     async def write_input(self, agent: int, data: bytes) -> bool:
         """Writes to its pipe."""
         return await self._inputs.write(agent, data)
-
-    def close_input(self, agent: int) -> None:
-        """Closes the only writing end of its pipe."""
-        self._inputs.close(agent)
 
     def has_input(self, agent: int) -> bool:
         """Whether its pipe is ours."""

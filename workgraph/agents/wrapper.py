@@ -78,7 +78,7 @@ class LaunchOrder(Struct, frozen=True, kw_only=True):
     env: Mapping[str, str]
     cwd: str
     stdin: str | None = None
-    #: It reads what `write_input` writes, until `close_input` or the daemon's end.
+    #: It reads what `write_input` writes, until `stop` or the daemon's end.
     keeps_input: bool = False
     stderr_apart: bool = False
     files: Mapping[str, str | bytes] = {}
@@ -151,7 +151,11 @@ class Launcher(Protocol):
         grace_s: float,
         force: bool,  # noqa: FBT001 - a word of the ladder, always given by name
     ) -> tuple[ProcessId, ...]:
-        """Ends an agent and its tree; returns what could not be ended."""
+        """Ends an agent and its tree; returns what could not be ended.
+
+        Where its input is ours, that ends first, and it has a moment of the grace to
+        leave by itself.
+        """
 
     async def sweep(
         self, agents: Sequence[Target], limit_s: float = LIMIT_S
@@ -167,9 +171,6 @@ class Launcher(Protocol):
 
     async def write_input(self, agent: int, data: bytes) -> bool:
         """Writes to an agent that keeps its input; false where nobody reads it."""
-
-    def close_input(self, agent: int) -> None:
-        """Ends an agent's input; nothing where it has none."""
 
     def has_input(self, agent: int) -> bool:
         """Whether an agent can be written to: it was started here, and reads."""

@@ -391,7 +391,6 @@ class Effects:
             self.inputs.discard(effect.agent)
 
     async def _stop(self, effect: StopProcess) -> None:
-        self._launcher.close_input(effect.agent)
         left = await self._patiently(
             self._launcher.stop,
             effect.agent,

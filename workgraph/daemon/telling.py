@@ -1,7 +1,8 @@
 """What a chat's handler is told: at its start, and with each message (CONTRACT §8).
 
-`chats.told` moves on in the transaction that hands it over, so nothing is told twice
-and nothing is left out, whatever is killed when.
+`chats.telling` moves on in the transaction that hands it over, so a handler is told
+nothing twice. It counts as told for the next one, `chats.told`, when an answer has
+come: so nothing is left out, whatever is killed when.
 """
 
 from typing import Final

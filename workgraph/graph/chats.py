@@ -46,11 +46,16 @@ class Chat(Record, frozen=True, kw_only=True):
     session_executor: str | None = None
     session_account: str | None = None
     session_workspace: str | None = None
-    #: The last change of the graph that its handlers were told of.
+    #: The last change of the graph that was told with what has been answered.
     told: int = 0
+    #: The last change that the handler which is there was told of.
+    telling: int = 0
+    #: The handler that is there was given a message in its life.
+    given: bool = False
     failures: int = 0
     backoff_until: int | None = None
-    #: A message was answered since the last crash was forgotten.
+    #: Something has gone well since the last crash was forgotten: a message was
+    #: answered, or a handler that had nothing to do has ended with 0.
     answered: bool = False
     problem: str | None = None
     remedy: str | None = None
@@ -171,6 +176,8 @@ class SettleHandler(Record, frozen=True, kw_only=True):
     backoff_until: int | None
     #: How it ended, in one line.
     reason: str
+    #: It had nothing to do, and has ended with 0: that keeps no new message waiting.
+    is_forgivable: bool = False
     #: Its client does not know the session any more: the next one begins anew.
     is_session_lost: bool = False
     #: The message that it had, which goes back to the head of the queue.

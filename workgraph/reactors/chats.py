@@ -12,8 +12,9 @@ and the first message that waits:
 - none is there and one is wanted: it is started, when its backoff is over.
 
 An end that nobody has ordered is a crash if its status is not 0, if it came within a
-second, or if a message was left unanswered: then the next start waits, twice as long
-each time. So nothing that ends at once is started in a loop, whatever it exits with.
+second, or if a message was left unanswered, or if it was never given one: then the
+next start waits, twice as long each time. So nothing that only ends is started in a
+loop, whatever it exits with and whenever.
 """
 
 from collections.abc import Iterator
@@ -132,12 +133,13 @@ def settle(view: ChatView, handler: Agent) -> SettleHandler:
         and handler.resumed is not None
     )
     is_excused = is_ours or is_refused or is_session_lost
-    crashed = not is_excused and (
+    has_failed = (
         handler.exit_code != 0
         # less than nothing where the clock was set back meanwhile
         or 0 <= handler.ended_at - handler.started_at < TOO_FAST.micros
         or had is not None
     )
+    crashed = not is_excused and (has_failed or not chat.given)
     reason = _reason_of(handler)
     failures = chat.failures + crashed
     counts = had is not None and had.taken and (took_too_much or not is_excused)
@@ -154,6 +156,7 @@ def settle(view: ChatView, handler: Agent) -> SettleHandler:
         failures=failures,
         backoff_until=handler.ended_at + backoff(failures) if crashed else None,
         reason=reason,
+        is_forgivable=crashed and not has_failed,
         is_session_lost=is_session_lost,
         message=None if had is None else had.number,
         counts=counts,

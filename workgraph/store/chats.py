@@ -16,9 +16,9 @@ from workgraph.store.rows import to_json
 
 _CHAT: Final = (
     "c.number, c.task, c.created_at, c.by, c.last_consumer_at, c.handler, c.session,"
-    " c.session_executor, c.session_account, c.session_workspace, c.told, c.failures,"
-    " c.backoff_until, c.answered, c.problem, c.remedy, c.looks, c.archived_at,"
-    " c.purged_at"
+    " c.session_executor, c.session_account, c.session_workspace, c.told, c.telling,"
+    " c.given, c.failures, c.backoff_until, c.answered, c.problem, c.remedy, c.looks,"
+    " c.archived_at, c.purged_at"
 )
 MESSAGE_COLUMNS: Final = (
     "m.number, m.chat, m.at, m.by, m.kind, m.text, m.reply_to, m.agent,"
@@ -102,11 +102,17 @@ where m.chat = :chat and m.number > :number and m.reply_to = :number
     and m.kind in ('reply', 'error')
 order by m.number limit 1
 """  # noqa: S608 - constants
-SET_HANDLER: Final = "update chats set handler = ? where number = ?"
+#: It was told nothing yet but what has been answered.
+SET_HANDLER: Final = """
+update chats set handler = ?, telling = told, given = 0 where number = ?
+"""
 SET_CONSUMER: Final = "update chats set last_consumer_at = ? where number = ?"
 DELIVER: Final = """
 update chat_messages set agent = ?, delivered_at = ?
 where number = ? and kind = 'message' and answered_at is null and agent is null
+"""
+NOTE_GIVEN: Final = """
+update chats indexed by chats_handler set given = 1 where handler = ?
 """
 GIVE_BACK: Final = """
 update chat_messages
@@ -292,7 +298,10 @@ def note_consumer(tx: Tx, chat: int) -> None:
 
 def deliver(tx: Tx, number: int, agent: int) -> bool:
     """Gives a message to a handler; false where somebody has it, or has answered."""
-    return tx.run(DELIVER, (agent, tx.now, number)) == 1
+    if tx.run(DELIVER, (agent, tx.now, number)) != 1:
+        return False
+    tx.run(NOTE_GIVEN, (agent,))
+    return True
 
 
 def note_taken(tx: Tx, agent: int, *, taken: bool) -> None:
@@ -328,14 +337,16 @@ def decode_chat(row: Row) -> Chat:
         session_account=row[8],
         session_workspace=row[9],
         told=row[10],
-        failures=row[11],
-        backoff_until=row[12],
-        answered=bool(row[13]),
-        problem=row[14],
-        remedy=row[15],
-        looks=row[16],
-        archived_at=row[17],
-        purged_at=row[18],
+        telling=row[11],
+        given=bool(row[12]),
+        failures=row[13],
+        backoff_until=row[14],
+        answered=bool(row[15]),
+        problem=row[16],
+        remedy=row[17],
+        looks=row[18],
+        archived_at=row[19],
+        purged_at=row[20],
     )
 
 

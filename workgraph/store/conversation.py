@@ -107,7 +107,7 @@ select (select count(*) from chat_messages where chat = :chat)
     - (select count(*) from chat_messages indexed by chat_messages_waiting
        where chat = :chat and kind = 'message' and answered_at is null)
 """
-SET_TOLD: Final = "update chats set told = max(told, ?) where number = ?"
+SET_TOLD: Final = "update chats set telling = max(telling, ?) where number = ?"
 
 _decode_failure: Final = msgspec.json.Decoder(Failure).decode
 
@@ -164,16 +164,17 @@ def said_of(message: ChatMessage) -> Said:
 
 
 def heard_since(tx: Tx, chat: Chat, kinds: frozenset[str]) -> Heard:
-    """What has changed since a chat was told; nothing where it never was."""
+    """What has changed since a chat's handler was told; nothing where none ever was."""
     last = history.last_seq(tx)
-    if not chat.told or last <= chat.told:
+    told = chat.telling
+    if not told or last <= told:
         return Heard(last=last)
     names = msgspec.json.encode(sorted(kinds)).decode()
-    params = {"told": chat.told, "most": _CHANGES, "chat": chat.task, "kinds": names}
+    params = {"told": told, "most": _CHANGES, "chat": chat.task, "kinds": names}
     rows = tx.all(CHANGED, params)
     return Heard(
         changes=tuple(history.decode_change(row) for row in rows),
-        earlier=max(0, last - chat.told - _CHANGES),
+        earlier=max(0, last - told - _CHANGES),
         tasks={
             r[13]: NamedTask(id=r[13], title=r[14], status=r[15]) for r in rows if r[13]
         },
@@ -183,7 +184,10 @@ def heard_since(tx: Tx, chat: Chat, kinds: frozenset[str]) -> Heard:
 
 
 def note_told(tx: Tx, chat: Chat, last: int) -> None:
-    """Writes down up to which change a chat's handlers have been told."""
+    """Writes down up to which change a chat's handler is told.
+
+    Others are told of that again, until it has answered.
+    """
     tx.run(SET_TOLD, (last, chat.number))
 
 

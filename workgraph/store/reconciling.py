@@ -41,7 +41,8 @@ where number = :chat
 SETTLE: Final = """
 update chats
 set handler = null, failures = :failures, backoff_until = :backoff_until,
-    session = iif(:is_session_lost, null, session)
+    session = iif(:is_session_lost, null, session),
+    answered = max(answered, :is_forgivable)
 where number = :chat and handler = :agent
 """
 HOLD: Final = """
@@ -61,7 +62,10 @@ update chats
 set session = ?, session_executor = ?, session_account = ?, session_workspace = ?
 where number = ?
 """
-NOTE_ANSWERED: Final = "update chats set answered = 1 where number = ?"
+#: What its handler was told of counts as told now: it has lived to answer.
+NOTE_ANSWERED: Final = """
+update chats set answered = 1, told = max(told, telling) where number = ?
+"""
 #: How far its output was taken in; what was told before is not told again.
 NOTE_READ: Final = """
 update agents set output_read = :read where number = :agent and output_read < :read
@@ -129,6 +133,7 @@ def settle(tx: Tx, chat: Chat, decision: SettleHandler) -> None:
             "failures": decision.failures,
             "backoff_until": decision.backoff_until,
             "is_session_lost": decision.is_session_lost,
+            "is_forgivable": decision.is_forgivable,
         },
     ):
         return

@@ -18,12 +18,16 @@ create table chats (
     session_executor text,
     session_account text,
     session_workspace text,
-    -- the last change of the graph that its handlers were told of
+    -- the last change of the graph that was told with what has been answered, and the
+    -- last that the handler which is there was told of
     told integer not null default 0,
+    telling integer not null default 0,
+    -- the handler that is there was given a message in its life
+    given integer not null default 0 check (given in (0, 1)),
     -- crashes in a row, and until when nothing is started because of the last one
     failures integer not null default 0 check (failures >= 0),
     backoff_until integer,
-    -- a message was answered since the last crash was forgotten
+    -- something has gone well since the last crash was forgotten
     answered integer not null default 0 check (answered in (0, 1)),
     -- why nothing can be started, in one line, and what can be done about it
     problem text,
