@@ -5,7 +5,7 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
-from workgraph.agents.choices import SHELL, PlanError, account_of
+from workgraph.agents.choices import SHELL, PlanError, account_of, executor_of
 from workgraph.agents.redact import redact
 from workgraph.agents.talk import HandlerKind, encode_message
 from workgraph.daemon.handling import handler_kind, launch_handler
@@ -24,13 +24,19 @@ from workgraph.graph.chats import (
     StopHandler,
 )
 from workgraph.graph.facts import ChatHeard
-from workgraph.graph.holds import allowance, is_troubled
+from workgraph.graph.holds import (
+    AccountState,
+    allowance,
+    breaker_key,
+    is_troubled,
+)
 from workgraph.graph.model import Agent, Outcome, Stop, StopThen, Task
-from workgraph.graph.times import Duration
+from workgraph.graph.times import Duration, to_rfc3339
 from workgraph.store import (
     accounts,
     agent_reads,
     agents,
+    breakers,
     chats,
     clients,
     reads,
@@ -42,6 +48,8 @@ from workgraph.store.database import Tx
 #: What keeps a chat back is looked at after a minute, then two, up to half an hour.
 _FIRST_LOOK: Final = Duration(60)
 _LAST_LOOK: Final = Duration(1800)
+#: An account that is being tried is known again soon.
+_SOON: Final = Duration(10)
 _MAX_DOUBLINGS: Final = 10
 
 
@@ -158,7 +166,10 @@ def _is_per_turn(tx: Tx, host: Host, task: Task | None, handler: Agent | None) -
 
 def _start(tx: Tx, chat: Chat, host: Host) -> list[Effect]:
     gap, head = _gap(chat), chats.head(tx, chat.number)
-    held = _held_by_account(tx, chat, host, gap, speaks=head is not None)
+    task = reads.task(tx, chat.task)
+    held = _held_by_executor(tx, task, host) or _held_by_account(
+        tx, task, host, speaks=head is not None
+    )
     awaited: list[Effect] = []
     if held is None:
         try:
@@ -181,25 +192,55 @@ def _start(tx: Tx, chat: Chat, host: Host) -> list[Effect]:
     return awaited
 
 
+def _held_by_executor(tx: Tx, task: Task, host: Host) -> reconciling.Hold | None:
+    """What does not run for others is not tried for a chat before its time either."""
+    name = executor_of(host.grounds, task, None)
+    if task.spec.exec is not None or name is None:
+        return None
+    key = breaker_key(name)
+    breaker = breakers.find(tx, (key,)).get(key)
+    if breaker is None or breaker.opened_at is None:
+        return None
+    if breaker.until is None or breaker.until <= tx.now:
+        return None
+    return reconciling.Hold(
+        problem=f"executor {name} is held back: its starts have failed, the last:"
+        f" {breaker.reason}",
+        remedy="mend it, then: wg service reload; or wait",
+        until=breaker.until,
+    )
+
+
 def _held_by_account(
-    tx: Tx, chat: Chat, host: Host, gap: int, *, speaks: bool
+    tx: Tx, task: Task, host: Host, *, speaks: bool
 ) -> reconciling.Hold | None:
     """What an account keeps back is started when its moment has come.
 
     One that has nothing to answer would be no probe, and keep others from being one.
     """
-    account = account_of(host.grounds, reads.task(tx, chat.task), None)
+    account = account_of(host.grounds, task, None)
     known = None if account is None else accounts.find(tx, (account,)).get(account)
     if known is None or not is_troubled(known):
         return None
     if speaks and allowance(known, accounts.live(tx, known), tx.now) != 0:
         return None
     until = known.until or 0
+    # Another one tries it just now, or a few at a time are sent there.
+    is_tried = until <= tx.now
+    problem = f"account {known.key} is {known.state}"
+    remedy = "wait: it is looked at again in a moment"
+    if known.at_once is None:
+        problem += f": {known.reason}" if known.reason else ""
+        if known.state is AccountState.BROKEN:
+            remedy = "log in, or mend its key; then: wg service reload"
+        elif not is_tried:
+            remedy = f"wait: it goes on by itself at {to_rfc3339(until)}"
+    else:
+        problem = f"account {known.key} answers again: a few at a time are sent there"
     return reconciling.Hold(
-        problem=f"account {known.key} is {known.state}"
-        + (f": {known.reason}" if known.reason else ""),
-        remedy="wg service status",
-        until=until if until > tx.now else tx.now + gap,
+        problem=problem,
+        remedy=remedy,
+        until=tx.now + _SOON.micros if is_tried else until,
     )
 
 

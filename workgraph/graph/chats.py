@@ -214,6 +214,11 @@ def chat_number(task: str) -> int | None:
     return None if match is None else int(match[1])
 
 
+def is_let_go(agent: Agent) -> bool:
+    """Whether its end was ordered, and says nothing of any work: it is a handler."""
+    return agent.stop is not None and chat_number(agent.task) is not None
+
+
 def chat_id(number: int) -> str:
     """The id of a chat and of its task."""
     return f".chat-{number}"

@@ -11,7 +11,7 @@ the third the task is put in quarantine. A shell task may well be that quick.
 from typing import Final, assert_never
 
 from workgraph.graph.budgets import EXHAUSTED
-from workgraph.graph.chats import chat_number
+from workgraph.graph.chats import chat_number, is_let_go
 from workgraph.graph.decisions import (
     ConcludeAttempt,
     Decision,
@@ -281,7 +281,9 @@ def _outcome_of(agent: Agent, policy: RetryPolicy) -> Outcome:
     end = clients.end_of(agent)
     if end is not None and agent.outcome is not Outcome.SPAWN_FAILED:
         return clients.outcome_of(end) or _good_end(agent, policy)
-    return agent.outcome or _outcome_of_exit(agent, policy)
+    outcome = agent.outcome or _outcome_of_exit(agent, policy)
+    is_bad = outcome in {Outcome.CRASHED, Outcome.FAILED, Outcome.LOST}
+    return Outcome.KILLED if is_bad and is_let_go(agent) else outcome
 
 
 def _outcome_of_exit(agent: Agent, policy: RetryPolicy) -> Outcome:
