@@ -118,7 +118,7 @@ def carry_out(tx: Tx, decision: ChatDecision, host: Host) -> list[Effect]:
         case SettleHandler():
             reconciling.settle(tx, chat, decision)
         case ArchiveChat():
-            reconciling.archive(tx, chat, decision.reason)
+            chats.archive(tx, chat, "workgraph", purged=False, reason=decision.reason)
         case _:
             assert_never(decision)
     return []

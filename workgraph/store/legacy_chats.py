@@ -147,10 +147,8 @@ def archive_lost(tx: Tx) -> list[int]:
     lost = [row[0] for row in tx.all(FIND_LOST)]
     for number in lost:
         chat = chats.by_number(tx, number)
-        tx.run(ARCHIVE, (tx.now, number))
-        tx.emit(
-            ChangeKind.CHAT_ARCHIVED, task=chat.task, reason="its task is not there"
-        )
+        reason = "its task is not there"
+        chats.archive(tx, chat, "workgraph", purged=False, reason=reason)
     return lost
 
 

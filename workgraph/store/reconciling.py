@@ -54,9 +54,6 @@ LOOK_AT_ALL: Final = """
 update chats set backoff_until = null, looks = 0
 where archived_at is null and problem is not null
 """
-ARCHIVE: Final = """
-update chats set archived_at = ? where number = ? and archived_at is null
-"""
 SET_SESSION: Final = """
 update chats
 set session = ?, session_executor = ?, session_account = ?, session_workspace = ?
@@ -175,12 +172,6 @@ def hold(tx: Tx, chat: Chat, found: Hold) -> None:
 def look_at_all(tx: Tx) -> None:
     """Has what keeps chats from being answered looked at in the next tick."""
     tx.run(LOOK_AT_ALL)
-
-
-def archive(tx: Tx, chat: Chat, reason: str) -> None:
-    """Puts away a chat that can't be used; its history stays."""
-    if tx.run(ARCHIVE, (tx.now, chat.number)):
-        tx.emit(ChangeKind.CHAT_ARCHIVED, task=chat.task, reason=reason)
 
 
 def hear(tx: Tx, agent: Agent, upto: int, events: Collection[ChatEvent]) -> None:
