@@ -4,15 +4,17 @@ from tests.engine.test_chats import DAY_S, Talk, a_talk
 from workgraph.graph import requests as r
 from workgraph.graph.ends import Report
 from workgraph.graph.facts import AgentReported
-from workgraph.graph.model import Usage
+from workgraph.graph.model import ClientEnd, EndKind, Usage
 
 CLIENT = ('executors.helper.argv=["helper"]',)
 
 
-async def used(talk: Talk, agent: int, tokens: int) -> None:
+async def used(
+    talk: Talk, agent: int, tokens: int, end: ClientEnd | None = None
+) -> None:
     """A handler's client says what it has used so far."""
     usage = Usage(input_tokens=tokens, output_tokens=0)
-    report = Report(answered=True, usage=usage)
+    report = Report(answered=True, usage=usage, end=end)
     talk.core.engine.post(AgentReported(agent=agent, report=report))
     await talk.core.settle()
 
@@ -65,6 +67,23 @@ async def test_a_budget_for_all_of_a_chat_can_be_raised() -> None:
         await talk.core.configure(*CLIENT, "budget.tokens_per_task=5000")
 
         assert len(await talk.starts(chat)) == 2
+
+
+async def test_one_that_is_kept_open_is_ended_with_its_turn() -> None:
+    """What a client has said last of a turn is no last word of its own."""
+    async with a_talk("budget.tokens_per_day=1000") as talk:
+        chat = await talk.new(exec=None, executor="claude")
+        await talk.send(chat)
+        await talk.core.advance(2)
+        await used(talk, 1, 500, end=ClientEnd(kind=EndKind.FINISHED, message=""))
+        await talk.answer(1)
+        assert talk.launcher.running() == (1,)
+
+        await used(talk, 1, 1500, end=ClientEnd(kind=EndKind.FINISHED, message=""))
+
+        assert talk.launcher.running() == ()
+        assert (await talk.show(chat)).failures == 0
+        assert [one.outcome for one in await talk.starts(chat)] == ["budget"]
 
 
 async def test_what_handlers_have_used_is_in_the_spending() -> None:

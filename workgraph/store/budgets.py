@@ -73,11 +73,13 @@ SET_ASIDE: Final = f"""
 select {_ASIDE} from agents a indexed by agents_live
 where a.status <> 'ended' and a.human = 0
 """  # noqa: S608 - constants
-#: Who runs, has used something, and has neither said nor been told to end.
+#: Who runs, has used something, and has neither said nor been told to end. A client
+#: that is kept open says that a turn has ended.
 SPENDING: Final = f"""
 select {AGENT_COLUMNS} from agents a indexed by agents_live
 where a.status in ('starting', 'working') and a.status <> 'ended' and a.human = 0
-  and a.usage <> '{{}}' and a.verdict is null and a.client_end is null
+  and a.usage <> '{{}}' and a.verdict is null
+  and (a.client_end is null or json_extract(a.plan, '$.stdin.value') = 'pipe')
 order by a.number
 """  # noqa: S608 - constants
 #: Some of them at a time, the best ones; all of them when nobody else is to end.
