@@ -46,7 +46,13 @@ def test_a_chat_from_its_beginning_to_its_end(project: Project) -> None:
     assert one.startswith(".chat-1")
     assert one.endswith("plans")
     assert other.split()[:2] == [".chat-2", "idle"]
-    assert "queued: 2" in project.wg("chat", "show", ".chat-1")
+    assert "  2 waiting  " in one
+    assert "Messages waiting: 2\n" in project.wg("chat", "show", ".chat-1")
+    page = project.wg("show", ".chat-1")
+    assert "Messages waiting: 2\n" in page
+    assert "Attempts" not in page
+    assert "Retry on" not in page
+    assert project.json("show", "--task", ".chat-1")["chat"]["queued"] == 2
     assert "    two\n    lines\n" in project.wg(
         "chat", "history", "chat-1", "--last", "1"
     )
@@ -138,6 +144,9 @@ def test_without_a_daemon_there_is_no_answer(tmp_path: Path) -> None:
         ):
             status, error = project.error(*argv)
             assert (status, error["code"]) == (5, "daemon_needed")
+            assert (
+                "none is running" in error["message"] or "no daemon" in error["message"]
+            )
         assert project.json("chat", "history", "1") == []
         assert project.wg("chat", "send", "1", "x") == "1\n"
 

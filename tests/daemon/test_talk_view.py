@@ -75,6 +75,21 @@ def test_a_long_reply_is_shown_by_its_last_rows() -> None:
         "plans  …",
         "  漢漢漢漢",
         "漢漢漢漢end",
-        ".chat-1 pla",
+        ".chat-1 pl…",
         "> ",
+    ]
+
+
+def test_a_long_reply_is_broken_between_words() -> None:
+    """Blanks at its breaks are left out; a word that is too long is broken itself."""
+    pieces = prompt(
+        STANDS, "one two  three fourteen-letters\n   x", "", columns=12, rows=9
+    )
+
+    assert text(pieces).split("\n")[1:-2] == [
+        "  one two",
+        "three",
+        "fourteen-le",
+        "tters",
+        "     x",
     ]

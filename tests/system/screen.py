@@ -145,6 +145,15 @@ class Terminal:
         """Presses keys."""
         os.write(self._master, keys.encode())
 
+    def signal(self, number: int) -> None:
+        """Sends a signal to what runs in front."""
+        os.killpg(os.tcgetpgrp(self._master), number)
+
+    def is_as_it_was(self) -> bool:
+        """Whether what is typed is shown and read by lines, as before."""
+        flags = termios.tcgetattr(self._master)[3]
+        return bool(flags & termios.ECHO) and bool(flags & termios.ICANON)
+
     def resize(self, rows: int, columns: int) -> None:
         """Makes the window larger or smaller."""
         with self._lock:

@@ -65,7 +65,7 @@ def test_a_turn_is_interrupted_and_the_conversation_goes_on(project: Project) ->
         say(terminal, "please hang")
         terminal.wait_shows("Ctrl-C interrupts")
         terminal.type("\x03")
-        terminal.wait_shows("interrupted by")
+        terminal.wait_shows("interrupted by ann")
         say(terminal, "still there?")
         terminal.wait_shows("  echo still there?")
         terminal.type("\x04")
@@ -122,6 +122,25 @@ def test_who_is_killed_is_a_consumer_no_more(project: Project) -> None:
     wait_for(lambda: show(project)["consumers"] == 0, "nobody to be there")
 
     assert there in {1, 2}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_ended_leaves_the_terminal_as_it_was(
+    number: signal.Signals, project: Project
+) -> None:
+    """By a signal, in the midst of a line."""
+    project.start_daemon()
+
+    with at_terminal(project) as terminal:
+        terminal.wait_shows(".chat-1 ")
+        terminal.type("half a li")
+        terminal.wait_shows("half a li")
+        was_changed = not terminal.is_as_it_was()
+        terminal.signal(number)
+        status = terminal.wait_ended()
+        assert terminal.is_as_it_was()
+
+    assert (was_changed, status) == (True, 128 + number)
 
 
 def test_a_reply_is_waited_for(project: Project) -> None:

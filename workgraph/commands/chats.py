@@ -92,7 +92,7 @@ def send_to_chat(context: Context, request: c.SendToChat) -> Answer:
         NeedsDaemonError: A reply is to be waited for, and nobody could give one.
     """
     if request.wait is not None:
-        raise NeedsDaemonError("to wait for a reply", hint="wg service start")
+        raise needs_daemon_to_wait()
     sent = queue_message(context, request)
     return Reply(data=sent)
 
@@ -108,8 +108,7 @@ def queue_message(context: Context, request: c.SendToChat) -> c.SentData:
     text = request.text or ""
     if not text.strip():
         raise UserError("the message is empty", hint="wg chat send ID TEXT")
-    caller = context.caller
-    by = caller.by if caller.agent is not None else request.by or caller.by
+    by = _speaker(context, request.by)
     number = chats.say(tx, chat, "message", text, by=by)
     chats.note_consumer(tx, chat.number)
     chats.forget_crashes(tx, chat.number)
@@ -122,11 +121,7 @@ def attach_chat(context: Context, request: c.AttachChat) -> Answer:
     Raises:
         NeedsDaemonError: There is none here.
     """
-    chat = usable(context.tx, request.task)
-    raise NeedsDaemonError(
-        f"to attach to {chat.task}",
-        hint=f"wg service start; wg chat history {chat.task} shows what was said",
-    )
+    raise needs_daemon_to_attach(usable(context.tx, request.task))
 
 
 def list_chats(context: Context, request: c.ListChats) -> Reply:
@@ -197,7 +192,8 @@ def interrupt_chat(
         request: The request.
         is_told: Whether its handler is told to stop; otherwise it is ended.
     """
-    tx, by = context.tx, context.caller.by
+    tx = context.tx
+    by = _speaker(context, request.by)
     chat = resolve(tx, request.task)
     head = chats.head(tx, chat.number)
     if head is None or head.agent is None:
@@ -253,6 +249,28 @@ def usable(tx: Tx, word: str | None) -> Chat:
     return chat
 
 
+def needs_daemon_to_wait() -> NeedsDaemonError:
+    """Nobody could give a reply."""
+    return NeedsDaemonError(
+        "a daemon is needed to wait for a reply, and none is running",
+        hint="wg service start; without --wait the message is queued",
+    )
+
+
+def needs_daemon_to_attach(chat: Chat) -> NeedsDaemonError:
+    """There is nobody to talk with."""
+    return NeedsDaemonError(
+        f"a daemon is needed to attach to {chat.task}, and none is running",
+        hint=f"wg service start; wg chat history {chat.task} shows what was said",
+    )
+
+
+def _speaker(context: Context, name: str | None) -> str:
+    """Who speaks: people who are one user say it, an agent is known."""
+    caller = context.caller
+    return caller.by if caller.agent is not None else name or caller.by
+
+
 def _number(word: str) -> int | None:
     digits = word.removeprefix(".").removeprefix("chat-")
     plain = digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS
@@ -271,7 +289,9 @@ def _check_who_answers(request: c.CreateChat) -> None:
             hint="wg chat new NAME --exec CMD, or --executor X --model M",
         )
     if not request.exec.strip() or "\0" in request.exec:
-        raise UsageError("the command is empty, or has a NUL in it")
+        raise UsageError(
+            "the command is empty, or has a NUL in it", hint="wg chat new --exec CMD"
+        )
 
 
 def _handlers(tx: Tx, found: list[Chat]) -> list[Agent]:
@@ -292,6 +312,12 @@ def _end_handlers(tx: Tx, found: list[Chat], by: str, reason: str) -> list[Agent
         if agent.status is not AgentStatus.STOPPING:
             agents.order_stop(tx, agent, stop, None)
     return live
+
+
+def describe_chat(context: Context, task: str) -> c.ChatData | None:
+    """How the chat stands that a task is; null for work."""
+    chat = chats.of_task(context.tx, task)
+    return None if chat is None else _data(context, chat)
 
 
 def _reply(context: Context, chat: Chat, *notes: str) -> Reply:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from workgraph.commands import judging, shapes
+from workgraph.commands.chats import describe_chat
 from workgraph.commands.context import (
     Context,
     describe,
@@ -69,7 +70,8 @@ def show_task(context: Context, request: r.ShowTask) -> Reply:
     """Everything about a task, with all attempts at it."""
     task = with_messages(context, task_data(context, request.task or ""))
     runs = map(shapes.agent_data, agent_reads.agents_of(context.tx, task.id))
-    return Reply(data=structs.replace(task, runs=tuple(runs)))
+    chat = describe_chat(context, task.id)
+    return Reply(data=structs.replace(task, runs=tuple(runs), chat=chat))
 
 
 def list_tasks(context: Context, request: r.ListTasks) -> Reply:

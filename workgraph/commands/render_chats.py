@@ -73,14 +73,14 @@ def _table(chats: Sequence[c.ChatData], style: Style) -> str:
         (
             one.id,
             _state(one, style),
-            str(one.consumers),
-            str(one.queued),
+            f"{one.consumers} attached" if one.consumers else "-",
+            f"{one.queued} waiting" if one.queued else "-",
             style.moment(one.last_consumer_at),
             escape_line(one.name),
         )
         for one in chats
     ]
-    heads = ("ID", "STATE", "CONSUMERS", "QUEUED", "LAST THERE", "NAME")
+    heads = ("ID", "STATE", "PEOPLE", "MESSAGES", "LAST USED", "NAME")
     return table(heads, rows, style, words=1)
 
 
@@ -91,27 +91,52 @@ def _state(one: c.ChatData, style: Style) -> str:
 
 
 def _page(one: c.ChatData, style: Style) -> str:
-    lines = [f"{one.id}: {escape_line(one.name)}"]
-    lines += key_lines(
-        (
-            ("state", _state(one, style)),
-            ("problem", one.problem),
-            ("remedy", one.remedy),
-            ("consumers", str(one.consumers)),
-            ("queued", str(one.queued)),
-            ("last there", style.moment(one.last_consumer_at)),
-            ("handler", one.handler),
-            ("crashes in a row", str(one.failures) if one.failures else None),
-            ("executor", one.executor),
-            ("model", one.model),
-            ("exec", one.exec),
-            ("session", one.session),
-            ("begun", f"{style.moment(one.created_at)} by {one.by}"),
-            ("archived", one.archived_at and style.moment(one.archived_at)),
-            ("purged", one.purged_at and style.moment(one.purged_at)),
-        )
+    begun = f"{style.moment(one.created_at)} by {one.by}"
+    return as_lines(
+        [
+            *key_lines((("ID", one.id), ("Name", one.name))),
+            *stands_lines(one, style),
+            *key_lines(
+                (
+                    ("Exec", one.exec),
+                    ("Executor", one.executor),
+                    ("Model", one.model),
+                    ("Begun", begun if one.created_at else None),
+                )
+            ),
+        ]
     )
-    return as_lines(lines)
+
+
+def stands_lines(one: c.ChatData, style: Style) -> list[str]:
+    """How a chat stands: `Key: value` lines, for its page and its task's."""
+    last = one.last_consumer_at
+    return [
+        f"State: {_state(one, style)}",
+        *key_lines(
+            (
+                ("Problem", one.problem),
+                ("Remedy", one.remedy),
+                ("Attached", str(one.consumers or "nobody")),
+                ("Messages waiting", str(one.queued or "none")),
+                ("Last used", style.moment(last) if last else "never"),
+                ("Handler", one.handler),
+                ("Crashes in a row", _crashes(one)),
+                ("Session", one.session),
+                ("Archived", one.archived_at and style.moment(one.archived_at)),
+                ("Purged", one.purged_at and style.moment(one.purged_at)),
+            )
+        ),
+    ]
+
+
+def _crashes(one: c.ChatData) -> str | None:
+    if not one.failures:
+        return None
+    return (
+        f"{one.failures} (wg show {one.id} names its handlers, wg output AGENT shows"
+        " what they have written)"
+    )
 
 
 def _purged(data: c.PurgedData) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from workgraph.commands.escape import escape_line
 from workgraph.commands.render_agents import run_lines
+from workgraph.commands.render_chats import stands_lines
 from workgraph.commands.render_messages import short_lines
 from workgraph.commands.render_rewards import reward_words
 from workgraph.commands.render_style import (
@@ -21,6 +22,9 @@ from workgraph.graph.inputs import StaleInput
 from workgraph.graph.replies import LogData, TaskData, WhyData
 from workgraph.graph.times import format_duration
 
+#: A chat has had many handlers after a while.
+_HANDLERS = 10
+
 
 def task_page(task: TaskData, style: Style) -> str:
     """Everything about a task: `Key: value` lines, then sections."""
@@ -28,8 +32,7 @@ def task_page(task: TaskData, style: Style) -> str:
         f"ID: {escape_line(task.id)}",
         f"Title: {escape_line(task.title)}",
         f"Status: {style.word(task.status)}",
-        *key_lines(_state(task, style)),
-        *key_lines(_wishes(task)),
+        *_of_work_or_chat(task, style),
         *key_lines(_history(task, style)),
         *section("Description", block(task.description)),
         *section("Prompt", block(task.prompt or "")),
@@ -41,7 +44,7 @@ def task_page(task: TaskData, style: Style) -> str:
                 for one in task.late
             ],
         ),
-        *section("Attempts", run_lines(task.runs, style)),
+        *section(*_runs(task, style)),
         *section("Messages", short_lines(task.messages, style)),
         *section("After", [_edge(edge.id, edge.on) for edge in task.after]),
         *section("Before", [escape_line(one) for one in task.before]),
@@ -157,6 +160,23 @@ def _log_line(entry: LogData, style: Style) -> str:
     kind = "" if entry.kind == "log" else f"{entry.kind} "
     by = escape_line(entry.agent or entry.by)
     return f"{style.moment(entry.at)}  {by}  {kind}{said}".rstrip()
+
+
+def _of_work_or_chat(task: TaskData, style: Style) -> list[str]:
+    """What is said of how it stands: attempts and gates mean nothing for a chat."""
+    if task.chat is None:
+        return [*key_lines(_state(task, style)), *key_lines(_wishes(task))]
+    shown = {"Tags", "Exec", "Executor", "Model"}
+    wishes = [pair for pair in _wishes(task) if pair[0] in shown]
+    return [*stands_lines(task.chat, style), *key_lines(wishes)]
+
+
+def _runs(task: TaskData, style: Style) -> tuple[str, list[str]]:
+    if task.chat is None:
+        return "Attempts", run_lines(task.runs, style)
+    lines = run_lines(task.runs[-_HANDLERS:], style)
+    cut = len(task.runs) - len(lines)
+    return "Handlers", [f"… {cut} before these", *lines] if cut else lines
 
 
 def _state(task: TaskData, style: Style) -> list[tuple[str, str | None]]:

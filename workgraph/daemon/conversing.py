@@ -28,7 +28,6 @@ from workgraph.graph.chat_requests import (
 from workgraph.graph.chats import Chat, chat_number
 from workgraph.graph.errors import (
     EXIT_FAILED,
-    NeedsDaemonError,
     TryLaterError,
     UsageError,
     UserError,
@@ -75,9 +74,9 @@ class Conversing:
         if request.wait is None:
             return await engine.answer(request, caller)
         limit = Duration.parse(request.wait)
-        if not engine.mode.is_daemon:
-            raise NeedsDaemonError("to wait for a reply", hint="wg service start")
         chat = await self._usable(request.task, caller)
+        if not engine.mode.is_daemon:
+            raise commands.needs_daemon_to_wait()
         async with engine.consumers.connected(chat.number):
             queued = await engine.answer(replace(request, wait=None), caller)
             sent: SentData = queued.data
@@ -103,9 +102,9 @@ class Conversing:
         if request.last is not None and request.last < 0:
             message = f"{request.last} is no number of messages"
             raise UsageError(message, hint="0 or more")
-        if not self._engine.mode.is_daemon:
-            raise NeedsDaemonError("to attach to a chat", hint="wg service start")
         chat = await self._usable(request.task, caller)
+        if not self._engine.mode.is_daemon:
+            raise commands.needs_daemon_to_attach(chat)
         return self._lines(chat, request.last, caller)
 
     async def _lines(
@@ -171,27 +170,23 @@ class Conversing:
         clock, feed = self._engine.clock, self._engine.feed
         until = clock.now() + limit.micros
 
-        def look(context: Context) -> tuple[ChatMessageData | None, bool]:
+        def look(context: Context) -> tuple[ChatMessageData | None, Chat]:
             reply = chats.answer_to(context.tx, chat.number, message)
-            archived_at = chats.by_number(context.tx, chat.number).archived_at
             said = None if reply is None else message_data(reply)
-            return said, archived_at is not None
+            return said, chats.by_number(context.tx, chat.number)
 
         while True:
             bell = feed.bell(chat.number)
-            reply, is_archived = await self._engine.read(look, caller)
+            reply, now = await self._engine.read(look, caller)
             if reply is not None:
                 return reply
-            if is_archived:
+            if now.archived_at is not None:
                 raise UserError(
                     f"{chat.task} was archived; message {message} waits in it",
                     hint=f"wg chat restore {chat.task}",
                 )
             if clock.now() >= until:
-                raise TryLaterError(
-                    f"no reply came in time; message {message} stays queued",
-                    hint=f"wg chat history {chat.task}",
-                )
+                raise _too_late(now, message)
             await clock.wait(bell, until)
 
     async def _look(
@@ -232,3 +227,13 @@ def _stands(data: ChatData, answering: int | None) -> ChatStandsData:
         problem=data.problem,
         remedy=data.remedy,
     )
+
+
+def _too_late(chat: Chat, message: int) -> TryLaterError:
+    """No reply came: what keeps it from coming is said, as far as it is known."""
+    words, hint = f"message {message} stays queued", f"wg chat history {chat.task}"
+    if chat.problem is not None:
+        words, hint = f"{words}: {chat.problem}", chat.remedy or hint
+    elif chat.failures:
+        words, hint = f"{words}: its handler crashes", f"wg chat show {chat.task}"
+    return TryLaterError(f"no reply came in time; {words}", hint=hint)

@@ -9,7 +9,7 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from workgraph.agents.choices import PlanError, choose_executor
-from workgraph.agents.plan import Flags, before_the_claim, plan_spawn
+from workgraph.agents.plan import Flags, SpawnPlan, before_the_claim, plan_spawn
 from workgraph.agents.planned import visible
 from workgraph.commands import shapes
 from workgraph.commands.chat_tasks import refuse_work
@@ -98,6 +98,8 @@ class Starting:
         def plan(host: Host, context: Context) -> Reply:
             grounds = host.grounds
             task = reads.task(context.tx, request.task or "")
+            if (chat := chats.of_task(context.tx, task.id)) is not None:
+                return Reply(data=visible(_plan_of(chat, task, request, host)))
             task, actor = _preview(context, task, request.actor, host)
             flags = _flags(request)
             session = launching.session_to_go_on(
@@ -267,6 +269,21 @@ def _for_whom(
     if name is None:
         return (*choose_now(context.tx, task, host.grounds, slate), slate)
     return task, find_actor(context.tx, name), slate
+
+
+def _plan_of(chat: Chat, task: Task, request: r.GetPlan, host: Host) -> SpawnPlan:
+    """How the chat's next handler would be started."""
+    grounds = host.grounds
+    kind = handler_kind(grounds, task)
+    session = "" if kind == "exec" else session_of_chat(chat, task, grounds)
+    facts = before_the_claim(grounds.host, session)
+    return plan_spawn(
+        grounds,
+        task=task,
+        flags=_flags(request),
+        agent=replace(facts, kept_open=kind != "turn"),
+        preview=True,
+    )
 
 
 def _for_a_chat(tx: Tx, chat: Chat, task: Task, host: Host) -> Compiled:

@@ -107,7 +107,7 @@ class TalkLink:
         Raises:
             WorkgraphError: It can't be done.
         """
-        await self._ask(cmd="chat_interrupt")
+        await self._ask(cmd="chat_interrupt", by=self._name)
 
     def _set_away(self, *, is_away: bool) -> None:
         self.is_away = is_away

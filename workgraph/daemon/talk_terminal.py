@@ -5,6 +5,7 @@ said is written above it, into the terminal's own history, and only what is bein
 written just now is drawn anew.
 """
 
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
@@ -60,6 +61,7 @@ class Terminal:
         self._part = -1
         self._hint = ""
         self._error: WorkgraphError | None = None
+        self._status = 0
         self._texts, self._unsent = anyio.create_memory_object_stream[str](inf)
         self._is_interrupted = anyio.Event()
         self._runs = anyio.Event()
@@ -93,11 +95,12 @@ class Terminal:
                 group.start_soon(self._listen, told)
                 group.start_soon(self._send)
                 group.start_soon(self._interrupt)
+                group.start_soon(self._leave_on_signal)
                 await self._session.prompt_async(pre_run=self._runs.set)
                 group.cancel_scope.cancel()
         if self._error is not None:
             raise self._error
-        return 0
+        return self._status
 
     def _notice(self) -> None:
         self._partial = ""
@@ -110,7 +113,20 @@ class Terminal:
                 self._take(one)
         except WorkgraphError as error:
             self._error = error
-            self._session.app.exit()
+            self._leave()
+
+    async def _leave_on_signal(self) -> None:
+        """Whoever ends this process finds the terminal as it was."""
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+            await self._runs.wait()
+            async for number in signals:
+                self._status = 128 + number
+                self._leave()
+
+    def _leave(self) -> None:
+        app = self._session.app
+        if app.future is not None and not app.future.done():
+            app.exit()
 
     def _take(self, told: Told) -> None:
         match told:
@@ -222,6 +238,6 @@ class Terminal:
             if event.current_buffer.text:
                 event.current_buffer.delete()
             else:
-                event.app.exit()
+                self._leave()
 
         return keys

@@ -1,8 +1,9 @@
 """A conversation as a terminal shows it: text in styles, pure."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
-from workgraph.commands.escape import cell_width, escape_block, escape_line
+from workgraph.commands.escape import cell_width, escape_block, escape_line, fit
 from workgraph.graph.chat_requests import ChatMessageData, ChatStandsData
 
 #: Styled pieces, as prompt_toolkit takes them.
@@ -58,9 +59,9 @@ def prompt(
         lines = _wrap(_set_in(partial), columns)[-max(rows, 1) :]
         pieces.append(("", "".join(f"{line}\n" for line in lines)))
     if hint:
-        pieces.append((HINT, f"{_wrap(hint, columns)[0]}\n"))
+        pieces.append((HINT, f"{fit(hint, max(columns - 1, 1))}\n"))
     else:
-        pieces.append((DIM, f"{_wrap(status(stands), columns)[0]}\n"))
+        pieces.append((DIM, f"{fit(status(stands), max(columns - 1, 1))}\n"))
     pieces.append(("bold", _PROMPT))
     return pieces
 
@@ -101,21 +102,32 @@ def _set_in(text: str) -> str:
 
 
 def _wrap(text: str, columns: int) -> list[str]:
-    """Lines no wider than the terminal, broken where they must be."""
+    """Lines no wider than the terminal, broken between words where they can be."""
     most = max(columns - 1, 1)
     rows = []
     for line in text.split("\n"):
-        row = ""
         if len(line) <= most and line.isascii():
             rows.append(line)
-            continue
-        width = 0
-        for character in line:
-            cells = cell_width(character)
-            if width + cells > most:
-                rows.append(row)
-                row, width = "", 0
-            row += character
-            width += cells
-        rows.append(row)
+        else:
+            rows.extend(_broken(line, most))
     return rows
+
+
+def _broken(line: str, most: int) -> Iterator[str]:
+    start = width = 0
+    # after the last space behind a word of this row, and how wide it is up to there
+    gap = wide = 0
+    has_word = False
+    for at, character in enumerate(line):
+        cells = cell_width(character)
+        if width + cells > most and at > start and character != " ":
+            if gap <= start:
+                gap, wide = at, width
+            yield line[start:gap].rstrip(" ")
+            start, width = gap, width - wide
+        width += cells
+        if character != " ":
+            has_word = True
+        elif has_word:
+            gap, wide = at + 1, width
+    yield line[start:]

@@ -76,6 +76,8 @@ class InterruptChat(Request, frozen=True, kw_only=True, tag="chat_interrupt"):
     """Stops the turn that runs; the session stays."""
 
     task: str | None = None
+    #: As in `SendToChat`.
+    by: str | None = None
 
 
 #: What changes a chat and is answered in one transaction.

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import field
 
+from workgraph.graph.chat_requests import ChatData
 from workgraph.graph.inputs import StaleInput
 from workgraph.graph.messages import MessageData
 from workgraph.graph.model import (
@@ -169,6 +170,8 @@ class TaskData(TaskSpec, frozen=True, kw_only=True, omit_defaults=False):
     unread: int = 0
     #: The last ones; as above.
     messages: tuple[MessageData, ...] = ()
+    #: How the conversation stands that it is, if it is one; as above.
+    chat: ChatData | None = None
 
 
 class StatusData(Record, frozen=True, kw_only=True):
