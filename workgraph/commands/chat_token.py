@@ -18,7 +18,8 @@ from workgraph.graph.model import Agent
 from workgraph.store import chat_limits, reads
 from workgraph.store.database import Tx
 
-_HINT: Final = (
+#: What a chat can do about a refusal.
+CHAT_HINT: Final = (
     "a chat reads all, adds tasks and changes those that it has added: say which"
     " command would do it, and people decide"
 )
@@ -65,19 +66,22 @@ def check_chat_access(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
     match CHAT_REACH.get(type(request)):
         case ChatReach.ADD:
             return
-        case ChatReach.OWN if named == agent.task:
-            return
+        case ChatReach.OWN:
+            if named == agent.task:
+                return
+            message = f"{named} is not {agent.task}, whose log alone a chat keeps"
+            raise ForbiddenError(message, hint=CHAT_HINT)
         case ChatReach.MADE if not _is_receipt(request):
             task = reads.task(tx, named or "").id
             if task != agent.task and reads.root_of(tx, task) == agent.task:
                 return
         case _:
-            raise ForbiddenError(
-                f"{agent.id} may not do that: it is not for a chat", hint=_HINT
-            )
+            tag = request.__struct_config__.tag
+            message = f"{agent.id} answers in {agent.task}: {tag} is not for a chat"
+            raise ForbiddenError(message, hint=CHAT_HINT)
     raise ForbiddenError(
         f"{named} was not added by {agent.task}, nor below what that has added",
-        hint=_HINT,
+        hint=CHAT_HINT,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import UNSET, structs
 
-from workgraph.commands.chat_token import is_of_chat
+from workgraph.commands.chat_token import CHAT_HINT, is_of_chat
 from workgraph.graph.errors import ForbiddenError
 from workgraph.graph.inputs import split_reference
 from workgraph.graph.model import Agent, TaskSpec
@@ -36,7 +36,7 @@ def check_options(agent: Agent | None, request: TaskOptions) -> None:
     for name in _FORBIDDEN:
         if getattr(request, name, UNSET) not in {UNSET, None}:
             raise ForbiddenError(
-                f"{agent.id} {_why(agent)}: it may not set {name}", hint=_HINT
+                f"{agent.id} {_why(agent)}: it may not set {name}", hint=_hint(agent)
             )
 
 
@@ -83,12 +83,17 @@ def check_path(agent: Agent, path: str, project_dir: str) -> None:
     real = os.path.realpath(path)
     if not _is_below(real, workspace):
         raise ForbiddenError(
-            f"{agent.id} {_why(agent)}: {path} is outside its workspace", hint=_HINT
+            f"{agent.id} {_why(agent)}: {path} is outside its workspace",
+            hint=_hint(agent),
         )
 
 
 def _is_below(path: str, folder: str) -> bool:
     return os.path.commonpath((path, folder)) == folder
+
+
+def _hint(agent: Agent) -> str:
+    return CHAT_HINT if is_of_chat(agent) else _HINT
 
 
 def _why(agent: Agent) -> str:
