@@ -129,5 +129,6 @@ def test_a_handler_that_was_told_to_end_is_no_crash(project: Project) -> None:
     project.json("chat", "send", "1", "go", "--wait", "120s")
     project.wg("kill", "agent-1")
 
-    assert [one["outcome"] for one in project.json("agents")] == ["killed"]
+    # its input ends before the signal comes: it may have left in order
+    assert project.json("agents")[0]["outcome"] in {"killed", "done"}
     assert project.json("chat", "show", "1")["failures"] == 0
