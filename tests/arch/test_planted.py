@@ -202,7 +202,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "an ended token that is listened to": (
         "has ended, and was listened to",
-        3,
+        5,
         (
             Plant(
                 "workgraph/commands/access.py",
@@ -270,7 +270,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "two probes at a time": (
         " agents of Account(",
-        23,
+        21,
         (Plant("workgraph/graph/holds.py", "max(1 - live, 0) if", "1 if"),),
     ),
     "a provider's limit that uses up an attempt": (
@@ -286,7 +286,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a limit that the log does not tell": (
         ", but {",
-        47,
+        21,
         (
             Plant(
                 "workgraph/store/accounts.py",
@@ -297,7 +297,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a wait that lasts when its task does not": (
         "waits that last: ",
-        139,
+        11,
         (
             Plant(
                 "workgraph/store/writes.py",
@@ -308,7 +308,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a backoff that each start begins anew": (
         ": a gap of ",
-        6,
+        1,
         (
             Plant(
                 "workgraph/reactors/patrol.py",
@@ -372,7 +372,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a consumer that is not told": (
         "is parked for",
-        317,
+        49,
         (
             Plant(
                 "workgraph/store/artifacts.py",
@@ -384,7 +384,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     "a choice that does not ask what is required": (
         # by the plan, which looks again whether who was chosen can do it
         " could do it now",
-        7,
+        29,
         (
             Plant(
                 "workgraph/graph/assigning.py",
@@ -395,7 +395,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a gate that takes the score of an earlier attempt": (
         " is done with",
-        61,
+        93,
         (
             Plant(
                 "workgraph/store/judging.py",
@@ -411,7 +411,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a reactor that has failed and keeps what it did": (
         "Error",
-        5,
+        7,
         (
             Plant(
                 "workgraph/daemon/reactors.py",
@@ -422,7 +422,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "an assigner that is asked twice": (
         "assigned twice: ",
-        13,
+        27,
         (
             Plant(
                 "workgraph/daemon/assigning.py",
@@ -433,7 +433,7 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
     ),
     "a record that an operator's word does not correct": (
         "Difference(",
-        1,
+        13,
         (
             Plant(
                 "workgraph/store/rewards.py",
