@@ -1,7 +1,11 @@
 """Chats beside all else that concerns agents: budgets, breakers, kill, settings."""
 
+import anyio
+
 from tests.engine.test_chats import DAY_S, Talk, a_talk
+from tests.fakes import FakeLauncher
 from workgraph.graph import requests as r
+from workgraph.graph.chat_requests import ArchiveChat
 from workgraph.graph.ends import Report
 from workgraph.graph.facts import AgentReported
 from workgraph.graph.model import ClientEnd, EndKind, Usage
@@ -155,3 +159,72 @@ async def test_another_idle_after_holds_at_once() -> None:
         await talk.core.advance(11)
 
         assert talk.launcher.running() == ()
+
+
+async def test_chats_that_nobody_uses_wake_nobody() -> None:
+    """Neither those that are put away nor those that are open."""
+    async with a_talk() as talk:
+        for number in range(40):
+            chat = await talk.new()
+            await talk.send(chat)
+            await talk.answer(number + 1)
+            if number % 2:
+                await talk.core.do(ArchiveChat(task=chat))
+        await talk.core.advance(301)
+        assert talk.launcher.running() == ()
+        ticked = talk.core.engine.ticked
+
+        talk.clock.advance(DAY_S)
+        await anyio.wait_all_tasks_blocked()
+
+        assert not ticked.is_set()
+
+
+async def test_frozen_chats_are_not_ended_for_idling_and_go_on() -> None:
+    """The time in which all stands still is none."""
+    async with a_talk() as talk:
+        chat = await talk.new()
+        await talk.send(chat)
+        await talk.answer(1)
+        await talk.core.freeze()
+        await talk.core.advance(DAY_S)
+        assert talk.launcher.running() == (1,)
+        await talk.core.thaw()
+        await talk.core.advance(200)
+        assert talk.launcher.running() == (1,)
+
+        second = await talk.send(chat)
+
+        assert talk.given(1)[-1] == second
+        assert len(await talk.starts(chat)) == 1
+
+
+async def test_a_handler_can_be_killed_while_all_stands_still() -> None:
+    """The next one is started when all goes on."""
+    async with a_talk() as talk:
+        chat = await talk.new()
+        number = await talk.send(chat)
+        await talk.core.freeze()
+
+        await talk.core.do(r.KillAgents(agent=("agent-1",)))
+        assert len(await talk.starts(chat)) == 1
+        await talk.core.thaw()
+
+        assert talk.given(2) == [number]
+
+
+async def test_a_copy_of_the_database_with_a_handler_is_taken_up() -> None:
+    """Its handler is not there any more: that is found, and is no crash."""
+    async with a_talk() as talk:
+        chat = await talk.new()
+        number = await talk.send(chat)
+        await talk.kill()
+        talk.launcher = FakeLauncher()
+
+        await talk.boot()
+        await talk.core.settle()
+
+        first, _ = await talk.starts(chat)
+        assert first.status == "ended"
+        assert (await talk.chat(chat)).failures == 0
+        assert talk.given(2) == [number]
