@@ -252,26 +252,31 @@ async def test_what_needs_a_process() -> None:
             await core.say(SendToChat(task=chat, text="\n"))
 
 
-STATES: list[tuple[dict[str, Any], AgentStatus | None, bool, str]] = [
-    ({"archived_at": 1, "problem": "p"}, AgentStatus.WORKING, True, "archived"),
-    ({"problem": "p"}, AgentStatus.WORKING, True, "live"),
-    ({}, AgentStatus.STOPPING, False, "live"),
-    ({}, AgentStatus.STARTING, True, "starting"),
-    ({"backoff_until": 11}, AgentStatus.ENDED, True, "backing-off"),
-    ({"backoff_until": 11}, None, False, "idle"),
-    ({"backoff_until": 10}, None, True, "idle"),
-    ({"problem": "no login"}, None, True, "backing-off"),
-    ({}, None, True, "idle"),
+#: Who is there, and what waits.
+NOBODY, SOMEBODY, MAIL = (0, 0), (1, 0), (0, 2)
+STATES: list[tuple[dict[str, Any], AgentStatus | None, tuple[int, int], str]] = [
+    ({"archived_at": 1, "problem": "p"}, AgentStatus.WORKING, MAIL, "archived"),
+    ({"problem": "p"}, AgentStatus.WORKING, SOMEBODY, "live"),
+    ({}, AgentStatus.STOPPING, NOBODY, "live"),
+    ({}, AgentStatus.STARTING, SOMEBODY, "starting"),
+    ({"backoff_until": 11}, AgentStatus.ENDED, MAIL, "backing-off"),
+    ({"backoff_until": 11}, None, SOMEBODY, "backing-off"),
+    ({"backoff_until": 11}, None, NOBODY, "idle"),
+    ({"backoff_until": 10}, None, MAIL, "starting"),
+    ({"backoff_until": 10}, None, SOMEBODY, "idle"),
+    ({"problem": "no login"}, None, SOMEBODY, "backing-off"),
+    ({}, None, MAIL, "starting"),
+    ({}, None, NOBODY, "idle"),
 ]
 
 
 def test_a_wish_decides_between_backing_off_and_idle() -> None:
     """Every state, in the order in which they count."""
-    for fields, status, wanted, state in STATES:
+    for fields, status, (consumers, queued), state in STATES:
         chat = Chat(number=1, task=".chat-1", created_at=0, by="me", **fields)
         handler = None if status is None else replace(an_agent(), status=status)
-        found = state_of(chat, handler, 10, is_wanted=wanted)
-        assert found is ChatState(state), (fields, status, wanted)
+        found = state_of(chat, handler, 10, consumers=consumers, queued=queued)
+        assert found is ChatState(state), (fields, status, consumers, queued)
 
 
 #: What is for work alone, with what its hint leads to.

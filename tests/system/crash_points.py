@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from workgraph.agents import shell
+from workgraph.graph import chat_requests as c
 from workgraph.graph import requests as r
 from workgraph.graph.changes import ChangeKind
 from workgraph.graph.status import Verb
@@ -123,6 +124,11 @@ _ITERATED: Final = _tick(kind=ChangeKind.LOOP_ITERATED)
 _ASSIGNED: Final = _tick(kind=ChangeKind.ASSIGNED)
 _ERRAND: Final = _tick(kind=ChangeKind.TASK_ADDED)
 _REWARDED: Final = _tick(kind=ChangeKind.REWARD_RECORDED)
+_ANSWERED: Final = _tick(verb="reply")
+_CRASHED: Final = _tick(kind=ChangeKind.CHAT_CRASHED)
+_SEND: Final = _request(c.SendToChat)
+_ARCHIVE: Final = _request(c.ArchiveChat)
+_PURGE: Final = _request(c.PurgeChats)
 _ADD: Final = _request(r.AddTask)
 _IMPORT: Final = _request(r.ImportGraph)
 _KILL: Final = _request(r.KillAgents)
@@ -194,6 +200,22 @@ POINTS: Final = tuple(
         ("judge-after-commit", "reward-T is committed, with the end of the attempt", "judge", _COMMIT, "after", _ERRAND),
         ("verdict-read-before-commit", "an evaluator's score is read, not committed", "judge", _COMMIT, "before", _REWARDED),
         ("verdict-read-after-commit", "an evaluator's score is committed", "judge", _COMMIT, "after", _REWARDED),
+        # Chats: from a message to its answer, the end of a handler, and of a chat
+        ("message-before-commit", "a message is written, not committed", "chat-send", _COMMIT, "before", _SEND),
+        ("message-after-commit", "a message is committed, nobody is told", "chat-send", _COMMIT, "after", _SEND),
+        ("deliver-before-commit", "a handler is to have a message, not committed", "chat", "workgraph.store.chats:deliver", "after"),
+        ("deliver-after-commit", "it is to have it, that is committed, nothing is written", "chat", "workgraph.agents.process:RealLauncher.write_input", "before"),
+        ("deliver-written", "a handler has a message, nobody has noted it", "chat", "workgraph.agents.process:RealLauncher.write_input", "after"),
+        ("answer-before-commit", "an answer is read, not committed", "chat", _COMMIT, "before", _ANSWERED),
+        ("answer-after-commit", "an answer is committed, nobody is told", "chat", _COMMIT, "after", _ANSWERED),
+        ("line-before-written", "what was said is committed, it is in no file", "chat", "workgraph.daemon.chat_files:_append", "before", _always, 1, 2),
+        ("line-after-written", "what was said is in its file", "chat", "workgraph.daemon.chat_files:_append", "after", _always, 1, 2),
+        ("settle-before-commit", "the crash of a handler is written, not committed", "chat-crash", _COMMIT, "before", _CRASHED),
+        ("settle-after-commit", "the crash of a handler is committed, its message waits", "chat-crash", _COMMIT, "after", _CRASHED),
+        ("archive-before-commit", "a chat is put away, not committed", "chat-archive", _COMMIT, "before", _ARCHIVE),
+        ("archive-after-commit", "a chat is put away, its handler lives", "chat-archive", _COMMIT, "after", _ARCHIVE),
+        ("purge-before-commit", "all chats are put away, not committed", "chat-purge", _COMMIT, "before", _PURGE),
+        ("purge-after-commit", "all chats are put away, their handlers live", "chat-purge", _COMMIT, "after", _PURGE),
         # Starting up, with agents that live and agents that have ended meanwhile
         ("boot-locked", "the project is locked, nothing is read", "boot", "workgraph.daemon.lock:ProjectLock.acquire", "after"),
         ("boot-opened", "the database is open, no agent is settled", "boot", "workgraph.store.database:Store.open", "after"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from tests.system import crash_agency
+from tests.system import crash_agency, crash_chats
 from tests.system.crash_lives import Lives
 from tests.system.crash_points import Point
 from tests.system.nasty import ATTACKS, NASTY
@@ -34,9 +34,10 @@ tree)
     trap '' TERM
     setsid sh -c 'trap "" TERM; sleep 600' </dev/null >/dev/null 2>&1 &
     wait_word "$1"; leave 0 ;;
+@CHATS@
 @ATTACKS@
 esac
-""".replace(
+""".replace("@CHATS@", crash_chats.KINDS).replace(
     "@ATTACKS@",
     "\n".join(
         f"# the first attacks its own record\n"
@@ -419,6 +420,11 @@ STAGES: Final[Mapping[str, Stage]] = MappingProxyType(
         "checks": crash_agency.checks,
         "ask": crash_agency.ask,
         "judge": crash_agency.judge,
+        "chat-send": crash_chats.send,
+        "chat": crash_chats.talk,
+        "chat-crash": crash_chats.crash,
+        "chat-archive": crash_chats.archive,
+        "chat-purge": crash_chats.purge,
         "boot": _boot,
         "stop": _stop,
         "stop-agents": _stop_agents,

@@ -198,7 +198,8 @@ def _run_again(
 ) -> list[str]:
     """Tasks of which two attempts did the whole work.
 
-    Tests that have a done task done again, by `retry`, leave these out.
+    Tests that have a done task done again, by `retry`, leave these out. A chat is no
+    work: one handler after another answers in it.
     """
     whole: dict[str, list[str]] = {}
     for agent, lines in said.items():
@@ -206,6 +207,8 @@ def _run_again(
             (line.what, line.how, line.number) == ("ended", "exit", 0) for line in lines
         ):
             task = lines[0].task
+            if task.startswith(".chat-"):
+                continue
             if agent in rows and rows[agent]["outcome"] in {"done", "submitted"}:
                 whole.setdefault(task, []).append(agent)
     return [

@@ -23,6 +23,7 @@ CHAINS = (
     ("kill", "kill-tree"),
     ("boot", "gate", "loop", "assign"),
     ("checks", "ask", "judge"),
+    ("chat-send", "chat", "chat-crash", "chat-archive", "chat-purge"),
     ("verdict", "spawn", "stop", "stop-agents", "offline-add", "offline-tick"),
     ("add", "add-line", "import", "export", "backup", "migrate"),
 )

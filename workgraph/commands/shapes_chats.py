@@ -7,7 +7,7 @@ from workgraph.graph.times import to_rfc3339
 
 
 def state_of(
-    chat: Chat, handler: Agent | None, now: int, *, is_wanted: bool
+    chat: Chat, handler: Agent | None, now: int, *, consumers: int, queued: int
 ) -> ChatState:
     """What a chat does. Pure.
 
@@ -15,7 +15,8 @@ def state_of(
         chat: The chat.
         handler: Who answers in it.
         now: The present moment.
-        is_wanted: Somebody is there, or a message waits.
+        consumers: How many are there.
+        queued: How many messages wait.
     """
     if chat.archived_at is not None:
         return ChatState.ARCHIVED
@@ -23,7 +24,10 @@ def state_of(
         starts = handler.status is AgentStatus.STARTING
         return ChatState.STARTING if starts else ChatState.LIVE
     held = chat.problem is not None or (chat.backoff_until or 0) > now
-    return ChatState.BACKING_OFF if is_wanted and held else ChatState.IDLE
+    if held and (consumers or queued):
+        return ChatState.BACKING_OFF
+    # for a consumer alone not every client has a process
+    return ChatState.STARTING if queued else ChatState.IDLE
 
 
 def chat_data(
@@ -36,7 +40,7 @@ def chat_data(
     now: int,
 ) -> ChatData:
     """A chat with its state; its node may be gone."""
-    state = state_of(chat, handler, now, is_wanted=bool(consumers or queued))
+    state = state_of(chat, handler, now, consumers=consumers, queued=queued)
     is_there = handler is not None and handler.status is not AgentStatus.ENDED
     return ChatData(
         id=chat.task,
