@@ -8,7 +8,10 @@ from workgraph.graph import requests as r
 from workgraph.graph.chat_requests import ArchiveChat
 from workgraph.graph.ends import Report
 from workgraph.graph.facts import AgentReported
+from workgraph.graph.holds import Breaker
 from workgraph.graph.model import ClientEnd, EndKind, Usage
+from workgraph.graph.times import SECOND
+from workgraph.store import breakers
 
 CLIENT = ('executors.helper.argv=["helper"]',)
 
@@ -121,8 +124,27 @@ async def test_a_broken_executor_is_not_tried_for_a_chat() -> None:
         assert "executor helper is held back" in (found.problem or "")
         assert "wg service reload" in (found.remedy or "")
         assert await talk.starts(chat) == []
-        await talk.core.advance(3600)
-        assert len(await talk.starts(chat)) >= 1
+
+
+async def test_what_runs_again_runs_for_chats_at_once() -> None:
+    """They need not wait for the moment at which it would have been tried."""
+    async with a_talk(*CLIENT) as talk:
+        now = talk.clock.now()
+        key, until = "executor:helper", now + 3600 * SECOND
+        await _put(talk, Breaker(key=key, failed=("a",), opened_at=now, until=until))
+        chat = await talk.new(exec=None, executor="helper")
+        await talk.send(chat)
+        assert await talk.starts(chat) == []
+
+        await _put(talk, Breaker(key=key, proven=True))
+        await talk.core.settle()
+
+        assert len(await talk.starts(chat)) == 1
+
+
+async def _put(talk: Talk, breaker: Breaker) -> None:
+    """What is known of an executor."""
+    await talk.store.transaction(lambda tx: breakers.put(tx, breaker), talk.clock.now())
 
 
 async def test_a_handler_that_is_killed_is_no_crash() -> None:

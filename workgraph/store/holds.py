@@ -37,6 +37,10 @@ RELEASE: Final = """
 update tasks indexed by tasks_held set parked = null, parked_until = null
 where json_extract(parked, '$.key') = ?
 """
+LOOK_AT_CHATS: Final = """
+update chats set backoff_until = :now
+where archived_at is null and problem is not null and backoff_until > :now
+"""
 
 
 def held(tx: Tx, key: str, most: int) -> list[Task]:
@@ -55,5 +59,6 @@ def is_any_held(tx: Tx, key: str) -> bool:
 
 
 def release(tx: Tx, key: str) -> None:
-    """Lets go all that a key has kept back."""
+    """Lets go all that a key has kept back; chats that wait look again."""
     tx.run(RELEASE, (key,))
+    tx.run(LOOK_AT_CHATS, {"now": tx.now})
