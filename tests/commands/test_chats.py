@@ -144,6 +144,9 @@ async def test_what_names_no_chat() -> None:
         for word in ("", "3", ".chat-3", ".chat-03x", "other", "9" * 30):
             with pytest.raises(NotFoundError):
                 await show(core, word)
+        with pytest.raises(NotFoundError) as raised:
+            await show(core, "plan")
+        assert raised.value.hint == "did you mean plans? wg chat list --all"
         with pytest.raises(UserError, match="several"):
             await show(core, "plans")
         await core.say(ArchiveChat(task="1"))

@@ -73,7 +73,10 @@ def check_chat_access(tx: Tx, agent: Agent, request: r.AnyRequest) -> None:
             raise ForbiddenError(message, hint=CHAT_HINT)
         case ChatReach.MADE if not _is_receipt(request):
             task = reads.task(tx, named or "").id
-            if task != agent.task and reads.root_of(tx, task) == agent.task:
+            if task == agent.task:
+                message = f"{task} is the conversation: people change it"
+                raise ForbiddenError(message, hint=CHAT_HINT)
+            if reads.root_of(tx, task) == agent.task:
                 return
         case _:
             tag = request.__struct_config__.tag

@@ -1,5 +1,6 @@
 """Handlers of chats: new, send, list, show, archive, restore, interrupt, purge."""
 
+import difflib
 from collections.abc import Callable
 from typing import Final
 
@@ -28,6 +29,9 @@ from workgraph.store.database import Tx
 
 #: The executor of commands: `--exec` says it.
 _SHELL: Final = "shell"
+#: Among so many the one that may have been meant is looked for.
+_MOST_NAMES: Final = 1000
+_LONGEST_WORD: Final = 100
 #: More digits than a number has.
 _MOST_DIGITS: Final = 18
 
@@ -50,13 +54,24 @@ def resolve(tx: Tx, word: str | None) -> Chat:
         return chat
     found = chats.named(tx, word)
     if not found:
-        raise NotFoundError(f"there is no chat {word}", hint="wg chat list --all")
+        raise _no_such_chat(tx, word)
     usable = [chat for chat in found if chat.archived_at is None]
     several = usable or found
     if len(several) > 1:
         named = ", ".join(chat.task for chat in several)
         raise UserError(f"several chats are named {word}", hint=f"say which: {named}")
     return several[0]
+
+
+def _no_such_chat(tx: Tx, word: str) -> NotFoundError:
+    near: list[str] = []
+    if len(word) <= _LONGEST_WORD:  # what is longer is no name that was mistyped
+        near = difflib.get_close_matches(word, chats.names(tx, _MOST_NAMES), n=2)
+    shown = word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…"
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return NotFoundError(
+        f"there is no chat {shown!r}", hint=f"{meant}wg chat list --all"
+    )
 
 
 def create_chat(context: Context, request: c.CreateChat) -> Reply:

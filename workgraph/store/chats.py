@@ -74,6 +74,11 @@ select {_CHAT} from chats c join tasks t on t.id = c.task
 where json_extract(t.spec, '$.title') = ?
 order by c.archived_at is not null, c.number
 """  # noqa: S608 - constants
+NAMES: Final = """
+select c.task, json_extract(t.spec, '$.title')
+from chats c join tasks t on t.id = c.task
+order by c.archived_at is not null, c.number desc limit ?
+"""
 #: What is settled is not parked.
 PARK: Final = """
 update tasks set parked = ?, parked_until = null where id = ? and status = 'open'
@@ -178,6 +183,11 @@ def of_handler(tx: Tx, agent: int) -> Chat | None:
 def named(tx: Tx, name: str) -> list[Chat]:
     """The chats of a name; those that can be used come first."""
     return [decode_chat(row) for row in tx.rows(NAMED, (name,))]
+
+
+def names(tx: Tx, most: int) -> list[str]:
+    """What chats are called, by their ids and names, each once: the newest of them."""
+    return list(dict.fromkeys(name for row in tx.rows(NAMES, (most,)) for name in row))
 
 
 def list_chats(tx: Tx) -> list[Chat]:
