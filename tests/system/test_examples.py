@@ -227,7 +227,8 @@ def test_a_chat_that_shapes_the_graph(place: Place) -> None:
     assert "ship-it: open\nwrite-the-notes: open\n" in done.stdout
     assert "Added by: agent-1\n" in done.stdout
     assert (
-        "I was told: wg: agent-1 may not do that: it is not for a chat" in done.stdout
+        "I was told: wg: agent-1 answers in .chat-1: abandon is not for a chat"
+        in done.stdout
     )
     assert ".chat-1: archived\n.chat-1: idle\nyes\n" in done.stdout
     assert "agent-2 reply to 7\n    yes\n   4 " in done.stdout
