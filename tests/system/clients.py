@@ -129,10 +129,10 @@ class Mock:
 
 
 @contextmanager
-def a_mock() -> Iterator[Mock]:
+def a_mock(*options: str) -> Iterator[Mock]:
     """A mock that answers while the block runs."""
     with subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "mock_model_api.py")],
+        [sys.executable, str(ROOT / "tests" / "mock_model_api.py"), *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,

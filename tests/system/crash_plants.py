@@ -9,6 +9,7 @@ from msgspec import structs
 from workgraph.agents import record
 from workgraph.agents.process import Ended, Fate, RealLauncher
 from workgraph.daemon.engine import Engine
+from workgraph.store import reconciling
 
 
 def _ignore_locks() -> None:
@@ -60,6 +61,18 @@ def _believe_in_pids_alone() -> None:
     record.look = look
 
 
+def _drop_what_is_undelivered() -> None:
+    """What a handler had is taken for answered when that handler has ended."""
+    reconciling.chats.give_back = lambda *_, **__: None  # type: ignore[attr-defined]
+
+
+def _forget_the_place() -> None:
+    """What was read of a handler's output is read again by the next daemon."""
+    reconciling.NOTE_READ = (  # type: ignore[misc]
+        "update agents set output_read = 0 where number = :agent and :read >= 0"
+    )
+
+
 #: By the name of a point at which it is found.
 PLANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
     {
@@ -68,5 +81,7 @@ PLANTS: Final[Mapping[str, Callable[[], None]]] = MappingProxyType(
         "attack-pipe-unrecorded": _believe_in_pids_alone,
         "kill-after-commit": _forget_stops,
         "sweep-found": _leave_the_rest,
+        "deliver-after-commit": _drop_what_is_undelivered,
+        "answer-after-commit": _forget_the_place,
     }
 )

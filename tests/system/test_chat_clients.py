@@ -145,6 +145,28 @@ def test_what_a_client_writes_is_seen_while_it_works(tmp_path: Path) -> None:
         assert "I look." in "".join(text for kind, text in told if kind == "partial")
 
 
+def test_who_is_restored_has_the_history_in_its_context(tmp_path: Path) -> None:
+    """What was said before the chat was put away is in what the next claude is told."""
+    with (
+        a_mock("--bodies") as mock,
+        a_client_project(tmp_path / "p", mock, "claude") as project,
+    ):
+        project.start_daemon()
+        chat = project.wg("chat", "new", "--executor", "claude").strip()
+        assert answered(project, chat, {"text": "the word is xylophone"})
+        project.wg("chat", "archive", chat)
+        wait_for(lambda: not project.processes(), "the handler to end")
+        assert project.run("chat", "send", chat, "hello?").returncode == 1
+        project.wg("chat", "restore", chat)
+
+        assert answered(project, chat, {"text": "two"}) == "two"
+
+        assert session_of(project, 2)[0] == session(project, chat)
+        assert "the word is xylophone" in project.wg("chat", "history", chat)
+        assert "xylophone" in json.dumps(mock.requests()[-1]["body"]["messages"])
+        assert [row["kind"] for row in said(project, chat)] == ["message", "reply"] * 2
+
+
 def test_a_turn_outlives_the_daemon(tmp_path: Path) -> None:
     """Its client reads the end of its input, ends the turn, and is heard."""
     with a_mock() as mock, a_client_project(tmp_path / "p", mock, "claude") as project:
