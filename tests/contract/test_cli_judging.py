@@ -32,19 +32,18 @@ def project(tmp_path: Path) -> Iterator[Project]:
             program = made.folder / f"{name}.sh"
             program.write_text(text, encoding="utf-8")
             program.chmod(0o755)
-            made.wg(
-                "config", "set", f"executors.{name}.argv", json.dumps([f"{program}"])
-            )
+            made.configure({f"executors.{name}.argv": json.dumps([f"{program}"])})
         (made.folder / "answers").mkdir()
         actor = {"kind": "actor", "name": "eva", "executor": "judge", "skills": ["*"]}
         made.wg("import", "-", stdin=json.dumps(actor))
-        for key, value in (
-            ("dispatcher.executor", "worker"),
-            ("agency.auto_reward", "actor"),
-            ("agency.evaluator", "eva"),
-            ("retry.backoff", "10ms"),
-        ):
-            made.wg("config", "set", key, value)
+        made.configure(
+            {
+                "dispatcher.executor": "worker",
+                "agency.auto_reward": "actor",
+                "agency.evaluator": "eva",
+                "retry.backoff": "10ms",
+            }
+        )
         yield made
 
 

@@ -130,7 +130,7 @@ class Lives:
         self._log = folder / "wgd.log"
         self._fifos: dict[str, int] = {}
         self._nursery = Nursery(self.den)
-        self.project.wg("init")
+        self.project.init()
         config = self.project.folder / ".wg" / "config.toml"
         config.write_text(
             "[dispatcher]\nmax_agents = 8\n[agents]\nkill_grace = '150ms'\n"

@@ -172,9 +172,8 @@ def a_den_project(
     den = Den()
     try:
         project = DenProject(folder, den, env)
-        project.wg("init")
-        for setting in settings:
-            project.wg("config", "set", *setting.split("=", 1))
+        project.init()
+        project.configure(dict(setting.split("=", 1) for setting in settings))
         yield project
     finally:
         den.close()

@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     """A project whose tasks are done by a program that only ends well."""
     with a_project(tmp_path / "p") as made:
         an_executor(made, "worker", "exit 0")
-        settings(made, {"dispatcher.executor": "worker", "retry.backoff": "1ms"})
+        made.configure({"dispatcher.executor": "worker", "retry.backoff": "1ms"})
         yield made
 
 
@@ -62,13 +62,7 @@ def an_executor(project: Project, name: str, text: str) -> None:
     program.write_text(SHELL + KEEP + text + "\n", encoding="utf-8")
     program.chmod(0o755)
     argv = json.dumps([str(program)])
-    project.wg("config", "set", f"executors.{name}.argv", argv)
-
-
-def settings(project: Project, values: Mapping[str, str]) -> None:
-    """Sets these."""
-    for key, value in values.items():
-        project.wg("config", "set", key, value)
+    project.configure({f"executors.{name}.argv": argv})
 
 
 def status(project: Project, task: str) -> str:
@@ -165,7 +159,7 @@ def asking(project: Project, text: str) -> None:
     for name in ("ada", "bob"):
         project.wg("actor", "add", name, "--skill", "python")
     project.wg("actor", "add", "chief", "--executor", "chooser")
-    settings(project, {"agency.auto_assign": "actor", "agency.assigner": "chief"})
+    project.configure({"agency.auto_assign": "actor", "agency.assigner": "chief"})
 
 
 @pytest.mark.parametrize("how", ["wg assign a bob", """echo '{"actor": "bob"}'"""])
@@ -213,7 +207,7 @@ def test_an_assigner_never_blocks_work(
     project.wg("actor", "add", "me", "--human", "--skill", "python")
     project.wg("add", "b", "--paused")
     if how == "not there":
-        settings(project, {"agency.assigner": "nobody"})
+        project.configure({"agency.assigner": "nobody"})
     elif how == "removed":
         project.wg("actor", "rm", "chief")
     project.wg("add", "a", "--skill", "python")
@@ -235,7 +229,7 @@ def test_an_assigner_never_blocks_work(
 
 def test_a_hundred_tasks_are_a_hundred_nodes(project: Project) -> None:
     """With `match` and `checks`; each was judged once."""
-    settings(project, {"agency.auto_reward": "checks", "dispatcher.max_agents": "8"})
+    project.configure({"agency.auto_reward": "checks", "dispatcher.max_agents": "8"})
     tasks = [
         {
             "kind": "task",
@@ -262,8 +256,8 @@ def judging(project: Project, text: str, **more: str) -> None:
     """Has an actor judge what is done."""
     an_executor(project, "judge", text)
     project.wg("actor", "add", "eva", "--executor", "judge")
-    settings(project, {"agency.auto_reward": "actor", "agency.evaluator": "eva"})
-    settings(project, {f"agency.{key}": value for key, value in more.items()})
+    project.configure({"agency.auto_reward": "actor", "agency.evaluator": "eva"})
+    project.configure({f"agency.{key}": value for key, value in more.items()})
 
 
 def test_what_the_machinery_makes_is_not_in_the_way(project: Project) -> None:
@@ -461,10 +455,15 @@ def test_shapes(project: Project) -> None:
 
 
 def test_the_same_content_is_the_same_id_everywhere(tmp_path: Path) -> None:
-    """On two machines, for ever, in any order; one hard constraint more is another."""
+    """On two machines, for ever, in any order; one hard constraint more is another.
+
+    One of them has a daemon.
+    """
     found = []
     for place in ("here", "there"):
         with a_project(tmp_path / place) as made:
+            if place == "there":
+                made.start_daemon("--max-agents", "0")
             made.wg(
                 *("role", "add", "coder", "-d", "Writes code", "--outcome", "It runs"),
                 *("--skill", "sql", "--skill", "python"),

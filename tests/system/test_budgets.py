@@ -52,8 +52,7 @@ def a_client(project: Project) -> None:
     program = project.folder / "client.sh"
     program.write_text(CLIENT, encoding="utf-8")
     argv = json.dumps(["sh", str(program)])
-    project.wg("config", "set", "executors.fake.argv", argv)
-    project.wg("config", "set", "executors.fake.stream", "claude")
+    project.configure({"executors.fake.argv": argv, "executors.fake.stream": "claude"})
 
 
 def test_a_task_is_cut_at_its_budget_and_goes_on_when_it_is_raised(

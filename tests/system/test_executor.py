@@ -37,8 +37,12 @@ def an_executor(project: Project, name: str, text: str) -> None:
     program = project.folder / f"{name}.sh"
     program.write_text(text, encoding="utf-8")
     program.chmod(0o755)
-    project.wg("config", "set", f"executors.{name}.argv", json.dumps([str(program)]))
-    project.wg("config", "set", f"executors.{name}.stream", "claude")
+    project.configure(
+        {
+            f"executors.{name}.argv": json.dumps([str(program)]),
+            f"executors.{name}.stream": "claude",
+        }
+    )
 
 
 def nothing_is_left(project: Project) -> bool:
