@@ -1,6 +1,6 @@
 # `make install` makes .venv from nothing but python3; `make check` before each commit.
 # Variables: PYTHON (3.11 or later), VENV, ARGS (more arguments for pytest and the benchmarks), REPO (for the demo),
-# MINUTES and SEED (of the soak; without a seed it makes one up and prints it), SEEDS and FIRST (of the simulation).
+# WORKERS (of the tests), MINUTES and SEED (of the soak; without a seed it makes one up and prints it), SEEDS and FIRST (of the simulation).
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
@@ -14,8 +14,10 @@ AGENTS ?= .agents
 
 STAMP := $(VENV)/.installed
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
-# --dist loadfile: the tests of one file share what they open, so they run on one worker.
-PYTEST = $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+# More workers than processors: most tests wait for other processes and for threads half of the time.
+# loadfile: the tests of one file share what they open, so they run on one worker. Files in the order of tests/conftest.py.
+WORKERS ?= 4
+PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 LOCK_TOOL = uv==0.13.9
 LOCK = .venvs/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-emit-index-url
