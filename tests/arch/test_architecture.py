@@ -17,6 +17,7 @@ from workgraph.graph import requests as r
 from workgraph.graph.status import CAUSES, SETTLED, TRANSITIONS, Status, Verb
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_tree_keeps_to_it(check: Callable[[Path], list[str]]) -> None:
     """Each check names every place that breaks it."""

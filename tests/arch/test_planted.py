@@ -141,6 +141,7 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_defect_is_found(name: str, tmp_path: Path) -> None:
     """The check that is there for it names the file, and the others stay quiet."""

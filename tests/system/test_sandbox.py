@@ -363,8 +363,11 @@ def test_it_is_refused_where_it_can_not_be_had(tmp_path: Path) -> None:
         project.start_daemon()
         project.wg("add", "t", "--exec", "echo up >up")
 
-        [reason] = project.json("why", "t")["reasons"]
-        assert reason["code"] == "misconfigured"
+        def reasons() -> list[dict[str, str]]:
+            return list(project.json("why", "t")["reasons"])
+
+        wait_for(lambda: reasons()[0]["code"] == "misconfigured", "the plan's verdict")
+        [reason] = reasons()
         assert "bwrap is not installed" in reason["message"]
         assert "apt-get install bubblewrap" in reason["remedy"]
         assert project.json("agents") == []
