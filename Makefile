@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 # More workers than processors: most tests wait for other processes and for threads half of the time.
 # loadfile: the tests of one file share what they open, so they run on one worker. Files in the order of tests/conftest.py.
-WORKERS ?= 4
+WORKERS ?= 3
 PYTEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 LOCK_TOOL = uv==0.13.9
 LOCK = .venvs/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
