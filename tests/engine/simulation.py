@@ -1343,8 +1343,8 @@ WOVEN: dict[str, Callable[[Story, int, int], Coroutine[Any, Any, None]]] = {
     "reactor-fails-more": agency_steps.fail_reactor,
     **chat_steps.STEPS,
 }
-#: What a woven story is mostly about. There are so many kinds of steps that a story with
-#: some of all of them hardly ever comes upon what needs several of one part.
+#: What a woven story is mostly about. There are so many kinds of steps that a story
+#: with some of all of them hardly ever comes upon what needs several of one part.
 THEMES: tuple[tuple[str, ...], ...] = (
     (
         *("add-consumer", "record", "edit-input", "tell", "agent-reads-more"),
