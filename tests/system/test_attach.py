@@ -308,5 +308,5 @@ async def test_no_daemon_and_no_chat(tmp_path: Path) -> None:
     away = await by_lines(env, "chat", "attach", "1", stdin="hello\n")
 
     assert (unknown.returncode, missing.returncode, away.returncode) == (3, 2, 5)
-    assert "wg: there is no chat nobody" in unknown.stderr
+    assert "wg: there is no chat 'nobody'" in unknown.stderr
     assert "hint: wg service start" in away.stderr
