@@ -62,6 +62,8 @@ def test_a_turn_is_interrupted_and_the_conversation_goes_on(project: Project) ->
     with at_terminal(project) as terminal:
         say(terminal, "hello")
         terminal.wait_shows("  echo hello")
+        # what is shown of this turn is not to be taken for the next one's
+        terminal.wait(lambda: not terminal.shows("Ctrl-C interrupts"), "its end")
         say(terminal, "please hang")
         terminal.wait_shows("Ctrl-C interrupts")
         terminal.type("\x03")
