@@ -18,10 +18,10 @@ from workgraph.agents.blocks import (
     piece_of,
 )
 from workgraph.agents.choices import PlanError
-from workgraph.agents.fitting import TooSmallError, fit
+from workgraph.agents.fitting import TooSmallError, fit, told_of
 from workgraph.agents.judging import judging_blocks
 from workgraph.agents.sections import RULES_BLOCK, blocks_of, preamble_of
-from workgraph.graph.context_view import Compiled, ContextView, Given, Told
+from workgraph.graph.context_view import Compiled, ContextView, Given
 from workgraph.graph.model import Actor
 from workgraph.graph.tokens import bytes_of, estimate, room_of
 from workgraph.settings.schema import ContextSettings
@@ -81,29 +81,17 @@ def compile_context(
             f" limit is {limit}",
             hint="raise [context].limit, or the actor's context limit",
         ) from error
-    told: list[Told] = []
-    messages: list[int] = []
-    end = 0
-    for block, one, own in zip(blocks, shown, ready, strict=True):
-        start, end = end, end + one.size
-        there = block.items[: one.items]
-        messages.extend(i.message for i in there if i.message is not None)
-        told.append(
-            Told(
-                name=block.name,
-                source=block.source,
-                tokens=estimate(end) - estimate(start),
-                cut=one.cut,
-                sha256=own.sha256,
-                whole=estimate(own.whole.size),
-                pieces=own.pieces[: one.items],
-            )
-        )
+    messages = [
+        item.message
+        for block, one in zip(blocks, shown, strict=True)
+        for item in block.items[: one.items]
+        if item.message is not None
+    ]
     return Compiled(
         text="".join(one.text for one in shown),
-        tokens=estimate(end),
+        tokens=estimate(sum(one.size for one in shown)),
         limit=limit,
-        blocks=tuple(told),
+        blocks=told_of(ready, shown),
         messages=tuple(messages),
     )
 

@@ -11,9 +11,9 @@ from typing import Final
 
 from workgraph.agents.blocks import Block, Item, Part, Ready
 from workgraph.agents.choices import PlanError
-from workgraph.agents.fitting import TooSmallError, fit
+from workgraph.agents.fitting import TooSmallError, fit, told_of
 from workgraph.graph.changes import Change, ChangeKind
-from workgraph.graph.context_view import Compiled, NamedTask, Told
+from workgraph.graph.context_view import Compiled, NamedTask
 from workgraph.graph.conversation_view import (
     ConversationView,
     GraphView,
@@ -153,26 +153,11 @@ def _fitted(
             f" the limit is {limit}",
             hint="raise [context].limit, or lower [chat].history_tokens",
         ) from error
-    told: list[Told] = []
-    end = 0
-    for own, one in zip(ready, shown, strict=True):
-        start, end = end, end + one.size
-        told.append(
-            Told(
-                name=own.block.name,
-                source=own.block.source,
-                tokens=estimate(end) - estimate(start),
-                cut=one.cut,
-                sha256=own.sha256,
-                whole=estimate(own.whole.size),
-                pieces=own.pieces[: one.items],
-            )
-        )
     return Compiled(
         text="".join(one.text for one in shown),
-        tokens=estimate(end),
+        tokens=estimate(sum(one.size for one in shown)),
         limit=limit,
-        blocks=tuple(told),
+        blocks=told_of(ready, shown),
     )
 
 

@@ -8,7 +8,8 @@ word in their place. Pure.
 from collections.abc import Sequence
 
 from workgraph.agents.blocks import Ready, Shown
-from workgraph.graph.tokens import bytes_of
+from workgraph.graph.context_view import Told
+from workgraph.graph.tokens import bytes_of, estimate
 
 
 class TooSmallError(Exception):
@@ -53,3 +54,23 @@ def fit(blocks: Sequence[Ready], most: int) -> list[Shown]:
     if over > 0:
         raise TooSmallError(sum(one.size for one in shown))
     return shown
+
+
+def told_of(blocks: Sequence[Ready], shown: Sequence[Shown]) -> tuple[Told, ...]:
+    """What is kept of blocks as they are shown; their tokens add up to the whole's."""
+    told: list[Told] = []
+    end = 0
+    for ready, one in zip(blocks, shown, strict=True):
+        start, end = end, end + one.size
+        told.append(
+            Told(
+                name=ready.block.name,
+                source=ready.block.source,
+                tokens=estimate(end) - estimate(start),
+                cut=one.cut,
+                sha256=ready.sha256,
+                whole=estimate(ready.whole.size),
+                pieces=ready.pieces[: one.items],
+            )
+        )
+    return tuple(told)
