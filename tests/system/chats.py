@@ -58,11 +58,13 @@ def history(project: Project, chat: str) -> Files:
 
 def starts(project: Project, *chats: str) -> list[float]:
     """When processes were started for chats, by the daemon's log."""
-    agents = {row["id"]: row["task"] for row in project.json("agents")}
+    # The log before the rows: what it tells of has its row by then, even if the daemon
+    # goes on starting others meanwhile.
     begun = [
         (line["line"].split()[0], moment(line["timestamp"]))
         for line in log(project, "agent_started")
     ]
+    agents = {row["id"]: row["task"] for row in project.json("agents")}
     return [at for agent, at in begun if agents[agent] in chats]
 
 

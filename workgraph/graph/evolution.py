@@ -97,7 +97,11 @@ def propose(view: EvolutionView) -> tuple[Draft, ...]:
         and one.actor.id not in busy
         and one.actor.id not in view.on_trial
     ]
-    gone: set[str] = set()
+    gone = {
+        one.subject
+        for one in view.proposals
+        if one.kind == "retire" and one.status in OPEN
+    }
     for one in changeable:
         draft = _of_skills(view, one, gone)
         if draft is not None and _is_new(view, draft, one):
