@@ -1,9 +1,12 @@
 """What is kept of a client when its agent is started: its session and its account."""
 
 from tests.core import running_core
+from tests.engine.judged import add_actor
 from workgraph.graph import requests as r
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.ends import ClientEnd, EndKind, Report
 from workgraph.graph.facts import AgentReported
+from workgraph.graph.messages import SendMessage
 from workgraph.graph.model import Usage
 from workgraph.graph.times import SECOND, to_rfc3339
 
@@ -93,3 +96,34 @@ async def test_a_stream_that_is_read_anew_is_no_sign_of_life() -> None:
 
         assert (again.last_activity_at, again.last_sign) == (first, "output")
         assert (await core.agent(number)).last_sign == "call"
+
+
+async def test_another_actor_begins_a_session_of_its_own() -> None:
+    """What one has read and said is not put into the other's mouth."""
+    async with running_core(
+        *TOOL,
+        'executors.tool.stream="claude"',
+        'executors.tool.resume=["tool", "--resume", "{session}"]',
+    ) as core:
+        ada = await add_actor(core, "ada")
+        await add_actor(core, "bob")
+        task = await core.add(
+            "T", executor="tool", actor="ada", description="the long story"
+        )
+        first = await core.agent(await core.holder(task))
+        report = Report(session=first.session, answered=True)
+        core.engine.post(AgentReported(agent=first.number, report=report))
+        await core.settle()
+        await core.do(r.KillAgents(agent=(first.id,)))
+        await core.do(AssignTask(task=task, actor="bob"))
+        await core.do(SendMessage(task=task, text="mind the gap"))
+        await core.do(r.Resume(task=task))
+
+        second = await core.agent(await core.holder(task))
+        prompt = str(core.launcher.orders[-1].files["prompt.md"])
+
+        assert (first.actor_id, first.actor, second.actor) == (ada.id, "ada", "bob")
+        assert second.resumed is None
+        assert second.session != first.session
+        for said in ("the long story", "You are an agent of workgraph", "mind the gap"):
+            assert said in prompt

@@ -10,7 +10,7 @@ that merely have to wait for some of the others.
 from typing import Final
 
 from workgraph.agents.plan import Grounds, SpawnPlan
-from workgraph.agents.sessions import session_along
+from workgraph.agents.sessions import Whose, session_along
 from workgraph.commands.trajectories import limit_of
 from workgraph.graph.model import Actor, Agent, Task
 from workgraph.graph.trajectory import Bounds, find_trajectory
@@ -30,16 +30,10 @@ def previous_of(tx: Tx, task: Task) -> Agent | None:
     return agent if agent is not None and agent.task != task.id else None
 
 
-def session_of_step(
-    tx: Tx, task: Task, *, executor: str, account: str | None, workspace: str
-) -> str:
+def session_of_step(tx: Tx, task: Task, whose: Whose) -> str:
     """The session in which the step before a task was done; empty: none."""
     previous = previous_of(tx, task)
-    if previous is None:
-        return ""
-    return session_along(
-        previous, executor=executor, account=account, workspace=workspace
-    )
+    return "" if previous is None else session_along(previous, whose)
 
 
 def reserve_along(

@@ -32,7 +32,7 @@ from workgraph.agents.plan import (
 )
 from workgraph.agents.planned import log_line, visible
 from workgraph.agents.process import LaunchOrder
-from workgraph.agents.sessions import session_of
+from workgraph.agents.sessions import Whose, session_of
 from workgraph.agents.streams.reader import client_home
 from workgraph.commands.context import budget_limits
 from workgraph.daemon import along, assigning
@@ -260,7 +260,8 @@ def session_to_go_on(
 ) -> str:
     """The session of the last attempt, where the next one goes on with it; else empty.
 
-    A trajectory's next step goes on with that of the step before it.
+    It is the same actor's, or none. A trajectory's next step goes on with that of the
+    step before it.
 
     Raises:
         PlanError: No plan can be made.
@@ -277,20 +278,18 @@ def session_to_go_on(
     model = choose_model(grounds, task, actor, flags, executor)
     endpoint, _ = choose_endpoint(grounds, task, flags, executor)
     account = choose_account(grounds.layered, executor, model.value, endpoint.value)
-    if follows:
-        return along.session_of_step(
-            tx,
-            task,
-            executor=chosen.value,
-            account=account.value,
-            workspace=choose_working_dir(grounds.host, task).value,
-        )
-    assert task.last_agent is not None
-    return session_of(
-        agent_reads.by_id(tx, task.last_agent),
+    whose = Whose(
         executor=chosen.value,
         account=account.value,
         workspace=choose_working_dir(grounds.host, task).value,
+        actor_id=actor.id if actor else None,
+    )
+    if follows:
+        return along.session_of_step(tx, task, whose)
+    assert task.last_agent is not None
+    return session_of(
+        agent_reads.by_id(tx, task.last_agent),
+        whose,
         rejected=task.failure is not None and task.failure.class_ == "rejected",
     )
 
