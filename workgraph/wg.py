@@ -15,6 +15,8 @@ from workgraph import __version__, wire
 #: As `typing` has it, which takes longer to import than all of this.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workgraph import transfers
 
 #: Commands that are about the daemon or the installation: they run in this process.
@@ -77,9 +79,7 @@ def run(argv: list[str]) -> int:
             )
             wire.write_all(2, os.fsencode(text))
             return 1
-    from workgraph.daemon.offline import main as offline_main
-
-    sys.exit(offline_main(argv))
+    sys.exit(_offline_main()(argv))
 
 
 def is_local(argv: list[str], env: "os._Environ[str]") -> bool:
@@ -371,6 +371,21 @@ def is_coming_up(sock: "_socket.socket") -> bool:
     name = os.read(fd, 16)
     os.close(fd)
     return name == b"systemd\n"
+
+
+def _offline_main() -> "Callable[[list[str]], int]":
+    """What carries a command out in this process: some 600 modules.
+
+    Nothing of them is garbage: to look for it while they come took a sixth of the call.
+    """
+    import gc
+
+    gc.disable()
+    from workgraph.daemon.offline import main as offline_main
+
+    gc.freeze()
+    gc.enable()
+    return offline_main
 
 
 def _current_dir() -> str:
