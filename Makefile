@@ -114,6 +114,7 @@ simulate: $(STAMP)
 
 # Hours on a busy machine; docs/testing.md says how long each part takes.
 check-long: check install-agents
+	$(PYTEST) -m "not system and not agents and not long" --hypothesis-profile search $(ARGS)
 	WG_TEST_AGENTS=$(abspath $(AGENTS)) $(PYTEST) -m "slow or system or agents or long" --rounds 5 $(ARGS)
 	$(MAKE) simulate
 	$(MAKE) soak MINUTES=5

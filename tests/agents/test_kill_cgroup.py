@@ -46,7 +46,7 @@ async def run(launcher: RealLauncher, order: LaunchOrder) -> ProcessId:
 
 async def pid_in(root: Path) -> int:
     """The pid that was reported."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while True:
             if (root / "pid").exists() and (said := (root / "pid").read_text()):
                 return int(said)

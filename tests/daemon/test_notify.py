@@ -18,7 +18,7 @@ from workgraph.daemon.notify import (
 from workgraph.graph.errors import UserError
 from workgraph.logs import NoLog
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 class Manager:

@@ -23,7 +23,7 @@ class Found:
 
     async def wait(self, count: int) -> list[str]:
         """All that was found, when it is so many."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while len(self.paths) < count:
                 self._more = anyio.Event()
                 await self._more.wait()

@@ -37,7 +37,7 @@ KINDS: Final = tuple(
 )
 PROBE: Final = b'{"cmd":"task_status","task":"probe"}\n'
 #: How long an answer may take before the test says that there is none.
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 30.0
 
 words = st.sampled_from(
     (

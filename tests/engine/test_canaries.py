@@ -74,7 +74,7 @@ async def a_run(core: Core, request: RunCanaries) -> AsyncGenerator[Waiting]:
 
     async with anyio.create_task_group() as group:
         group.start_soon(wait)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await waiting.begun.wait()
         await core.settle()
         yield waiting

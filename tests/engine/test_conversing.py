@@ -65,7 +65,7 @@ async def wait_queued(core: Core, chat: str, number: int) -> None:
     """Returns when so many messages wait."""
     at = chat_number(chat)
     assert at is not None
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while True:
             bell = core.engine.feed.bell(at)
             if await queued(core, chat) == number:
@@ -86,7 +86,7 @@ class Attached:
 
     async def next(self) -> dict[str, Any]:
         """The next line."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             line: dict[str, Any] = msgspec.json.decode(await anext(self._lines))
         return line
 

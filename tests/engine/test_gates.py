@@ -111,21 +111,21 @@ async def test_verify_that_passes_is_told_in_the_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "reason"),
+    ("command", "limit", "reason"),
     [
-        ("kill -9 $$", "signal 9"),
-        ("sleep 60", "took longer than 200ms"),
-        ("sleep 60 & exit 3", "exited with 3"),
+        ("kill -9 $$", "20s", "signal 9"),
+        ("sleep 60", "200ms", "took longer than 200ms"),
+        ("sleep 60 & exit 3", "20s", "exited with 3"),
     ],
     ids=["signal", "timeout", "background"],
 )
 async def test_a_gate_that_does_not_end_well_is_not_passed(
-    tmp_path: Path, command: str, reason: str
+    tmp_path: Path, command: str, limit: str, reason: str
 ) -> None:
     """Killed, too slow, or leaving something behind: none of it hangs."""
     async with core_in(tmp_path) as core:
         task = await core.add("t", max_attempts=1)
-        await core.do(r.EditTask(task=task, verify=(command,), timeout="200ms"))
+        await core.do(r.EditTask(task=task, verify=(command,), timeout=limit))
 
         await core.exit(task)
 

@@ -45,7 +45,7 @@ def kept(at: int, tokens: int) -> bytes:
 
 async def wait_for(core: Core, task: str, fact: Callable[[Agent], bool]) -> Agent:
     """Waits for ticks until a task's agent is like that."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while True:
             ticked = core.engine.ticked
             agent = (await core.agents(task))[-1]

@@ -179,10 +179,10 @@ async def test_a_machine_without_room_is_asked_again() -> None:
     launcher = NoFiles()
     async with running_core(launcher=launcher) as core:
         task = (await core.do(r.AddTask(title="t", exec="true"))).data.id
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await launcher.launched.wait()
         await core.exit(task, code=3)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while await core.status(task) != "failed":
                 ticked = core.engine.ticked
                 await ticked.wait()

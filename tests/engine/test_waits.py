@@ -63,7 +63,7 @@ async def wakes(core: Core, task: str) -> int:
 
 async def until_woken(core: Core, task: str) -> None:
     """Returns when a task does not wait any more: what is seen is not ours to time."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while await core.status(task) == "waiting":
             await core.engine.ticked.wait()
     await core.settle()
@@ -178,7 +178,7 @@ async def test_a_file_wakes_when_it_is_there(tmp_path: Path) -> None:
 
 async def until_met(core: Core, task: str, count: int) -> None:
     """Returns when so many terms of a wait are met."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while sum(t.met_at is not None for t in (await wait_of(core, task)).terms) < (
             count
         ):
@@ -339,7 +339,7 @@ async def test_an_agent_that_ends_wakes_who_waits_for_its_task() -> None:
         await core.settle()
 
         core.launcher.exit(2, code=0)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while await core.status("t") == "waiting":
                 await core.engine.ticked.wait()
 
@@ -481,7 +481,7 @@ async def test_waits_that_are_soon_over_are_slowed_down() -> None:
         began = core.clock.now()
         starts = 0
         while starts < 8:
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 while await core.status("t") != "in-progress":
                     await core.advance(0.5)
             starts += 1

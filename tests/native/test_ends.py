@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.native.runs import SESSION, TOKENS, a_desk, tool
+from tests.system.project import wait_for
 from workgraph.native.tools import Posture
 
 NOTHING = {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 0}
@@ -198,9 +199,11 @@ async def test_silence_ends_with_the_time_limit_of_a_request(
 ) -> None:
     """It is not asked again: it had its time."""
     with a_desk(tmp_path, [{"hang": when, "times": "always"}]) as desk:
-        told = await desk.run(request_timeout_s=0.3)
+        told = await desk.run(request_timeout_s=1)
 
+        wait_for(lambda: bool(desk.asked()), "the mock to have noted it")
         assert len(desk.asked()) == 1
+    assert told.waits == []
     assert told.result["result"] == (
         "Unable to connect to API (no answer within the time limit)"
     )

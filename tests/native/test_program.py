@@ -12,8 +12,8 @@ import pytest
 
 from tests.mock_model_api import MockModelAPI
 from tests.native.runs import SESSION
-from tests.native.test_tools import is_alive
-from tests.system.project import wait_for
+from tests.native.test_tools import wait_gone
+from tests.system.project import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -56,13 +56,13 @@ def test_it_runs_keeps_its_session_and_goes_on_with_it(tmp_path: Path) -> None:
         argv = ("--endpoint", f"{mock.url}/v1", "--api-key-env", "LOCAL_KEY")
         fresh = start(tmp_path, *argv, "--session-id", SESSION, env=key)
 
-        assert fresh.wait(20) == 0, (tmp_path / "err").read_text()
+        assert fresh.wait(PATIENCE_S) == 0, (tmp_path / "err").read_text()
         assert lines(tmp_path)[-1]["result"] == "ok"
         (result,) = lines(tmp_path)[2]["message"]["content"]
         assert result["content"] == "no key\n"
 
         again = start(tmp_path, *argv, "--resume", SESSION, env=key)
-        assert again.wait(20) == 0
+        assert again.wait(PATIENCE_S) == 0
     kept = tmp_path / "home/.local/state/workgraph/native" / f"{SESSION}.json"
     assert b"key-of-the-endpoint" not in kept.read_bytes()
 
@@ -72,33 +72,33 @@ def test_a_signal_ends_it_and_the_command_of_its_tool(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     """The status says which signal; there is no result; the session can go on."""
-    command = "sleep 60 & echo $! > child; echo $$ > shell; wait"
+    command = "sleep 60 & echo $! > child; echo $$ > shell; : > up; wait"
     with MockModelAPI([{"shell": command}, {"text": "went on"}]) as mock:
         argv = ("--endpoint", f"{mock.url}/v1")
         process = start(tmp_path, *argv, "--session-id", SESSION)
-        wait_for((tmp_path / "shell").exists, "the tool")
+        wait_for((tmp_path / "up").exists, "the tool")
 
         process.send_signal(number)
 
-        assert process.wait(10) == 128 + number
+        assert process.wait(PATIENCE_S) == 128 + number
         assert lines(tmp_path)[-1]["type"] == "assistant"
-        assert not is_alive(tmp_path / "child")
-        assert not is_alive(tmp_path / "shell")
+        wait_gone(tmp_path / "child")
+        wait_gone(tmp_path / "shell")
 
         again = start(tmp_path, *argv, "--resume", SESSION)
-        assert again.wait(20) == 0
+        assert again.wait(PATIENCE_S) == 0
         assert lines(tmp_path)[-1]["result"] == "went on"
 
 
 def test_a_signal_ends_it_while_it_waits_for_the_endpoint(tmp_path: Path) -> None:
     """However long that takes."""
-    with MockModelAPI([{"hang": "start", "times": "always"}], max_hang=30) as mock:
+    with MockModelAPI([{"hang": "start", "times": "always"}], max_hang=50) as mock:
         process = start(tmp_path, "--endpoint", f"{mock.url}/v1")
         wait_for(lambda: len(mock.requests) > 1, "the request")
 
         process.terminate()
 
-        assert process.wait(10) == 143
+        assert process.wait(PATIENCE_S) == 143
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
@@ -138,6 +138,6 @@ def test_what_can_not_be_meant_is_refused(
     """With 2, before anything is asked."""
     process = start(tmp_path, *argv, prompt=prompt)
 
-    assert process.wait(20) == 2
+    assert process.wait(PATIENCE_S) == 2
     assert lines(tmp_path) == []
     assert (tmp_path / "err").read_text() != ""

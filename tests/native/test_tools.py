@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tests.native.runs import Desk, a_desk, tool
+from tests.system.project import wait_for
+from workgraph.agents import signs
 
 DONE = {"text": "ok"}
 
@@ -162,13 +164,13 @@ async def test_a_command_that_takes_too_long_is_ended_with_its_children(
 ) -> None:
     """What it had printed is told."""
     command = "echo begun; sleep 60 & echo $! > child; sleep 60"
-    with a_desk(tmp_path, [tool("shell", command=command, timeout_s=1), DONE]) as desk:
+    with a_desk(tmp_path, [tool("shell", command=command, timeout_s=3), DONE]) as desk:
         told = await desk.run()
 
     assert told.results() == [
-        ("Ended after 1 s, which was its time limit\nbegun", True)
+        ("Ended after 3 s, which was its time limit\nbegun", True)
     ]
-    assert not is_alive(desk.cwd / "child")
+    wait_gone(desk.cwd / "child")
 
 
 async def test_what_a_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ async def test_what_a_command_leaves_behind_ends_with_it(tmp_path: Path) -> None
         told = await desk.run()
 
     assert told.results() == [("(no output)", False)]
-    assert not is_alive(desk.cwd / "child")
+    wait_gone(desk.cwd / "child")
 
 
 def with_path(desk: Desk, path: str) -> Any:
@@ -188,10 +190,12 @@ def with_path(desk: Desk, path: str) -> Any:
     return replace(desk.place(), env={"PATH": path})
 
 
-def is_alive(pid_file: Path) -> bool:
-    """Whether a process is there that is more than a zombie."""
-    try:
-        stat = Path(f"/proc/{pid_file.read_text().strip()}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+def wait_gone(pid_file: Path) -> None:
+    """Returns when a process that was killed is no more than a zombie."""
+    pid = int(pid_file.read_text())
+
+    def is_gone() -> bool:
+        stat = signs.read_stat(pid)
+        return stat is None or not stat.alive
+
+    wait_for(is_gone, f"{pid} to be gone")

@@ -16,7 +16,7 @@ import pytest
 from tests.system.project import BIN, PATIENCE_S, Project, a_project, wait_for
 from workgraph import wg
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.system
 
 #: LISTEN_PID is the daemon's own pid, which nobody knows before it is there.
 START = """
@@ -180,6 +180,8 @@ def test_agents_get_nothing_of_it(manager: Manager) -> None:
     project = manager.project
     (project.folder / ".wg" / "config.toml").write_text('[env]\npass = ["*"]\n')
     manager.start(WATCHDOG_USEC="30000000", MARKED="yes")
+    # `wg` takes this listener for a daemon that runs, and waits five seconds for it.
+    assert manager.hear() == "READY=1"
     project.wg("add", "Look", "--id", "look", "--exec", LOOK)
     output = project.folder / ".wg" / "agents" / "agent-1" / "output.log"
     wait_for(lambda: output.exists() and "over" in output.read_text(), "the agent")

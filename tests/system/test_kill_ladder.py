@@ -67,9 +67,15 @@ def wait_gone(pid: int) -> None:
 
 
 def ended_agent_of(project: Project, task: str) -> dict[str, Any]:
-    """The last attempt at a task, when it has ended."""
-    wait_for(lambda: bool(agent_of(project, task)["ended_at"]), f"{task}'s end")
-    return agent_of(project, task)
+    """The first attempt at a task, when it has ended with all that was its."""
+    found: list[dict[str, Any]] = []
+
+    def has_ended() -> bool:
+        found[:] = [one for one in project.json("agents") if one["task"] == task]
+        return bool(found and found[0]["ended_at"] and not found[0]["leftover"])
+
+    wait_for(has_ended, f"{task}'s end")
+    return found[0]
 
 
 def test_nothing_is_left_after_any_end(project: Project) -> None:

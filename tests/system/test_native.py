@@ -17,6 +17,8 @@ SETTINGS = """
 [dispatcher]
 executor = "native"
 max_agents = 2
+[agents]
+kill_grace = "40s" # to say a last word after `wg done`
 
 [[endpoints]]
 name = "mock"

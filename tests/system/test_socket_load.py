@@ -5,32 +5,36 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.system.project import Project, a_project
+from tests.system.project import PATIENCE_S, Project, a_project
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
 
 #: What `wg task-status` may take, the start of Python with it; on a machine that has
-#: much else to do, so many times what it took before.
+#: much else to do, so many times what it takes by a daemon that nobody ill treats.
 MOST_S = 0.1
 MOST_TIMES = 3
+#: A machine that has stalled is asked again; a daemon that is slow stays so.
+ROUNDS = 5
 #: What may be held on behalf of clients that behave as these do.
 MOST_MB = 40
 IDLE = 500
 
 
 class Daemon:
-    """One that is looked at while it is ill treated."""
+    """One that is looked at while it is ill treated; another one is left alone."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, other: Project) -> None:
         self.project = project
+        self.other = other
+        other.start_daemon()
         self.pid = project.start_daemon().pid
         self.path = str(project.folder / ".wg" / "wgd.sock")
-        self.usual_s = self.status_s()
+        self.status_s()
         self.usual_mb = self.resident_mb()
 
     def connect(self) -> socket.socket:
@@ -45,28 +49,41 @@ class Daemon:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-    def status_s(self) -> float:
-        """How long `wg task-status` takes: the third of nine, others are at work."""
-        taken = []
+    def status_s(self) -> tuple[float, float]:
+        """How long `wg task-status` takes, by this one and by the other, in turn.
+
+        The third of nine each: others are at work on this machine.
+        """
+        taken: tuple[list[float], list[float]] = ([], [])
         for _ in range(9):
-            began = time.monotonic()
-            assert self.project.wg("task-status", "t") == "open\n"
-            taken.append(time.monotonic() - began)
-        return sorted(taken)[2]
+            for project, times in zip((self.project, self.other), taken, strict=True):
+                began = time.monotonic()
+                assert project.wg("task-status", "t") == "open\n"
+                times.append(time.monotonic() - began)
+        this, other = (sorted(times)[2] for times in taken)
+        return this, other
 
     def check(self) -> None:
-        """Asserts that it answers as quickly and is as small as before."""
-        assert self.status_s() < max(MOST_S, self.usual_s * MOST_TIMES)
+        """Asserts that it answers as quickly as the other, and has not grown."""
+        found = []
+        for _ in range(ROUNDS):
+            this, other = self.status_s()
+            found.append((this, other))
+            if this < max(MOST_S, other * MOST_TIMES):
+                break
+        else:
+            raise AssertionError(found)
         assert self.resident_mb() < self.usual_mb + MOST_MB
 
 
 @contextmanager
 def a_daemon(tmp_path: Path) -> Iterator[Daemon]:
     """A daemon with one task, which nobody works on."""
-    with a_project(tmp_path / "p") as project:
-        project.wg("add", "t", "--paused")
+    with a_project(tmp_path / "p") as project, a_project(tmp_path / "o") as other:
+        for one in (project, other):
+            one.wg("add", "t", "--paused")
         project.wg("add", "big", "--paused", "-d", "-", stdin="x" * 20_000)
-        yield Daemon(project)
+        yield Daemon(project, other)
 
 
 def test_a_line_of_100_mb_gets_an_error(tmp_path: Path) -> None:
@@ -131,7 +148,8 @@ def test_500_clients_that_do_nothing_are_in_nobodys_way(tmp_path: Path) -> None:
         def drip() -> None:
             while not is_over.wait(0.5):
                 for client in clients[3::5]:
-                    client.send(b" ")
+                    with suppress(OSError):  # its time is over
+                        client.send(b" ")
 
         dripping = threading.Thread(target=drip)
         dripping.start()
@@ -148,7 +166,7 @@ def test_who_takes_all_connections_locks_nobody_out(tmp_path: Path) -> None:
     with a_daemon(tmp_path) as daemon, ExitStack() as open_sockets:
         for _ in range(1000):
             open_sockets.enter_context(daemon.connect())
-        until = time.monotonic() + 30
+        until = time.monotonic() + 2 * PATIENCE_S
         while (done := daemon.project.run("task-status", "t")).returncode != 0:
             assert (done.returncode, time.monotonic() < until) == (75, True)
             time.sleep(0.5)

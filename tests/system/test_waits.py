@@ -44,9 +44,9 @@ def a_client(project: Project, first: str, then: str = "wg done") -> None:
 
 def has_left(project: Project, task: str) -> bool:
     """Whether a task waits, and nobody is at it."""
-    runs = project.json("show", task)["runs"]
-    return project.wg("task-status", task).strip() == "waiting" and all(
-        run["status"] == "ended" for run in runs
+    shown = project.json("show", task)
+    return shown["status"] == "waiting" and all(
+        run["status"] == "ended" for run in shown["runs"]
     )
 
 
