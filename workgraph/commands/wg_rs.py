@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from workgraph.commands import options, wg_rs_loops, wg_rs_task, wg_rs_ties
+from workgraph.commands import wg_rs_loops, wg_rs_task, wg_rs_ties
 from workgraph.commands import wg_rs_values as values
+from workgraph.commands.foreign import Notes, free_id, objects_of
 from workgraph.commands.line_errors import bad_line
 from workgraph.commands.tie_lines import LoopLine, MemberRef
 from workgraph.commands.transfer_lines import Line, LogLine, TaskLine, check_depth
@@ -22,8 +23,6 @@ from workgraph.graph.times import to_rfc3339
 
 #: Lines that are no tasks.
 _OTHERS: Final = frozenset({"actor", "resource"})
-_LONGEST_WORD: Final = 60
-_decode: Final = msgspec.json.Decoder().decode
 
 
 class Predecessor:
@@ -39,8 +38,7 @@ class Predecessor:
 
     def __init__(self, text: str, now: int) -> None:
         self._now = now
-        #: What is to be said, with the line where it holds first, and how often.
-        self._notes: dict[str, tuple[int, int]] = {}
+        self._notes = Notes()
         #: The tasks by their ids there: the number of the line, and what it says.
         self._tasks: dict[str, tuple[int, dict[str, Any]]] = {}
         #: Their ids here; those of chats are made by whoever takes them in.
@@ -83,41 +81,28 @@ class Predecessor:
 
     def warnings(self) -> Iterator[str]:
         """What could not come in as it was."""
-        for what, (number, count) in self._notes.items():
-            more = f" and {count - 1} more" if count > 1 else ""
-            yield f"line {number}{more}: {what}"
+        return self._notes.lines()
 
     def name_there(self, name: str) -> str:
         """What a task that came in as `name` was called there."""
         return next((old for old, new in self._names.items() if new == name), name)
 
     def _read(self, text: str) -> None:
-        for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-            bare = line.strip()
-            if not bare or bare.startswith("#"):
-                continue
-            try:
-                old = _decode(bare)
-            except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-                raise bad_line(number, f"broken JSON: {error}") from error
-            if not isinstance(old, dict):
-                raise bad_line(number, "it is not a JSON object")
+        for number, old in objects_of(text):
             kind, task = old.get("kind", "task"), old.get("id")
             if isinstance(kind, str) and kind in _OTHERS:
-                self._note(number, f"a line of the kind {kind} has no equal: left out")
+                self._notes.add(
+                    number, f"a line of the kind {kind} has no equal: left out"
+                )
                 continue
             if kind != "task":
                 raise bad_line(number, f"the kind {kind!r} is not known")
             if not isinstance(task, str) or not task:
                 raise bad_line(number, "it has no id")
             if task in self._tasks:
-                self._note(number, "its id was there before: the later line holds")
+                self._notes.add(number, "its id was there before: the later line holds")
                 del self._tasks[task]
             self._tasks[task] = (number, old)
-
-    def _note(self, number: int, what: str) -> None:
-        first, count = self._notes.get(what, (number, 0))
-        self._notes[what] = (first, count + 1)
 
     def _is_chat(self, task: str) -> bool:
         if chat_number(task) is not None or old_number(task) is not None:
@@ -146,14 +131,7 @@ class Predecessor:
             elif is_id(old_id):
                 continue
             else:
-                slug = options.id_from_title(old_id)
-                slug = f".{slug}" if old_id.startswith(".") else slug
-                found, count = slug[: options.MAX_ID], 1
-                while found in taken:
-                    count += 1
-                    found = options.numbered(slug, count)
-                shown = old_id[:_LONGEST_WORD]
-                self._note(number, f"{shown!r} is no id here: it becomes {found}")
+                found = free_id(number, old_id, taken, self._notes.add)
             taken.add(found)
             self._names[old_id] = found
 
@@ -176,7 +154,7 @@ class Predecessor:
                 if later in self._tasks:
                     self._wait(later, task)
                 else:
-                    self._note(number, "what comes after it is nowhere: left out")
+                    self._notes.add(number, "what comes after it is nowhere: left out")
             for back in _loop_edges(old):
                 if back["target"] in self._tasks:
                     self._wait(back["target"], task)
@@ -196,15 +174,17 @@ class Predecessor:
         fields = found.fields
         metadata: dict[str, Any] = dict(fields.get("metadata", {}))
         for note in found.notes:
-            self._note(number, note)
+            self._notes.add(number, note)
         for key in found.kept:
-            self._note(number, f"{key!r} has no equal here: kept as metadata")
+            self._notes.add(number, f"{key!r} has no equal here: kept as metadata")
         if lost := self._lost.get(old_id):
             metadata["after"] = lost
-            self._note(number, "it waits for a task that is nowhere")
+            self._notes.add(number, "it waits for a task that is nowhere")
             if fields["status"] not in SETTLED and not is_chat:
                 fields["paused"] = True
-                self._note(number, "it comes in paused: what it waits for is not there")
+                self._notes.add(
+                    number, "it comes in paused: what it waits for is not there"
+                )
         self._take_heir(old, fields, metadata)
         if fields["status"] is not Status.WAITING and old.get("wait_condition"):
             metadata["wait_condition"] = old["wait_condition"]
@@ -238,7 +218,7 @@ class Predecessor:
             if wait is not None:
                 yield number, wait
             else:
-                self._note(number, "what it waits for has no equal: for a message")
+                self._notes.add(number, "what it waits for has no equal: for a message")
         added = LogLine(
             task=task,
             at=line.created_at or to_rfc3339(self._now),
@@ -249,7 +229,7 @@ class Predecessor:
         )
         for one in wg_rs_ties.read_log(task, old, added):
             if one is None:
-                self._note(number, "a line of its log can't be read: left out")
+                self._notes.add(number, "a line of its log can't be read: left out")
             else:
                 yield number, one
 
@@ -271,7 +251,7 @@ class Predecessor:
         lines: list[tuple[int, Line]] = []
         for one in wg_rs_loops.keep_possible(broken, inside, statuses.__getitem__):
             number, _ = self._tasks[one.head]
-            self._note(number, one.note)
+            self._notes.add(number, one.note)
             if one.loop is not None:
                 refs = [MemberRef(task=self._names.get(m, m)) for m in one.loop.members]
                 lines.append(

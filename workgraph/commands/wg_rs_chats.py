@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from workgraph.commands import wg_rs_values as values
-from workgraph.commands.wg_rs_ties import speaker
+from workgraph.commands.foreign import speaker
 from workgraph.graph.chats import chat_number
 from workgraph.graph.legacy import Said, old_number
 from workgraph.graph.times import parse_moment
@@ -96,7 +96,7 @@ def _told(entries: Sequence[tuple[int, int, int, dict[str, Any]]]) -> list[Said]
             if isinstance(request, str):
                 places[request] = len(told)
             waiting.append(len(told))
-            by = speaker(entry.get("role"), entry.get("user"))
+            by = speaker(values.ORIGIN, entry.get("user"), entry.get("role"))
             told.append(Said(at=at, by=by, kind="message", text=_text(entry)))
             continue
         asked = places.pop(request, None) if isinstance(request, str) else None
@@ -108,7 +108,7 @@ def _told(entries: Sequence[tuple[int, int, int, dict[str, Any]]]) -> list[Said]
         told.append(
             Said(
                 at=at,
-                by=speaker(None, entry.get("role")),
+                by=speaker(values.ORIGIN, entry.get("role")),
                 kind="reply" if is_reply else "note",
                 text=_text(entry),
                 reply_to=asked if is_reply else None,

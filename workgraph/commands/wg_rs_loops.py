@@ -4,7 +4,7 @@ There a cycle was made of dependencies, and its first task said how often it goe
 Here a loop is a thing of its own, and dependencies never close a cycle.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -59,7 +59,7 @@ def break_cycles(
             deps[:] = [dep for dep in deps if dep != task]
             found.append(_broken(task, (task,), waits, configs, chats))
     nodes: Collection[str] = waits
-    while parts := list(_components(nodes, waits)):
+    while parts := list(topology.components(nodes, waits)):
         for part in parts:
             inside = set(part)
             head = min(
@@ -143,50 +143,3 @@ def _broken(
         ),
         note="its cycle is a loop now",
     )
-
-
-def _components(nodes: Collection[str], waits: Waits) -> Iterator[tuple[str, ...]]:
-    """The sets of tasks that wait for each other (Kosaraju, Sharir 1981)."""
-    inside = _between(nodes, waits)
-    dependents: Waits = {node: [] for node in inside}
-    for node in inside:
-        for dep in waits[node]:
-            if dep in inside:
-                dependents[dep].append(node)
-    everywhere: set[str] = set()
-    finished = [
-        node for root in inside for node in _visit(root, waits, inside, everywhere)
-    ]
-    seen: set[str] = set()
-    for root in reversed(finished):
-        part = tuple(_visit(root, dependents, inside, seen))
-        if len(part) > 1:
-            yield part
-
-
-def _visit(
-    root: str, ways: Waits, inside: Collection[str], seen: set[str]
-) -> Iterator[str]:
-    """What is reached from a task and was not seen, each after what lies behind it."""
-    if root in seen:
-        return
-    seen.add(root)
-    work = [(root, iter(ways[root]))]
-    while work:
-        node, rest = work[-1]
-        there = next((one for one in rest if one in inside and one not in seen), None)
-        if there is None:
-            work.pop()
-            yield node
-        else:
-            seen.add(there)
-            work.append((there, iter(ways[there])))
-
-
-def _between(nodes: Collection[str], waits: Waits) -> dict[str, None]:
-    """Those that are in or behind a cycle, in order: most graphs have none."""
-    order, cycle = topology.sort_topologically(list(nodes), waits)
-    if not cycle:
-        return {}
-    free = set(order)
-    return {node: None for node in nodes if node not in free}

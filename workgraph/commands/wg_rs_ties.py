@@ -7,10 +7,10 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from workgraph.commands import wg_rs_values as values
+from workgraph.commands.foreign import speaker
 from workgraph.commands.transfer_lines import LogLine
 from workgraph.commands.wait_line import TermRef, WaitLine
 from workgraph.graph.changes import ChangeKind
-from workgraph.graph.model import parse_agent_id
 from workgraph.graph.times import parse_moment
 from workgraph.graph.waits import MOST_TERMS, Term, write_term
 
@@ -75,17 +75,9 @@ def read_log(
             task=task,
             at=added.at if at is UNSET else at,
             change=ChangeKind.TASK_LOGGED,
-            by=speaker(entry.get("user"), entry.get("actor")),
+            by=speaker(values.ORIGIN, entry.get("actor"), entry.get("user")),
             reason=entry["message"],
         )
-
-
-def speaker(user: object, actor: object) -> str:
-    """Who has said something; the predecessor's agents are not ours of that number."""
-    who = actor if isinstance(actor, str) and actor else user
-    if not isinstance(who, str) or not who:
-        return "wg-rs"
-    return who if parse_agent_id(who) is None else f"wg-rs/{who}"
 
 
 def _term(

@@ -15,6 +15,8 @@ from workgraph.commands.line_base import MOST
 from workgraph.graph.errors import UserError
 from workgraph.graph.times import parse_moment, to_rfc3339
 
+#: Who has said and done what nobody is named for.
+ORIGIN: Final = "wg-rs"
 #: Far beyond any moment that was ever meant.
 _LAST_MOMENT: Final = 253_402_300_799_999_000
 _LONGEST_S: Final = 100 * 366 * 86400.0

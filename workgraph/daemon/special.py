@@ -15,6 +15,7 @@ from workgraph import __version__
 from workgraph.commands import matching, operate, queries, transfer
 from workgraph.commands.access import check_access
 from workgraph.commands.context import Caller, Context
+from workgraph.commands.import_beads import import_beads
 from workgraph.commands.import_wg_rs import import_wg_rs
 from workgraph.daemon import (
     backup,
@@ -238,11 +239,6 @@ class Special:
         return Reply(data=[line.decode() for line in lines])
 
     async def _import(self, request: r.ImportGraph, caller: Caller) -> Reply:
-        if request.format == "beads":
-            raise UserError(
-                f"the format {request.format} can't be read yet",
-                hint="convert it to JSON lines, see docs/import.md",
-            )
         async with self._notify.long_job():
             return await self._engine.ask(partial(_take_in, request), caller)
 
@@ -374,4 +370,6 @@ class Special:
 def _take_in(request: r.ImportGraph, context: Context) -> Reply:
     if request.format == "wg-rs":
         return import_wg_rs(context, request.text, request.files)
+    if request.format == "beads":
+        return import_beads(context, request.text)
     return transfer.import_graph(context, request.text)

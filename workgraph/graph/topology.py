@@ -7,7 +7,7 @@ function, so that a search reads no more of a large graph than it visits.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 
 def find_path(
@@ -110,3 +110,57 @@ def _trace(start: str, goal: str, came_from: Mapping[str, str]) -> tuple[str, ..
     while path[-1] != start:
         path.append(came_from[path[-1]])
     return tuple(reversed(path))
+
+
+def components(
+    nodes: Collection[str], waits: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, ...]]:
+    """The sets of tasks that wait for each other (Kosaraju, Sharir 1981)."""
+    inside = _between(nodes, waits)
+    dependents: dict[str, list[str]] = {node: [] for node in inside}
+    for node in inside:
+        for dep in waits[node]:
+            if dep in inside:
+                dependents[dep].append(node)
+    everywhere: set[str] = set()
+    finished = [
+        node for root in inside for node in _visit(root, waits, inside, everywhere)
+    ]
+    seen: set[str] = set()
+    for root in reversed(finished):
+        part = tuple(_visit(root, dependents, inside, seen))
+        if len(part) > 1:
+            yield part
+
+
+def _visit(
+    root: str,
+    ways: Mapping[str, Sequence[str]],
+    inside: Collection[str],
+    seen: set[str],
+) -> Iterator[str]:
+    """What is reached from a task and was not seen, each after what lies behind it."""
+    if root in seen:
+        return
+    seen.add(root)
+    work = [(root, iter(ways[root]))]
+    while work:
+        node, rest = work[-1]
+        there = next((one for one in rest if one in inside and one not in seen), None)
+        if there is None:
+            work.pop()
+            yield node
+        else:
+            seen.add(there)
+            work.append((there, iter(ways[there])))
+
+
+def _between(
+    nodes: Collection[str], waits: Mapping[str, Sequence[str]]
+) -> dict[str, None]:
+    """Those that are in or behind a cycle, in order: most graphs have none."""
+    order, cycle = sort_topologically(list(nodes), waits)
+    if not cycle:
+        return {}
+    free = set(order)
+    return {node: None for node in nodes if node not in free}
