@@ -237,8 +237,11 @@ async def a_setting(tmp_path: Path) -> AsyncGenerator[Setting]:
         ):
             await core.engine.answer(request, OPERATOR)
         core.launcher.exit(3, code=0)
-        while (await core.agents("ended"))[0].ended_at is None:
-            await core.engine.ticked.wait()
+        while True:
+            ticked = core.engine.ticked
+            if (await core.agents("ended"))[0].ended_at is not None:
+                break
+            await ticked.wait()
         await core.engine.settle()
         yield Setting(core, Service(core.engine, special), tmp_path)
 

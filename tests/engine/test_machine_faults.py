@@ -183,8 +183,10 @@ async def test_a_machine_without_room_is_asked_again() -> None:
             await launcher.launched.wait()
         await core.exit(task, code=3)
         with anyio.fail_after(30):
-            while await core.status(task) != "failed":
+            while True:
                 ticked = core.engine.ticked
+                if await core.status(task) == "failed":
+                    break
                 await ticked.wait()
             await launcher.has_swept.wait()
 

@@ -64,8 +64,11 @@ async def wakes(core: Core, task: str) -> int:
 async def until_woken(core: Core, task: str) -> None:
     """Returns when a task does not wait any more: what is seen is not ours to time."""
     with anyio.fail_after(30):
-        while await core.status(task) == "waiting":
-            await core.engine.ticked.wait()
+        while True:
+            ticked = core.engine.ticked
+            if await core.status(task) != "waiting":
+                break
+            await ticked.wait()
     await core.settle()
 
 
@@ -179,10 +182,12 @@ async def test_a_file_wakes_when_it_is_there(tmp_path: Path) -> None:
 async def until_met(core: Core, task: str, count: int) -> None:
     """Returns when so many terms of a wait are met."""
     with anyio.fail_after(30):
-        while sum(t.met_at is not None for t in (await wait_of(core, task)).terms) < (
-            count
-        ):
-            await core.engine.ticked.wait()
+        while True:
+            ticked = core.engine.ticked
+            terms = (await wait_of(core, task)).terms
+            if sum(term.met_at is not None for term in terms) >= count:
+                break
+            await ticked.wait()
 
 
 async def test_a_file_that_came_while_the_daemon_was_away(tmp_path: Path) -> None:
@@ -339,9 +344,7 @@ async def test_an_agent_that_ends_wakes_who_waits_for_its_task() -> None:
         await core.settle()
 
         core.launcher.exit(2, code=0)
-        with anyio.fail_after(30):
-            while await core.status("t") == "waiting":
-                await core.engine.ticked.wait()
+        await until_woken(core, "t")
 
 
 async def test_what_can_not_happen_is_refused() -> None:
