@@ -731,7 +731,7 @@ async def test_a_start_that_fails_is_a_crash() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_fifty_messages_of_five_are_answered_once_each_and_in_order() -> None:
     """Over two kills of the daemon and one of the handler, in the middle of turns."""
     async with a_talk() as talk:
@@ -789,7 +789,7 @@ async def until_read(talk: Talk, agent: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_nothing_is_tried_in_a_loop_on_any_day() -> None:
     """A missing task, a lock that is held, a broken one, one that can't be started."""
     async with a_talk() as talk:

@@ -75,7 +75,7 @@ class World:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("judge", ["operator", "checks"])
 async def test_the_best_gets_most_of_the_work(judge: str, tmp_path: Path) -> None:
     """By skill, in the last quarter; with a word by a person, or a look at outputs."""

@@ -265,7 +265,7 @@ async def test_match_says_who_is_on_trial(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_what_match_explains_is_what_is_done(tmp_path: Path) -> None:
     """Over 200 tasks of many kinds, with some busy and one on trial."""
     random, running = Random(6), list[str]()

@@ -15,7 +15,7 @@ from tests.native.runs import SESSION
 from tests.native.test_tools import wait_gone
 from tests.system.project import PATIENCE_S, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def start(
@@ -92,7 +92,7 @@ def test_a_signal_ends_it_and_the_command_of_its_tool(
 
 def test_a_signal_ends_it_while_it_waits_for_the_endpoint(tmp_path: Path) -> None:
     """However long that takes."""
-    with MockModelAPI([{"hang": "start", "times": "always"}], max_hang=50) as mock:
+    with MockModelAPI([{"hang": "start", "times": "always"}], max_hang=200) as mock:
         process = start(tmp_path, "--endpoint", f"{mock.url}/v1")
         wait_for(lambda: len(mock.requests) > 1, "the request")
 

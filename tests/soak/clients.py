@@ -207,9 +207,9 @@ class Client:
 
     def _run(self, *words: str) -> tuple[Heard, str]:
         lives, tally = self._lives, self._tally
-        life, began = tally.life, time.monotonic()
+        life, began, lost = tally.life, time.monotonic(), tally.pulse.lost_s
         done = lives.project.run(*words)
-        took = time.monotonic() - began
+        took = time.monotonic() - began - (tally.pulse.lost_s - lost)
         if "ended before it answered" in done.stderr:
             heard = Heard.NOTHING
         else:

@@ -16,7 +16,7 @@ import pytest
 from tests.system.project import BIN, PATIENCE_S, Project, a_project, wait_for
 from workgraph import wg
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 #: LISTEN_PID is the daemon's own pid, which nobody knows before it is there.
 START = """

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.agents import nasty
-from tests.system.project import Project, a_project, wait_for
+from tests.system.project import PATIENCE_S, Project, a_project, wait_for
 from workgraph.agents import cgroups, signs
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 AGENTS = nasty.ALL | ({"sheds": nasty.SHEDS_ALL} if cgroups.find_place().path else {})
 TIMEOUTS = """
@@ -157,4 +157,4 @@ def test_strays_of_ended_agents_are_ended_at_the_start(project: Project) -> None
 
     project.start_daemon()
 
-    assert stray.wait(30) == -signal.SIGKILL
+    assert stray.wait(PATIENCE_S) == -signal.SIGKILL

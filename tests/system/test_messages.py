@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.project import Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Does what stands in `next` each time that it appears, and keeps what it was told.
 AGENT = """

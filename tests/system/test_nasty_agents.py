@@ -16,7 +16,7 @@ from workgraph.wg import ANSWER_S
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.system,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(bool(why_no_den()), reason=str(why_no_den())),
 ]
 #: What would move a cursor, ring a bell or change a terminal.

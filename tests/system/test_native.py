@@ -10,7 +10,7 @@ import pytest
 from tests.mock_model_api import MockModelAPI
 from tests.system.project import Project, a_project, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(400)]
 
 KEY = "key-0815-of-the-endpoint"
 SETTINGS = """

@@ -12,7 +12,7 @@ import pytest
 
 from tests.system.project import BIN, PATIENCE_S, Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Writes a dot each 20 ms, and so does a child that has left its session.
 TICKING = """
@@ -155,9 +155,7 @@ def test_a_broken_executor_is_tried_by_few(
         script(tool, "echo mended")
         project.wg("service", "reload")
         wait_for(
-            lambda: project.json("service", "status")["counts"]["done"] >= 48,
-            "all",
-            2 * PATIENCE_S,  # fifty programs are started
+            lambda: project.json("service", "status")["counts"]["done"] >= 48, "all"
         )
 
 
@@ -208,7 +206,7 @@ def test_a_second_daemon_is_refused_without_the_lock_file(tmp_path: Path) -> Non
             env=project.env,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
         )
 
@@ -232,7 +230,7 @@ def test_a_deleted_database_ends_the_daemon_and_is_saved(tmp_path: Path) -> None
 
         database.unlink()
 
-        assert daemon.wait(30) == 1
+        assert daemon.wait(PATIENCE_S) == 1
         assert project.processes(), "agents go on"
         refused = project.run("service", "start")
         assert refused.returncode == 1
@@ -259,7 +257,7 @@ def test_a_replaced_database_is_noticed_too(tmp_path: Path) -> None:
 
         (project.folder / "copy.db").rename(project.folder / ".wg" / "graph.db")
 
-        assert daemon.wait(30) == 1
+        assert daemon.wait(PATIENCE_S) == 1
         assert [t["id"] for t in project.json("list")] == ["early"]
         (saved,) = (project.folder / ".wg").glob("graph.db.rescued-*")
         saved.rename(project.folder / ".wg" / "graph.db")
@@ -280,7 +278,7 @@ def test_sigterm_drains_and_keeps_agents(tmp_path: Path) -> None:
 
         daemon.send_signal(signal.SIGTERM)
 
-        assert daemon.wait(30) == 0
+        assert daemon.wait(PATIENCE_S) == 0
         assert set(project.processes()) == before
         project.start_daemon("--max-agents", "3")
         status = project.json("service", "status")
@@ -329,7 +327,7 @@ def test_a_thousand_agents_are_adopted_after_a_kill(tmp_path: Path) -> None:
         assert len(ended) == count
         assert {a["status"] for a in ended} == {"ended"}
         daemon.terminate()
-        assert daemon.wait(30) == 0
+        assert daemon.wait(PATIENCE_S) == 0
 
 
 def _agents(project: Project) -> int:

@@ -8,7 +8,7 @@ import pytest
 from tests.agents.streams.recorded import SAMPLES
 from tests.system.project import a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 TEXT = """Starting.
 $ wg log T-1 starting

@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.project import Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Shells make these up, and the dynamic linker none.
 MADE_UP = frozenset({"PWD", "SHLVL", "_", "OLDPWD"})

@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 
 from tests.faults import trace
-from tests.system.project import BIN, Project, wait_for
+from tests.system.project import BIN, PATIENCE_S, Project, wait_for
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(
         not shutil.which("strace") and "CI" not in os.environ,
         reason="strace is not installed",
@@ -83,7 +83,7 @@ class Recording:
                 work(project)
             finally:
                 os.kill(pid, signal.SIGTERM)
-            tracer.wait(60)
+            tracer.wait(PATIENCE_S)
         finally:
             if tracer.poll() is None:
                 tracer.kill()
@@ -152,7 +152,7 @@ def ask_all(project: Project, asked: list[Asked]) -> tuple[int, list[bool]]:
     """Asks one thing after the other: the client's inode, and what was acknowledged."""
     path = project.json("service", "status")["socket"]
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(60)
+        client.settimeout(PATIENCE_S)
         client.connect(path)
         told = []
         with client.makefile("rb") as lines:

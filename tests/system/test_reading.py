@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.project import BIN, a_project, wait_for
+from tests.system.project import BIN, PATIENCE_S, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def test_broken_settings_hide_no_task(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_daemon_with_too_many_clients_says_so(tmp_path: Path) -> None:
             wait_for(lambda: p.wg("task-status", "work") == "done\n", "the work")
         finally:
             daemon.terminate()
-            _, said = daemon.communicate(timeout=30)
+            _, said = daemon.communicate(timeout=PATIENCE_S)
         assert "Traceback" not in said
 
 

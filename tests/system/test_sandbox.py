@@ -16,7 +16,7 @@ from tests.system.project import Project, a_project, wait_for
 pytestmark = [
     pytest.mark.system,
     pytest.mark.slow,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(400),
     # In CI it is installed: there its lack is a failure, seen by the first test.
     pytest.mark.skipif(
         not shutil.which("bwrap") and "CI" not in os.environ,

@@ -14,7 +14,7 @@ from tests.system.user_manager import (
     require_systemd,
 )
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 SLEEP = "sleep 1000"
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.project import Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: A client with sessions. What it says first is in `first`, later on in `then`.
 CLIENT = """\
