@@ -87,7 +87,7 @@ async def test_a_task_of_a_large_graph_takes_as_long_as_one_of_a_small() -> None
             return (time.process_time() - start) / count
 
     small = min([await measure(1_000) for _ in range(5)])
-    times = []
+    times: list[float] = []
     while len(times) < 3:  # others on this machine slow down one, not each of them
         times.append(await measure(30_000) / small)
         if times[-1] < 3:
