@@ -34,17 +34,17 @@ wg chat new release --exec 'python3 answering.py'
 wg chat list
 
 say 'It answers, and adds tasks by its own token'
-wg chat send release 'add Write the notes' --wait 30s
-wg chat send release 'tasks' --wait 30s
+wg chat send release 'add Write the notes' --wait 2m
+wg chat send release 'tasks' --wait 2m
 wg show write-the-notes
 
 say 'What is not its own it may not touch'
-wg chat send release 'drop ship-it' --wait 30s
+wg chat send release 'drop ship-it' --wait 2m
 
 say 'Put away and taken up again: the next handler is told what was said'
 wg chat archive release
 wg chat restore .chat-1
-wg chat send release 'told Write the notes' --wait 30s
+wg chat send release 'told Write the notes' --wait 2m
 
 say 'What was said (wg chat history release, and .wg/chat/1)'
 wg chat history release

@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.project import Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 AGENT_KEYS = """
     id task attempt actor executor model endpoint status outcome exit_code signal pid
@@ -88,6 +88,7 @@ def test_what_an_agent_gets_and_says(tmp_path: Path) -> None:
     """Its environment is the allow-list; its task's id may be left out."""
     with a_project(tmp_path / "p", {"SECRET": "s", "LC_ALL": "C", "FOO_1": "f"}) as p:
         p.wg("config", "set", "env.pass", '["FOO_*"]')
+        p.configure({"agents.kill_grace": "90s"})  # it leaves when it is through
         p.start_daemon()
         p.wg("add", "job", "--exec", AT_WORK, "--env", "MINE=a b")
         wait_for((p.folder / "all-said").exists, "the agent to be through")
@@ -212,7 +213,7 @@ def test_killed_agents_leave_their_tasks_as_asked(tmp_path: Path) -> None:
 
         p.wg("service", "stop", "--kill-agents")
         p.wg("service", "stop")
-        assert p.processes() == []
+        wait_for(lambda: not p.processes(), "nobody to be left")
         task = p.json("show", "c")
         assert (task["status"], task["paused"], task["attempts"]) == ("open", False, 0)
         assert codes(p, "c") == ["daemon_not_running"]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.system.project import BIN, Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: The work of each case, and what it is worth. The names are not shown.
 KNOWN: Final[Mapping[str, float]] = {"flawless": 1.0, "middling": 0.5, "useless": 0.0}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.contract.test_cli_service import a_connection
-from tests.system.project import Project, a_project, wait_for
+from tests.system.project import Project, a_project, wait_for, whole_lines
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: It reads what it is told, and says nothing.
 SILENT = "cat > /dev/null"
@@ -31,9 +31,7 @@ def project(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Project]
 def history_file(project: Project, name: str, chat: int = 1) -> list[dict[str, Any]]:
     """What a file of a chat's history says."""
     file = project.folder / ".wg" / "chat" / str(chat) / name
-    if not file.exists():
-        return []
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return [json.loads(line) for line in whole_lines(file)]
 
 
 def test_a_chat_from_its_beginning_to_its_end(project: Project) -> None:
@@ -191,6 +189,7 @@ def test_a_purge_ends_whoever_answers(tmp_path: Path, *, crashed: bool) -> None:
             lambda: project.json("chat", "show", "1")["state"] == "live",
             "the handler",
         )
+        wait_for(lambda: bool(history_file(project, "inbox.jsonl")), "the line of it")
         if crashed:
             project.kill_daemon(daemon)
         would = project.json("service", "purge-chats", "--dry-run")
@@ -202,7 +201,7 @@ def test_a_purge_ends_whoever_answers(tmp_path: Path, *, crashed: bool) -> None:
 
         assert purged["chats"] == [".chat-1", ".chat-2"]
         assert len(purged["handlers"]) == 1
-        assert project.processes() == []
+        wait_for(lambda: not project.processes(), "nobody to be left")
         again = project.wg("service", "purge-chats")
         assert again == "there is nothing to purge\n"
         for chat in project.json("chat", "list", "--all"):
@@ -217,7 +216,7 @@ def test_a_purge_ends_whoever_answers(tmp_path: Path, *, crashed: bool) -> None:
         ]
         if crashed:
             project.start_daemon()
-            assert project.processes() == []
+            wait_for(lambda: not project.processes(), "nobody to be left")
 
 
 def test_an_answer_is_interrupted(tmp_path: Path) -> None:

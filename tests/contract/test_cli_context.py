@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.project import a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def test_the_context_of_a_task_is_shown_with_and_without_a_daemon(

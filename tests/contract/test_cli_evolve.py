@@ -11,7 +11,7 @@ from tests.contract.test_cli_service import a_connection
 from tests.system.project import Project, a_project, wait_for
 from workgraph.graph.identity import actor_id, role_id
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROLE = role_id(description="builds", skills=(), outcome="It works.")
 WEAK = {"correctness": 0.9, "completeness": 0.3}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.project import Project, a_project
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Each key of a task that CONTRACT §3.4 promises.
 PROMISED = """

@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.project import Project, a_project
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Keeps what it was told, and says that it has done its work.
 WORKER: Final = """#!/bin/sh

@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.project import Project, a_project
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from tests.contract.test_cli_service import a_connection
 from tests.system.project import Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(params=["daemon", "offline"])

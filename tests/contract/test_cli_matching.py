@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.project import a_project
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 ACTOR = '{"kind":"actor","name":"%s","skills":["%s"],"human":%s}\n'
 

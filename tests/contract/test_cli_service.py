@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from tests.faults.mounts import a_mount
-from tests.system.project import BIN, Project, a_project, wait_for
+from tests.system.project import BIN, PATIENCE_S, Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def a_connection(project: Project) -> Iterator[Any]:
     """A function that says a line to the daemon and gives its answer."""
     path = project.json("service", "status")["socket"]
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(20)
+        sock.settimeout(PATIENCE_S)
         sock.connect(path)
         answers = sock.makefile("rb")
 
@@ -287,7 +287,7 @@ def test_an_interrupted_run_leaves_its_agents(tmp_path: Path) -> None:
             wait_for((p.folder / "on").exists, "the agent")
             assert p.wg("task-status", "a") == "in-progress\n"
             run.send_signal(signal.SIGINT)
-            _, said = run.communicate(timeout=60)
+            _, said = run.communicate(timeout=PATIENCE_S)
         assert said == ""
         assert len(p.processes()) > 0
         assert p.json("service", "status")["running"] is False

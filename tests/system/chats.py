@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.system.project import PATIENCE_S, Project, wait_for
+from tests.system.project import PATIENCE_S, Project, wait_for, whole_lines
 
 #: Answers a line with what it was told.
 ECHO = """while read -r line; do
@@ -36,7 +36,7 @@ def configure(project: Project, idle_after: str, kill_grace: str = "500ms") -> N
 
 def talked(project: Project, chat: str, text: str) -> str:
     """What is answered to somebody who waits for it."""
-    reply: str = project.wg("chat", "send", chat, text, "--wait", "30s")
+    reply: str = project.wg("chat", "send", chat, text, "--wait", "100s")
     return reply.rstrip("\n")
 
 
@@ -54,6 +54,19 @@ def history(project: Project, chat: str) -> Files:
         outbox=_bytes(folder / "outbox.jsonl"),
         told=project.wg("--json", "chat", "history", chat),
     )
+
+
+def wait_written(project: Project, *chats: str) -> None:
+    """Returns when all that was said is in the files, where a daemon writes it."""
+
+    def is_written(chat: str) -> bool:
+        said = project.json("chat", "history", chat)
+        files = history(project, chat)
+        lines = (files.inbox + files.outbox).splitlines()
+        return len(lines) >= len(said)
+
+    for chat in chats:
+        wait_for(lambda chat=chat: is_written(chat), f"the files of {chat}")  # type: ignore[misc]
 
 
 def starts(project: Project, *chats: str) -> list[float]:
@@ -76,9 +89,7 @@ def attempts(project: Project, chat: str) -> int:
 def log(project: Project, event: str) -> list[dict[str, Any]]:
     """Lines of the daemon's log."""
     file = project.folder / ".wg" / "log" / "wgd.jsonl"
-    if not file.exists():
-        return []
-    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in whole_lines(file)]
     return [line for line in lines if line["event"] == event]
 
 
@@ -107,7 +118,7 @@ def a_consumer(project: Project, chat: str) -> Iterator[socket.socket]:
 def a_link(path: str | Path) -> Iterator[socket.socket]:
     """A connection to the daemon."""
     with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(30)
+        link.settimeout(PATIENCE_S)
         link.connect(str(path))
         yield link
 

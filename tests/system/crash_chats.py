@@ -6,11 +6,12 @@ answered once, in the database and in the files; what is put away stays so.
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from tests.system.crash_lives import Lives
 from tests.system.crash_points import Point
-from tests.system.project import wait_for
+from tests.system.project import wait_for, whole_lines
 
 #: What answers in a chat; the first of `chat-dies` dies of its first message.
 KINDS = r"""
@@ -134,7 +135,7 @@ def _expect_answered(lives: Lives, chat: str, text: str) -> None:
     for name, there in (("inbox.jsonl", said[::2]), ("outbox.jsonl", said[1::2])):
         wait_for(
             lambda name=name, there=there: (  # type: ignore[misc]
-                _numbers((folder / name).read_text()) == [one["id"] for one in there]
+                _numbers(folder / name) == [one["id"] for one in there]
             ),
             f"{name} to be whole",
         )
@@ -142,5 +143,5 @@ def _expect_answered(lives: Lives, chat: str, text: str) -> None:
     lives.wait_alone()
 
 
-def _numbers(text: str) -> list[int]:
-    return [json.loads(line)["id"] for line in text.splitlines(keepends=True)]
+def _numbers(file: Path) -> list[int]:
+    return [json.loads(line)["id"] for line in whole_lines(file)]

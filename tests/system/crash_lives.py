@@ -43,7 +43,12 @@ class Nursery:
         self._unread = b""
         self._pids: list[int] = []
         self._ended: dict[int, int] = {}
-        self._wait(lambda: bool(self._pids), "the nursery")
+        try:
+            self._wait(lambda: bool(self._pids), "the nursery")
+        except BaseException:
+            self._process.kill()
+            self.close()
+            raise
         #: Its own pid in the den.
         self.pid = self._pids.pop()
 
@@ -129,7 +134,11 @@ class Lives:
         self._reached = folder / "reached"
         self._log = folder / "wgd.log"
         self._fifos: dict[str, int] = {}
-        self._nursery = Nursery(self.den)
+        try:
+            self._nursery = Nursery(self.den)
+        except BaseException:
+            self.den.close()
+            raise
         self.project.init()
         config = self.project.folder / ".wg" / "config.toml"
         config.write_text(
@@ -326,9 +335,20 @@ class Lives:
         wait_for(lambda: not has_zombies(), "zombies to be reaped")
 
     def misses(self) -> Misses:
-        """Where evidence and database do not agree."""
-        agents = [a for a in self.agents() if a["executor"] == "shell"]
-        return compare(self.evidence.lines(), agents, self.killed, self.gone(agents))
+        """Where evidence and database do not agree.
+
+        Who speaks has a row by then, and who has ended has spoken: what is said is
+        read between two looks at the rows, and of those that were there before and
+        after it the first look counts.
+        """
+        before = {one["id"]: one for one in self.agents()}
+        said = self.evidence.lines()
+        rows = [
+            before.get(one["id"]) or {**one, "status": "starting"}
+            for one in self.agents()
+            if one["executor"] == "shell"
+        ]
+        return compare(said, rows, self.killed, self.gone(rows))
 
     def gone(self, agents: Iterable[Mapping[str, Any]]) -> list[str]:
         """Which of these agents have no folder any more."""

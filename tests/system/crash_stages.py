@@ -6,6 +6,7 @@ next daemon lives, and the stage holds it to what must be true.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -13,7 +14,7 @@ from tests.system import crash_agency, crash_chats
 from tests.system.crash_lives import Lives
 from tests.system.crash_points import Point
 from tests.system.nasty import ATTACKS, NASTY
-from tests.system.project import wait_for
+from tests.system.project import wait_for, whole_lines
 
 Stage = Callable[[Lives, str, Point], Iterator[None]]
 
@@ -254,15 +255,21 @@ def _gate(lives: Lives, task: str, point: Point) -> Iterator[None]:
     command = lives.evidence.agent("exit", 0)
     lives.arm()
     lives.import_tasks({"id": task, "exec": command, "verify": [verify]})
+    if point.name == "gate-running":
+        # the next daemon ends it: it is to have begun by then
+        lives.wait_fall(point.name)
+        wait_for(lambda: _said(ran, "began") == 1, "the gate to run")
     yield
     if point.name == "gate-running":
-        wait_for(lambda: ran.read_text().count("began") == 2, "the gate to run again")
+        wait_for(lambda: _said(ran, "began") == 2, "the gate to run again")
         lives.tell(task)
     _expect_done_once(lives, task)
     lives.wait_alone()
-    assert ran.read_text().count("ended") == (
-        2 if point.name == "gate-before-commit" else 1
-    )
+    assert _said(ran, "ended") == (2 if point.name == "gate-before-commit" else 1)
+
+
+def _said(file: Path, word: str) -> int:
+    return whole_lines(file).count(word)
 
 
 def _loop(lives: Lives, task: str, point: Point) -> Iterator[None]:

@@ -118,6 +118,10 @@ class Den:
         except AssertionError as error:
             raise AssertionError(f"{error}: {seen}") from error
 
+    def state_of(self, pid: int | None) -> str:
+        """The state of a process, as `/proc` has it; empty when it is gone."""
+        return next((one.state for one in self.inmates() if one.pid == pid), "")
+
     def resident_bytes(self, pid: int) -> int:
         """The memory of a process; 0 when it is gone."""
         try:

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tests.system.project import whole_lines
+
 #: Ends that the daemon itself brought about: the agent may have been cut short.
 _ENDED_BY_US: Final = frozenset({"killed", "timed-out", "stalled", "budget"})
 
@@ -92,7 +94,7 @@ class Evidence:
     def lines(self) -> list[Line]:
         """All that was said, in order."""
         found = []
-        for line in self.file.read_text().splitlines():
+        for line in whole_lines(self.file):
             agent, attempt, pid, task, what, *rest = line.split()
             how, number = (rest[0], int(rest[1])) if len(rest) > 1 else ("", 0)
             found.append(Line(agent, int(attempt), int(pid), task, what, how, number))

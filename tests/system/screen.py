@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE_S = 8.0
+PATIENCE_S = 60.0
 _SEQUENCE = re.compile(
     r"\x1b(?:\[([0-9;?]*)[ -/]*([@-~])|\][^\x07]*\x07|[()][A-Z0-9]|[=>78])"
 )
@@ -162,20 +162,31 @@ class Terminal:
 
     def shows(self, text: str) -> bool:
         """Whether it is on the screen, or was and has gone up."""
-        with self._lock:
-            return text in self.screen.text()
+        return text in self.text()
 
-    def wait_shows(self, text: str) -> None:
-        """Returns when a text is shown."""
-        self.wait(lambda: self.shows(text), text)
+    def text(self) -> str:
+        """What is on the screen, and what has gone up."""
+        with self._lock:
+            return self.screen.text()
+
+    def wait_shows(self, *texts: str) -> str:
+        """Returns what is on the screen when all of these are, at the same time."""
+        seen = ""
+
+        def are_shown() -> bool:
+            nonlocal seen
+            seen = self.text()
+            return all(text in seen for text in texts)
+
+        self.wait(are_shown, " and ".join(texts))
+        return seen
 
     def wait(self, fact: Callable[[], bool], what: str) -> None:
         """Returns when something is so."""
         until = time.monotonic() + PATIENCE_S
         while not fact():
-            with self._lock:
-                shown = self.screen.text()
-            assert time.monotonic() < until, f"waited in vain for {what!r}:\n{shown}"
+            late = time.monotonic() >= until
+            assert not late, f"waited in vain for {what!r}:\n{self.text()}"
             time.sleep(0.01)
 
     def wait_ended(self) -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.project import BIN, Project, a_project, wait_for
+from tests.system.project import BIN, Project, a_project, wait_for, whole_lines
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 RACERS = 24
 
@@ -26,7 +26,7 @@ def race(project: Project, task: str) -> list[int]:
         )
         for n in range(RACERS)
     ]
-    return sorted(racer.wait(120) for racer in racers)
+    return sorted(racer.wait(300) for racer in racers)
 
 
 def test_exactly_one_of_24_claims_wins_with_a_daemon(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_twelve_kills_lose_nothing_and_run_nothing_twice(tmp_path: Path) -> None
         project.wg("import", "-", stdin="\n".join(lines))
 
         def seen() -> int:
-            return len(evidence.read_text().splitlines()) if evidence.exists() else 0
+            return len(whole_lines(evidence))
 
         for kill in range(kills):
             daemon = project.start_daemon("--max-agents", "8")
@@ -122,7 +122,7 @@ def test_the_plan_and_the_process_agree_on_claude(tmp_path: Path) -> None:
         assert (agent["executor"], agent["endpoint"]) == ("claude", None)
         lines = [
             json.loads(line)
-            for line in (project.folder / ".wg/log/wgd.jsonl").read_text().splitlines()
+            for line in whole_lines(project.folder / ".wg/log/wgd.jsonl")
         ]
         told = [entry["line"] for entry in lines if entry["event"] == "agent_started"]
         line = "agent-1 executor=claude (local [dispatcher].executor)"

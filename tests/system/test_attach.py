@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tests.core import Core, running_core
 from tests.daemon.test_service_lines import PEER, a_service
 from tests.engine.test_conversing import a_chat, answer, counts, send, wait_queued
-from tests.system.project import BIN
+from tests.system.project import BIN, PATIENCE_S
 from tests.system.screen import Terminal, a_terminal
 from workgraph.daemon.lock import bind_socket
 from workgraph.daemon.server import Call, Peer, Server, Streams
@@ -151,9 +151,9 @@ async def test_two_who_are_attached_see_each_other(tmp_path: Path) -> None:
             bob.type("not yet sent")
             await off(bob.wait_shows, "> not yet sent")
             ann.type("from ann\r")
-            await off(bob.wait_shows, "  from ann")
-            await off(bob.wait_shows, "> not yet sent")
-            shown = bob.screen.text()
+            shown = await anyio.to_thread.run_sync(
+                bob.wait_shows, "  from ann", "> not yet sent"
+            )
             ann.process.kill()
             await gone(core, number)
 
@@ -231,7 +231,7 @@ async def by_lines(
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
 
@@ -268,10 +268,10 @@ async def test_a_daemon_that_comes_back(tmp_path: Path) -> None:
         await send(core, chat, "before")
         argv = [str(BIN / "wg"), "chat", "attach", chat]
 
-        async with served(core, tmp_path) as env:
-            terminal = Terminal(argv, cwd=tmp_path, env=env)
-            await off(terminal.wait_shows, f"{chat} ")
-        try:
+        with ExitStack() as stack:
+            async with served(core, tmp_path) as env:
+                terminal = stack.enter_context(a_terminal(argv, cwd=tmp_path, env=env))
+                await off(terminal.wait_shows, f"{chat} ")
             await off(terminal.wait_shows, "the daemon is away")
             await send(core, chat, "meanwhile")
             async with served(core, tmp_path):
@@ -280,8 +280,6 @@ async def test_a_daemon_that_comes_back(tmp_path: Path) -> None:
                 await off(terminal.wait_shows, "  afterwards")
                 terminal.type("\x04")
                 status = await anyio.to_thread.run_sync(terminal.wait_ended)
-        finally:
-            terminal.close()
 
         assert status == 0
         assert terminal.screen.text().count("  before") == 1

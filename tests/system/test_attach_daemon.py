@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.system.project import BIN, Project, a_project, wait_for
+from tests.system.project import BIN, PATIENCE_S, Project, a_project, wait_for
 from tests.system.screen import Terminal, a_terminal
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Says everything again, but for `hang`, with which it never comes to an end.
 ECHO = """
@@ -104,7 +104,7 @@ def test_a_daemon_that_does_not_come_back(project: Project) -> None:
         say(terminal, "one")
         terminal.wait_shows("  echo one")
         project.kill_daemon(daemon)
-        status = terminal.process.wait(30)
+        status = terminal.wait_ended()
         terminal.wait_shows("hint: wg service start")
 
     assert status == 5
@@ -149,10 +149,10 @@ def test_a_reply_is_waited_for(project: Project) -> None:
     """Printed alone; when there is none in time, the message stays queued."""
     project.start_daemon()
 
-    reply = project.wg("chat", "send", "1", "hello", "--wait", "20s")
+    reply = project.wg("chat", "send", "1", "hello", "--wait", "100s")
     late = project.run("chat", "send", "1", "hang", "--wait", "300ms")
     waiting = subprocess.Popen(
-        [str(BIN / "wg"), "chat", "send", "1", "hello", "--wait", "60s"],
+        [str(BIN / "wg"), "chat", "send", "1", "hello", "--wait", "200s"],
         cwd=project.folder,
         env=project.env,
         stderr=subprocess.PIPE,
@@ -172,16 +172,19 @@ def test_an_error_in_place_of_a_reply(project: Project) -> None:
     """On standard error, with exit 1."""
     project.start_daemon()
     waiting = subprocess.Popen(
-        [str(BIN / "wg"), "chat", "send", "1", "hang", "--wait", "60s"],
+        [str(BIN / "wg"), "chat", "send", "1", "hang", "--wait", "200s"],
         cwd=project.folder,
         env=project.env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    wait_for(lambda: show(project)["state"] == "live", "a handler")
 
-    project.wg("chat", "interrupt", "1")
-    out, err = waiting.communicate(timeout=20)
+    # it is live before it has the message: until then nothing runs in it
+    wait_for(
+        lambda: "message 1" in project.wg("chat", "interrupt", "1"),
+        "the message to be on its way",
+    )
+    out, err = waiting.communicate(timeout=PATIENCE_S)
 
     assert (waiting.returncode, out) == (1, b"")
     assert err.startswith(b"interrupted by")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.system.clients import Mock, a_client_project, a_mock, script, session_of
-from tests.system.project import Project, wait_for
+from tests.system.project import PATIENCE_S, Project, wait_for
 from tests.system.test_chat_handlers import (
     answers,
     handlers,
@@ -19,7 +19,7 @@ from tests.system.test_chat_handlers import (
     wait_answer,
 )
 
-pytestmark = [pytest.mark.agents, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(400)]
 
 #: What the mock counts for each answer where a script says nothing of it.
 INPUT, OUTPUT = 100, 20
@@ -219,7 +219,7 @@ def test_a_session_that_is_gone_is_begun_anew(tmp_path: Path) -> None:
         assert answered(project, chat, {"text": "one"}) == "one"
         before = session(project, chat)
         project.wg("service", "stop")
-        daemon.wait(30)
+        daemon.wait(PATIENCE_S)
         home = Path(project.env["HOME"])
         (kept,) = home.glob(f".claude/projects/*/{before}.jsonl")
         kept.unlink()

@@ -13,7 +13,7 @@ import pytest
 
 from tests.system.project import Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 HANDLER = Path(__file__).with_name("handler.py")
 
@@ -368,6 +368,10 @@ def test_a_limit_of_the_provider_is_no_crash(project: Project) -> None:
 
     message = send(project, chat, "please limit")
     wait_for(
+        lambda: [row["status"] for row in handlers(project, chat)] == ["ended"],
+        "the handler to end",
+    )
+    wait_for(
         lambda: project.json("chat", "show", chat)["problem"] is not None,
         "the chat to say what keeps it",
     )
@@ -376,8 +380,8 @@ def test_a_limit_of_the_provider_is_no_crash(project: Project) -> None:
     assert "account bot is limited" in shown["problem"]
     assert (shown["queued"], shown["failures"]) == (1, 0)
     assert answers(project, chat, message) == []
+    wait_for(lambda: not project.processes(), "nothing of it to be left")
     assert [row["status"] for row in handlers(project, chat)] == ["ended"]
-    assert project.processes() == []
 
 
 def test_plain_output_answers_a_message(project: Project) -> None:

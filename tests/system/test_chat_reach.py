@@ -11,7 +11,7 @@ import pytest
 
 from tests.system.project import Project, a_project
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Runs the commands of a file, one after the other, and answers with what they said.
 TRIES: Final = """
@@ -110,7 +110,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 def test_every_kind_of_command_from_a_handler(project: Project) -> None:
     """It reads all and shapes what it has added; the rest says so, with a remedy."""
-    answer: Any = project.json("chat", "send", "1", "go", "--wait", "120s")
+    answer: Any = project.json("chat", "send", "1", "go", "--wait", "250s")
 
     results = json.loads(answer["reply"]["text"])
     for (command, status, words), (code, out, err) in zip(
@@ -126,7 +126,7 @@ def test_every_kind_of_command_from_a_handler(project: Project) -> None:
 
 def test_a_handler_that_was_told_to_end_is_no_crash(project: Project) -> None:
     """Whoever it was that told it so."""
-    project.json("chat", "send", "1", "go", "--wait", "120s")
+    project.json("chat", "send", "1", "go", "--wait", "250s")
     project.wg("kill", "agent-1")
 
     # its input ends before the signal comes: it may have left in order

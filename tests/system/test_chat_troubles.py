@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import sys
@@ -16,9 +17,9 @@ from typing import Any
 import pytest
 
 from tests.system import chats
-from tests.system.project import Project, a_project, wait_for
+from tests.system.project import PATIENCE_S, Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 HANDLER = Path(__file__).with_name("handler.py")
 
@@ -42,17 +43,24 @@ def test_what_crashes_at_once_is_started_ever_more_rarely(project: Project) -> N
     first = chats.starts(project, bad)[0]
 
     said = 0
-    while time.time() < first + 10.5:
+    while time.time() < first + 10.5 or len(chats.starts(project, bad)) < 3:
         expect_backing_off(project, bad)
         said += 1
         assert chats.talked(project, good, f"{said}") == f"echo {said}"
         chats.pass_time(project, 0.2)
 
+    # of each attempt a process is started, once; the log of it comes after its row
+    wait_for(
+        lambda: len(chats.starts(project, bad)) == chats.attempts(project, bad),
+        "each attempt to be started",
+    )
     begun = chats.starts(project, bad)
-    gaps = [after - before for before, after in pairwise(begun)]
     assert len([at for at in begun if at <= first + 10]) <= 6, begun
-    assert len(begun) == chats.attempts(project, bad) >= 3
-    assert all(after > 1.5 * before for before, after in pairwise(gaps)), gaps
+    assert len(begun) >= 3
+    # a second after the first crash, two after the second; a slow machine adds to it
+    waited = [after - before for before, after in pairwise(begun)]
+    due = [2.0**crashes for crashes in range(len(waited))]
+    assert all(w > d - 0.1 for w, d in zip(waited, due, strict=True)), waited
     # none has read a message, so none of these is set aside for it
     assert chats.show(project, bad)["queued"] == 4
     assert len(chats.starts(project, good)) == chats.attempts(project, good) == 1
@@ -61,18 +69,19 @@ def test_what_crashes_at_once_is_started_ever_more_rarely(project: Project) -> N
 
 def expect_backing_off(project: Project, chat: str) -> None:
     """`wg chat list` says it and until when, but for the moment of another start."""
-    asked = time.time()
     (row,) = [one for one in project.json("chat", "list") if one["id"] == chat]
     if row["state"] != "backing-off":
-        begun = chats.starts(project, chat)
         assert row["state"] in {"starting", "live"}, row
-        assert begun[-1] >= asked - 0.5, (row, begun, asked)
+        # each start before it has crashed: this is one more, and crashes, too
+        assert chats.attempts(project, chat) > row["failures"], row
+        wait_for(
+            lambda: chats.show(project, chat)["failures"] > row["failures"], "a crash"
+        )
         return
-    assert row["failures"] > 0
+    assert 0 < row["failures"] <= chats.attempts(project, chat), row
     assert row["backoff_until"] is not None
-    assert chats.moment(row["backoff_until"]) >= asked - 0.5, row
     (line,) = [x for x in project.wg("chat", "list").splitlines() if chat in x]
-    assert "backing-off until 2" in line or "starting" in line, line
+    assert re.search("backing-off until 2|starting|live", line), line
 
 
 def edit_database(project: Project, *statements: str) -> None:
@@ -106,7 +115,7 @@ def test_one_whose_task_is_gone_is_archived(project: Project) -> None:
             project.kill_daemon(daemon)
         else:
             project.wg("service", "stop")
-            daemon.wait(30)
+            daemon.wait(PATIENCE_S)
     assert project.wg("service", "purge-chats").count("\n") == 1
 
 
@@ -233,7 +242,7 @@ class Sender(threading.Thread):
     def run(self) -> None:
         """Sends them, one after another."""
         for text in self.texts:
-            wait_for(lambda text=text: self._is_there(text), text, 60)  # type: ignore[misc]
+            wait_for(lambda text=text: self._is_there(text), text)  # type: ignore[misc]
 
     def _is_there(self, text: str) -> bool:
         done = self._project.run("--json", "chat", "history", self._chat)
@@ -261,21 +270,21 @@ def test_fifty_messages_of_five_are_answered_once_and_in_order(
         sender.start()
 
     for upto, whom in ((8, "daemon"), (20, "handler"), (32, "daemon")):
-        wait_for(lambda upto=upto: count_replies(project, chat) >= upto, f"{upto}", 60)  # type: ignore[misc]
+        wait_for(lambda upto=upto: count_replies(project, chat) >= upto, f"{upto}")  # type: ignore[misc]
         if whom == "daemon":
             project.kill_daemon(daemon)
             daemon = project.start_daemon()
         else:
             wait_for(lambda: kill_handler(project, chat), "a handler")
     for sender in senders:
-        sender.join(90)
+        sender.join(200)
         assert not sender.is_alive()
-    wait_for(lambda: chats.show(project, chat)["queued"] == 0, "all answers", 60)
+    wait_for(lambda: chats.show(project, chat)["queued"] == 0, "all answers")
 
     said = project.json("chat", "history", chat)
     expect_answered(said, senders)
     project.wg("service", "stop")
-    daemon.wait(30)
+    daemon.wait(PATIENCE_S)
     folder = project.folder / ".wg" / "chat" / chat.removeprefix(".chat-")
     rows = [drop_waiting(one) for one in said]
     for name, is_inbox in (("inbox.jsonl", True), ("outbox.jsonl", False)):

@@ -7,18 +7,18 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
 from tests.system import chats
 from tests.system.chats import Files
-from tests.system.project import Project, a_project, wait_for
+from tests.system.project import PATIENCE_S, Project, a_project, wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 #: Answers, goes on after the end of its input, and minds no TERM.
 DEAF = f"trap '' TERM; {chats.ECHO}; while :; do sleep 0.1; done"
@@ -58,7 +58,7 @@ def end(project: Project, daemon: Popen, *, kill: bool) -> None:
         project.kill_daemon(daemon)
     else:
         project.wg("service", "stop")
-        daemon.wait(30)
+        daemon.wait(PATIENCE_S)
 
 
 def nodes(project: Project) -> list[tuple[str, str, bool]]:
@@ -78,7 +78,7 @@ def expect_put_away(
         chats.pass_time(project, seconds)
         ran += 1  # the task that took that time
 
-        assert project.processes() == []
+        wait_for(lambda: not project.processes(), "nobody to be left")
         assert len(chats.log(project, "agent_started")) == ran
         assert [chats.attempts(project, chat) for chat in made] == tried
         assert nodes(project) == [(chat, "done", True) for chat in made]
@@ -97,12 +97,10 @@ def purge(project: Project, made: list[str], when: Daemon, seconds: float) -> No
     daemon = project.start_daemon()
     made += use_three(project)
     with chats.a_consumer(project, "deaf"):
+        # a line is written after the commit, and only by a daemon that lives
+        chats.wait_written(project, *made)
         if when != "there":
             end(project, daemon, kill=when == "killed")
-        # what was said just now is in the files when they are made whole
-        wait_for(
-            lambda: all(x.outbox for x in map(_history(project), made)), "the files"
-        )
         kept = [chats.history(project, chat) for chat in made]
         assert [len(one.inbox.splitlines()) for one in kept] == [1, 1, 1]
         assert [len(one.outbox.splitlines()) for one in kept] == [1, 1, 1]
@@ -110,17 +108,13 @@ def purge(project: Project, made: list[str], when: Daemon, seconds: float) -> No
         purged = project.json("service", "purge-chats")
 
     assert purged["chats"] == made
-    assert project.processes() == []
+    wait_for(lambda: not project.processes(), "nobody to be left")
     for chat in project.json("chat", "list", "--all"):
         assert (chat["state"], chat["purged_at"] is None) == ("archived", False)
     if when == "there":
         project.wg("service", "stop")
-        daemon.wait(30)
+        daemon.wait(PATIENCE_S)
     expect_put_away(project, made, kept, seconds)
-
-
-def _history(project: Project) -> Any:
-    return lambda chat: chats.history(project, chat)
 
 
 @pytest.mark.parametrize("when", ["there", "stopped", "killed"])
@@ -167,29 +161,39 @@ def test_what_nobody_uses_is_not_started_again(project: Project, how: str) -> No
     leaves = f"""read -r line; sleep 1.1; echo '{{"text":"bye"}}'; {ENDS[how]}"""
     chat = project.wg("chat", "new", "--exec", leaves).strip()
     project.start_daemon()
-    # within a second, where the machine can run a few commands in that time
-    began = time.monotonic()
-    project.wg("chat", "list")
-    at_once = max(1.0, 4 * (time.monotonic() - began))
 
     assert chats.talked(project, chat, "hello") == "bye"
     before = expect_left_alone(project, chat)
     assert chats.show(project, chat)["failures"] == (0 if how == "clean" else 1)
 
-    assert chats.talked(project, chat, "are you there?") == "bye"
-    sent = project.json("chat", "history", chat)[-2]
-    assert sent["text"] == "are you there?"
-    assert chats.starts(project, chat)[before] - chats.moment(sent["at"]) < at_once
-    before = expect_left_alone(project, chat)
+    took: list[float] = []
+    while must_try_again(took):
+        assert chats.talked(project, chat, "are you there?") == "bye"
+        sent = project.json("chat", "history", chat)[-2]
+        assert sent["text"] == "are you there?"
+        took.append(chats.starts(project, chat)[before] - chats.moment(sent["at"]))
+        before = expect_left_alone(project, chat)
 
-    with chats.a_consumer(project, chat):
-        wait_for(lambda: len(chats.starts(project, chat)) > before, "another one")
-        shown = chats.show(project, chat)
-        came = chats.moment(shown["last_consumer_at"])
-        assert chats.starts(project, chat)[before] - came < at_once
-        # it waits for a line that never comes, as long as somebody is there
-        assert shown["consumers"] == 1
-    assert expect_left_alone(project, chat) == before + 1
+    took = []
+    while must_try_again(took):
+        with chats.a_consumer(project, chat):
+            wait_for(
+                lambda before=before: len(chats.starts(project, chat)) > before,  # type: ignore[misc]
+                "another one",
+            )
+            shown = chats.show(project, chat)
+            came = chats.moment(shown["last_consumer_at"])
+            took.append(chats.starts(project, chat)[before] - came)
+            # it waits for a line that never comes, as long as somebody is there
+            assert shown["consumers"] == 1
+        assert expect_left_alone(project, chat) == before + 1
+        before += 1
+
+
+def must_try_again(took: list[float]) -> bool:
+    """Whether nothing was started at once as yet, on a machine that may stand still."""
+    assert len(took) < 4 or min(took) < 1, took
+    return not took or took[-1] >= 1
 
 
 @pytest.mark.parametrize("project", ["1s"], indirect=True)
@@ -199,7 +203,8 @@ def test_who_is_killed_with_nobody_there_stays_away(project: Project) -> None:
     daemon = project.start_daemon()
     assert chats.talked(project, chat, "hello") == "echo hello"
     for pid in project.processes():
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # the daemon has seen the end of another
+            os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not project.processes(), "its end")
     project.kill_daemon(daemon)
     project.start_daemon()
@@ -223,6 +228,8 @@ def test_archived_stays_archived(project: Project) -> None:
     project.wg("export", "old.jsonl")
     project.wg("chat", "archive", chat)
     wait_for(lambda: not project.processes(), "the end of its handler")
+    wait_for(lambda: chats.show(project, chat)["consumers"] == 0, "nobody to be there")
+    chats.wait_written(project, chat)
     put_away = chats.show(project, chat)
     kept = chats.history(project, chat)
     remedy = f"wg chat restore {chat}"
@@ -281,6 +288,7 @@ def test_who_is_taken_up_again_knows_what_was_said(
     wait_for(lambda: not project.processes(), "nobody to use it")
     assert chats.talked(project, chat, "then word-22") == "word-1"
     project.wg(*(("service", "purge-chats") if purged else ("chat", "archive", chat)))
+    chats.wait_written(project, chat)
     end(project, daemon, kill=True)
     kept = chats.history(project, chat)
 

@@ -16,7 +16,7 @@ from tests.system.clients import (
 )
 from tests.system.project import Project, wait_for
 
-pytestmark = [pytest.mark.agents, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(400)]
 
 PATIENCE_S = 120.0
 

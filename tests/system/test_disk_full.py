@@ -4,16 +4,27 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.mounts import a_mount, fill_up
-from tests.system.project import BIN, Project, a_project, wait_for
+from tests.system.project import (
+    BIN,
+    PATIENCE_S,
+    Project,
+    a_project,
+    wait_for,
+    whole_lines,
+)
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 LONG = "x" * 300_000
+#: Fails while a daemon comes up on a machine that is slow.
+STATUS = ("--json", "service", "status")
 
 
 def until(gate: Path, code: int) -> str:
@@ -54,7 +65,7 @@ def counts_of(project: Project) -> dict[str, str]:
 def log_of(project: Project) -> list[str]:
     """The events in the daemon's log; each line of it is whole."""
     file = project.folder / ".wg" / "log" / "wgd.jsonl"
-    return [json.loads(line)["event"] for line in file.read_text().splitlines()]
+    return [json.loads(line)["event"] for line in whole_lines(file)]
 
 
 def test_a_disk_that_fills_up_while_agents_run(tmp_path: Path) -> None:
@@ -101,7 +112,10 @@ def test_a_disk_that_fills_up_while_agents_run(tmp_path: Path) -> None:
         codes = {agent["task"]: agent["exit_code"] for agent in p.json("agents")}
         assert codes == {"good": 0, "bad": 7, "heir": 0}
         assert p.json("service", "status")["pid"] == pid
-        assert all(one["ok"] for one in p.json("service", "status")["reactors"])
+        wait_for(
+            lambda: all(one["ok"] for one in p.json("service", "status")["reactors"]),
+            "all reactors to work again",
+        )
         assert "daemon_started" in log_of(p)
         p.wg("check")
 
@@ -138,20 +152,31 @@ def test_files_of_a_start_that_do_not_fit(tmp_path: Path) -> None:
         with a_mount(agents, "size=8k"):
             p.start_daemon("--set", "retry.backoff=500ms")
             p.wg("add", "big", "--exec", "true", "-d", LONG[:100_000])
-            wait_for(lambda: bool(p.json("show", "big")["retry_at"]), "a backoff")
-
-            task = p.json("show", "big")
+            # it is tried again and again: each look is one at all that it tells
+            task = one_that(lambda: p.json("show", "big"), lambda x: x["retry_at"])
             assert (task["status"], task["attempts"]) == ("open", 0)
-            reasons = p.json("why", "big")["reasons"]
-            assert [reason["code"] for reason in reasons] == ["backoff"]
-            assert "No space left on device" in reasons[0]["message"]
+            why = one_that(lambda: p.json("why", "big"), lambda x: x["reasons"])
+            assert [reason["code"] for reason in why["reasons"]] == ["backoff"]
+            assert "No space left on device" in why["reasons"][0]["message"]
 
             larger = ["mount", "-o", "remount,size=4m", str(agents)]
             subprocess.run(larger, check=True)
             wait_for(lambda: p.wg("task-status", "big") == "done\n", "it to be done")
             assert p.json("show", "big")["attempts"] == 1
-            outcomes = [agent["outcome"] for agent in p.json("agents")]
-            assert outcomes == ["spawn-failed", "spawn-failed", "done"]
+            *failed, last = [agent["outcome"] for agent in p.json("agents")]
+            assert (set(failed), last) == ({"spawn-failed"}, "done")
+
+
+def one_that(look: Callable[[], Any], is_it: Callable[[Any], object]) -> Any:
+    """What is seen at the first look at which something is so."""
+    seen: list[Any] = []
+
+    def is_so() -> bool:
+        seen[:] = [look()]
+        return bool(is_it(seen[0]))
+
+    wait_for(is_so, "a look at it")
+    return seen[0]
 
 
 def test_starting_up_on_a_full_disk(tmp_path: Path) -> None:
@@ -172,7 +197,7 @@ def test_starting_up_on_a_full_disk(tmp_path: Path) -> None:
             env=p.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
         assert wgd.returncode == 1
@@ -236,11 +261,11 @@ def test_a_standard_error_that_is_full_kills_no_agent(tmp_path: Path) -> None:
         daemon = subprocess.Popen(
             [str(BIN / "wgd")], cwd=p.folder, env=p.env, stdout=full, stderr=full
         )
-        wait_for(lambda: p.json("service", "status")["running"], "the daemon")
+        wait_for(lambda: '"running":true' in p.run(*STATUS).stdout, "the daemon")
         p.wg("add", "work", "--exec", until(gate, 0))
         wait_for((tmp_path / "ran").exists, "the agent")
         daemon.send_signal(signal.SIGTERM)
-        daemon.wait(30)
+        daemon.wait(PATIENCE_S)
 
         assert p.processes()
         assert {"daemon_started", "daemon_stopped"} <= set(log_of(p))

@@ -5,6 +5,8 @@ For every shell that is /bin/sh somewhere: what it writes of an end differs.
 
 import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from tests.system.project import wait_for
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.system,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(bool(why_no_den()), reason=str(why_no_den())),
 ]
 
@@ -156,6 +158,9 @@ def test_an_agent_killed_together_with_the_daemon(tmp_path: Path) -> None:
         lives.killed.add(pid)
         assert lives.pid is not None
 
+        # it stands still first: it may see nothing of what comes before its own end
+        lives.send(signal.SIGSTOP)
+        wait_for(lambda: lives.den.state_of(lives.pid) == "T", "it to stand still")
         lives.den.kill(-wrapper, lives.pid)
 
         assert lives.wait_end() == -9
@@ -176,6 +181,8 @@ def test_the_agent_alone_killed_together_with_the_daemon(tmp_path: Path) -> None
         lives.killed.add(pid)
         assert lives.pid is not None
 
+        lives.send(signal.SIGSTOP)
+        wait_for(lambda: lives.den.state_of(lives.pid) == "T", "it to stand still")
         lives.den.kill(pid, lives.pid)
 
         assert lives.wait_end() == -9
@@ -191,10 +198,12 @@ def test_a_time_limit_that_passed_meanwhile_holds(tmp_path: Path) -> None:
     with some_lives(tmp_path / "x", kinds=KINDS) as lives:
         lives.start()
         command = lives.evidence.agent("late-stubborn", lives.fifo("t"))
-        options = ("--timeout", "400ms", "--max-attempts", "1")
+        options = ("--timeout", "3s", "--max-attempts", "1")
         lives.project.wg("add", "t", "--id", "t", "--exec", command, *options)
         lives.wait_started("t")
+        began = time.monotonic()
         lives.kill()
+        wait_for(lambda: time.monotonic() > began + 3, "its time to be over")
 
         lives.start()
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.mock_model_api import MockModelAPI
+from tests.system.project import wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DEMO = EXAMPLES / "repo-report" / "demo.sh"
@@ -20,7 +21,7 @@ HANDING_ON = EXAMPLES / "handing-on" / "run.sh"
 JUDGED_WORK = EXAMPLES / "judged-work" / "run.sh"
 NATIVE = EXAMPLES / "native" / "run.sh"
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 class Place:
@@ -143,7 +144,7 @@ def test_the_report_of_a_repository(place: Place) -> None:
     assert "Grace &amp; Co" in html
     assert "<title>a repo: a report</title>" in html
     assert list(place.scratch.iterdir()) == []
-    assert place.processes() == []
+    wait_for(lambda: not place.processes(), "nobody to be left")
 
 
 def test_the_graph_of_a_report(place: Place) -> None:
@@ -170,7 +171,7 @@ def test_the_graph_of_a_report(place: Place) -> None:
     assert outcomes == [(1, "failed"), (2, "done")]
     assert place.wg(project, "service", "status")["running"] is False
     assert totals(place.folder / "x.html")["lines"] == "90"
-    assert place.processes() == []
+    wait_for(lambda: not place.processes(), "nobody to be left")
 
 
 def test_a_repository_of_one_empty_commit(place: Place) -> None:
@@ -215,7 +216,7 @@ def test_the_coding_agent(place: Place) -> None:
     assert "- `to_celsius` was wrong for every temperature." in done.stdout
     assert "2 done" in done.stdout
     assert list(place.scratch.iterdir()) == []
-    assert place.processes() == []
+    wait_for(lambda: not place.processes(), "nobody to be left")
 
 
 def test_a_chat_that_shapes_the_graph(place: Place) -> None:
@@ -233,7 +234,7 @@ def test_a_chat_that_shapes_the_graph(place: Place) -> None:
     assert ".chat-1: archived\n.chat-1: idle\nyes\n" in done.stdout
     assert "agent-2 reply to 7\n    yes\n   4 " in done.stdout
     assert list(place.scratch.iterdir()) == []
-    assert place.processes() == []
+    wait_for(lambda: not place.processes(), "nobody to be left")
 
 
 def test_work_that_builds_on_work(place: Place) -> None:
@@ -248,7 +249,7 @@ def test_work_that_builds_on_work(place: Place) -> None:
     )
     assert "overwritten" not in done.stdout
     assert list(place.scratch.iterdir()) == []
-    assert place.processes() == []
+    wait_for(lambda: not place.processes(), "nobody to be left")
 
 
 def test_work_that_is_judged_by_somebody_else(place: Place) -> None:
@@ -270,7 +271,7 @@ def test_work_that_is_judged_by_somebody_else(place: Place) -> None:
     assert "eva: calibrated (4 of 4 cases answered)" in done.stdout
     assert "completeness is clearly the weakest" in done.stdout
     assert list(place.scratch.iterdir()) == []
-    assert place.processes() == []
+    wait_for(lambda: not place.processes(), "nobody to be left")
 
 
 def test_the_native_agent_at_a_server(place: Place) -> None:
@@ -287,4 +288,4 @@ def test_the_native_agent_at_a_server(place: Place) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("by title\nby poem\n")
     assert list(place.scratch.iterdir()) == []
-    assert place.processes() == []
+    wait_for(lambda: not place.processes(), "nobody to be left")

@@ -7,7 +7,7 @@ import pytest
 from tests.system.clients import MODEL, a_client_project, a_mock
 from tests.system.project import wait_for
 
-pytestmark = [pytest.mark.agents, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(400)]
 
 #: Long ones are not in the short form.
 CLIENTS = [
