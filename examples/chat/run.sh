@@ -48,4 +48,5 @@ wg chat send release 'told Write the notes' --wait 2m
 
 say 'What was said (wg chat history release, and .wg/chat/1)'
 wg chat history release
+wg service stop >/dev/null # a line is written behind its commit: now they are all there
 wc -l .wg/chat/1/*.jsonl

@@ -34,7 +34,7 @@ async def main(root: str, end: str, fifos: list[str]) -> None:
         LaunchOrder(
             agent=agent,
             folder=f"{root}/.wg/agents/agent-{agent}",
-            argv=("/bin/sh", "-c", 'read -r x <"$1"; eval "$x"', "sh", fifo),
+            argv=("/bin/sh", "-c", 'echo >"$1"; read -r x <"$1"; eval "$x"', "sh", fifo),
             env={"PATH": "/bin:/usr/bin", "WG_AGENT_ID": f"agent-{agent}"},
             cwd=root,
         )
@@ -76,6 +76,8 @@ def _run_daemon(root: Path, end: str, agents: int) -> list[Path]:
     )
     assert daemon.stdout is not None
     assert daemon.stdout.readline() == b"running\n"
+    for fifo in fifos:
+        fifo.read_text()  # its agent has come so far that a signal reaches it
     if end == "wait":
         daemon.kill()
     daemon.communicate()
@@ -144,7 +146,7 @@ async def test_an_adopted_agent_is_stopped(tmp_path: Path) -> None:
     found = await launcher.settle(1, _folder(tmp_path, 1), None, None)
 
     assert isinstance(found, Adopted)
-    left = await launcher.stop(1, _folder(tmp_path, 1), found.process, 5, force=False)
+    left = await launcher.stop(1, _folder(tmp_path, 1), found.process, 60, force=False)
     ended = await launcher.wait_ended(1)
 
     assert left == ()

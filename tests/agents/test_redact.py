@@ -98,7 +98,7 @@ def test_no_text_takes_long(piece: str) -> None:
     """Nobody slows the daemon down by what it prints: the time grows with the size."""
     text = piece * ((1 << 20) // len(piece))
 
-    began = time.monotonic()
+    began = time.thread_time()
     redact(text, ("12345678",))
 
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5

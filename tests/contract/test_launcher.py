@@ -228,7 +228,7 @@ async def test_stop_ends_by_term(kind: str, tmp_path: Path) -> None:
     world = _make_world(kind, tmp_path)
     await _started(world)
 
-    left = await _stop(world, grace_s=10, force=False)
+    left = await _stop(world, grace_s=60, force=False)
 
     assert left == ()
     ended = await world.launcher.wait_ended(1)
