@@ -65,7 +65,7 @@ async def wait_queued(core: Core, chat: str, number: int) -> None:
     """Returns when so many messages wait."""
     at = chat_number(chat)
     assert at is not None
-    with anyio.fail_after(30):
+    with anyio.fail_after(100):
         while True:
             bell = core.engine.feed.bell(at)
             if await queued(core, chat) == number:
