@@ -27,6 +27,9 @@ from workgraph.agents.process import LaunchOrder, RealLauncher
 from workgraph.agents.setup import install_child_watcher
 
 
+AGENT = 'echo >"$1"; read -r x <"$1"; eval "$x"'
+
+
 async def main(root: str, end: str, fifos: list[str]) -> None:
     install_child_watcher()
     launcher = RealLauncher()
@@ -34,7 +37,7 @@ async def main(root: str, end: str, fifos: list[str]) -> None:
         LaunchOrder(
             agent=agent,
             folder=f"{root}/.wg/agents/agent-{agent}",
-            argv=("/bin/sh", "-c", 'echo >"$1"; read -r x <"$1"; eval "$x"', "sh", fifo),
+            argv=("/bin/sh", "-c", AGENT, "sh", fifo),
             env={"PATH": "/bin:/usr/bin", "WG_AGENT_ID": f"agent-{agent}"},
             cwd=root,
         )
