@@ -24,6 +24,8 @@ BIN = Path(sys.executable).parent
 #: How long anything that is waited for may take before the test fails: other work may
 #: have most of the machine, and what never comes is told in any case.
 PATIENCE_S = 100.0
+#: The exit status of who may have it when it is tried again.
+TRY_LATER = 75
 
 
 class Project:
@@ -99,25 +101,30 @@ class Project:
 
     def start_daemon(self, *argv: str) -> subprocess.Popen[bytes]:
         """Starts `wgd` in the foreground; returns when it answers."""
-        log = (self.folder.parent / f"{self.folder.name}-wgd.log").open("ab")
-        daemon = subprocess.Popen(
-            [str(BIN / "wgd"), *argv],
-            cwd=self.folder,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-        log.close()
-        self._daemons.append(daemon)
+        self._daemons.append(self._launch(argv))
 
         def answers() -> bool:
-            assert daemon.poll() is None, f"wgd ended with {daemon.returncode}"
+            ended = self._daemons[-1].poll()
+            if ended == TRY_LATER:  # others of `wg` have kept the project all the time
+                self._daemons[-1] = self._launch(argv)
+                return False
+            assert ended is None, f"wgd ended with {ended}"
             status = self._status()
-            return status is not None and status["pid"] == daemon.pid
+            return status is not None and status["pid"] == self._daemons[-1].pid
 
         wait_for(answers, "wgd to answer")
-        return daemon
+        return self._daemons[-1]
+
+    def _launch(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        with (self.folder.parent / f"{self.folder.name}-wgd.log").open("ab") as log:
+            return subprocess.Popen(
+                [str(BIN / "wgd"), *argv],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def _status(self) -> Any:
         """The daemon's status; null while there is none. No `wg` is started for it."""
