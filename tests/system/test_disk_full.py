@@ -155,9 +155,11 @@ def test_files_of_a_start_that_do_not_fit(tmp_path: Path) -> None:
             # it is tried again and again: each look is one at all that it tells
             task = one_that(lambda: p.json("show", "big"), lambda x: x["retry_at"])
             assert (task["status"], task["attempts"]) == ("open", 0)
-            why = one_that(lambda: p.json("why", "big"), lambda x: x["reasons"])
-            assert [reason["code"] for reason in why["reasons"]] == ["backoff"]
-            assert "No space left on device" in why["reasons"][0]["message"]
+            (reason,) = one_that(
+                lambda: p.json("why", "big")["reasons"],
+                lambda x: [one["code"] for one in x] == ["backoff"],
+            )
+            assert "No space left on device" in reason["message"]
 
             larger = ["mount", "-o", "remount,size=4m", str(agents)]
             subprocess.run(larger, check=True)
