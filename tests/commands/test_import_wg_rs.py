@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from tests.commands.transfer_graph import NOW, Graph, a_graph, assert_round_trip
 from tests.invariants import check_invariants
+from workgraph.commands.chats import archive_chat
 from workgraph.commands.import_wg_rs import import_wg_rs
 from workgraph.commands.wg_rs import Predecessor
+from workgraph.graph.chat_requests import ArchiveChat
 from workgraph.graph.errors import ConflictError, UserError, WorkgraphError
 from workgraph.graph.model import Task
 from workgraph.graph.replies import ImportedData
@@ -562,6 +564,82 @@ async def test_a_history_is_found_by_its_session_and_told_once() -> None:
         told = await graph.store.read(lambda tx: chats.history(tx, 1), NOW)
         assert [m.kind for m in told] == ["message", "message", "error", "error"]
         assert [m.text for m in told[:2]] == ["hello", "again"]
+
+
+async def test_parts_that_were_moved_away_are_read_first() -> None:
+    """By their times, in whatever folder of the chat; other files are not."""
+    archive = "chat/1/archive"
+    answer = {"role": "coordinator", "request_id": "r1"}
+    files = {
+        f"{archive}/inbox-20260101-000000.jsonl": said(1, "one"),
+        f"{archive}/outbox-20260102-000000.jsonl": said(2, "to one", **answer),
+        f"{archive}/inbox-20260102-000000.jsonl": said(3, "two"),
+        f"{archive}/chat-history-1-20260102-000000.jsonl": said(4, "not this"),
+        f"{archive}/inbox-20260102.jsonl": said(4, "nor this"),
+        "chat/inbox.jsonl": said(4, "to the first"),
+        "chat/archive/inbox-20260101-000000.jsonl": said(1, "to the first, before"),
+        "chat/1/inbox.jsonl": said(5, "three"),
+    }
+    async with a_graph() as graph:
+        await graph.change(lambda c: import_wg_rs(c, CHAT_FILE, files))
+
+        told = await graph.store.read(lambda tx: chats.history(tx, 1), NOW)
+        assert [m.text for m in told[:4]] == ["one", "to one", "two", "three"]
+        nought = await graph.store.read(lambda tx: chats.history(tx, 0), NOW)
+        assert [m.text for m in nought[:2]] == ["to the first, before", "to the first"]
+
+
+TWO_CHATS = (
+    old(".coordinator-1", title="C", created_at="2026-01-01T00:00:00.123456789Z"),
+    old(".chat-2", title="D", created_at="2026-01-02T00:00:00Z", before=["later"]),
+)
+
+
+async def test_a_file_of_chats_alone_comes_in_once() -> None:
+    """The second time they are what they have become, and nothing is changed."""
+    async with a_graph() as graph:
+        text = file_of(*TWO_CHATS)
+        await take(graph, text, chat__1__inbox_jsonl=said(1, "hello"))
+        await graph.change(lambda c: archive_chat(c, ArchiveChat(task="2")))
+        before = await graph.store.read(_chats_of, NOW)
+
+        data = await take(graph, text, chat__1__inbox_jsonl=said(1, "hello"))
+
+        assert data.tasks == 0
+        assert data.warnings == (
+            "line 1: .coordinator-1 is here already, as .chat-1: it stays as it is",
+            "line 2: .chat-2 is here already, as .chat-2: it stays as it is",
+        )
+        assert await graph.store.read(_chats_of, NOW) == before
+        await assert_round_trip(graph)
+
+
+def _chats_of(tx: Tx) -> list[object]:
+    """The chats, their tasks, and what was said in them."""
+    found = chats.list_chats(tx)
+    said = [chats.history(tx, one.number) for one in found]
+    return [found, said, reads.every_task(tx)]
+
+
+async def test_what_comes_in_later_waits_for_the_chats_that_are_there() -> None:
+    """By their old names, said from either end; one of another graph is another."""
+    async with a_graph() as graph:
+        await take(graph, file_of(*TWO_CHATS))
+        await take(
+            graph,
+            file_of(
+                *TWO_CHATS,
+                old("later", after=[".coordinator-1"]),
+                old("first", before=[".coordinator-1"]),
+            ),
+        )
+        other = old(".coordinator-1", title="C", created_at="2026-03-01T00:00:00Z")
+        data = await take(graph, file_of(other))
+
+        edges = await graph.store.read(lambda tx: tx.all(reads.ALL_EDGES), NOW)
+        assert edges == [("later", ".chat-1", "done"), ("later", ".chat-2", "done")]
+        assert data.warnings == (".coordinator-1 is the chat .chat-3",)
+        await graph.store.read(check_invariants, NOW)
 
 
 async def test_an_import_twice_is_refused_by_its_ids() -> None:

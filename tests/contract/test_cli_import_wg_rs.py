@@ -29,6 +29,11 @@ def test_the_file_and_its_histories_come_in(tmp_path: Path, *, daemon: bool) -> 
     asked = said | {"role": "user", "content": "how is it?"}
     told = said | {"role": "coordinator", "content": "fine"}
     (box / "inbox.jsonl").write_text(json.dumps(asked) + "\n")
+    (box / "archive").mkdir()
+    moved = said | {"timestamp": "2025-12-31T00:00:00Z", "role": "user"}
+    (box / "archive" / "inbox-20251231-000001.jsonl").write_text(
+        json.dumps(moved | {"content": "before", "request_id": "q"}) + "\n"
+    )
     (box / "outbox.jsonl").write_text(json.dumps(told) + "\n")
     before = {path: path.read_bytes() for path in there.rglob("*") if path.is_file()}
     with a_project(tmp_path / "p") as project:
@@ -44,12 +49,22 @@ def test_the_file_and_its_histories_come_in(tmp_path: Path, *, daemon: bool) -> 
             {"id": ".chat-2", "on": "done"}
         ]
         history = project.json("chat", "history", ".chat-2")
-        assert [one["text"] for one in history] == ["how is it?", "fine"]
-        assert history[1]["reply_to"] == history[0]["id"]
+        _, asked, set_aside, replied = history
+        assert history[0]["text"] == "before"
+        assert (asked["text"], replied["text"]) == ("how is it?", "fine")
+        assert set_aside["reply_to"] == history[0]["id"]
+        assert replied["reply_to"] == asked["id"]
         (chat,) = project.json("chat", "list")
         assert (chat["state"], chat["queued"]) == ("idle", 0)
         code, error = project.error("import", str(graph), "--format", "wg-rs")
         assert (code, error["code"]) == (4, "conflict")
+        alone = graph.with_name("alone.jsonl")
+        alone.write_text(json.dumps(lines[1]) + "\n")
+        again = project.run("import", str(alone), "--format", "wg-rs")
+        assert (again.returncode, again.stdout) == (0, "imported 0 tasks\n")
+        assert ".coordinator-2 is here already, as .chat-2" in again.stderr
+        assert project.json("chat", "history", ".chat-2") == history
+        alone.unlink()
         text = graph.read_text() + "{"
         bad = project.run("import", "-", "--format", "wg-rs", stdin=text)
         assert (bad.returncode, "line 4" in bad.stderr) == (1, True)

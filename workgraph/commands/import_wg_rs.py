@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from workgraph.commands import transfer, wg_rs_chats
 from workgraph.commands.context import Context
-from workgraph.commands.wg_rs import Predecessor
+from workgraph.commands.wg_rs import ORIGIN, Predecessor
 from workgraph.graph.replies import Reply
 from workgraph.store import legacy_chats
 from workgraph.store import transfer as stored
@@ -27,6 +27,7 @@ def import_wg_rs(context: Context, text: str, files: Mapping[str, str]) -> Reply
     tx = context.tx
     old = Predecessor(text, tx.now)
     known = stored.known_tasks(tx, old.references())
+    came_in = legacy_chats.by_origin(tx, ORIGIN)
 
     def fill(adopted: Sequence[legacy_chats.Adopted]) -> list[str]:
         """Writes the histories; gives what is to be said of them."""
@@ -43,4 +44,4 @@ def import_wg_rs(context: Context, text: str, files: Mapping[str, str]) -> Reply
             legacy_chats.insert_history(tx, one.number, history)
         return said
 
-    return transfer.take_in(context, old.lines(known), old.warnings, fill)
+    return transfer.take_in(context, old.lines(known, came_in), old.warnings, fill)

@@ -23,6 +23,8 @@ from workgraph.graph.times import to_rfc3339
 
 #: Lines that are no tasks.
 _OTHERS: Final = frozenset({"actor", "resource"})
+#: By this a chat's task says where it comes from, so that it comes in once.
+ORIGIN: Final = "wg_rs"
 
 
 class Predecessor:
@@ -46,6 +48,8 @@ class Predecessor:
         self._waits: wg_rs_loops.Waits = {}
         self._lost: dict[str, list[str]] = {}
         self._known: Collection[str] = ()
+        #: Chats that came in before: what their lines say.
+        self._there: dict[str, dict[str, Any]] = {}
         self._read(text)
 
     def references(self) -> set[str]:
@@ -55,13 +59,17 @@ class Predecessor:
             found.update(_ids(old, "after", "blocked_by", "before", "blocks"))
         return {one for one in found if is_id(one)}
 
-    def lines(self, known: Collection[str]) -> Iterator[tuple[int, Line]]:
+    def lines(
+        self, known: Collection[str], came_in: Mapping[str, str]
+    ) -> Iterator[tuple[int, Line]]:
         """The lines of ours, with the numbers of those of the file.
 
         Args:
             known: The ids that are in the graph.
+            came_in: The chats that came in before, by where they come from.
         """
         self._known = known
+        self._leave_out(came_in)
         self._name_all()
         self._tie()
         chats = {one for one in self._tasks if self._is_chat(one)}
@@ -112,6 +120,20 @@ class Predecessor:
             isinstance(tag, str) and tag in LOOP_TAGS for tag in tags
         )
 
+    def _leave_out(self, came_in: Mapping[str, str]) -> None:
+        """A chat that came in before is the one that it has become, as it is now."""
+        for task in [one for one in self._tasks if self._is_chat(one)]:
+            number, old = self._tasks[task]
+            chat = came_in.get(_origin(task, old))
+            if chat is None:
+                continue
+            self._names[task] = chat
+            self._there[task] = old
+            del self._tasks[task]
+            self._notes.add(
+                number, f"{task} is here already, as {chat}: it stays as it is"
+            )
+
     def _name_all(self) -> None:
         """Gives ids that ours can have; a chat's that is taken goes by its old name."""
         taken = {one for one in self._tasks if is_id(one)}
@@ -137,7 +159,7 @@ class Predecessor:
 
     def _here(self, task: str) -> str | None:
         """The id of a task here; null: it is nowhere."""
-        if task in self._tasks:
+        if task in self._tasks or task in self._there:
             return self._names.get(task, task)
         return task if task in self._known else None
 
@@ -150,14 +172,20 @@ class Predecessor:
                     self._wait(task, dep)
                 else:
                     self._lost.setdefault(task, []).append(dep)
-            for later in _ids(old, "before", "blocks"):
-                if later in self._tasks:
-                    self._wait(later, task)
-                else:
-                    self._notes.add(number, "what comes after it is nowhere: left out")
             for back in _loop_edges(old):
                 if back["target"] in self._tasks:
                     self._wait(back["target"], task)
+            self._tie_later(number, task, old)
+        for task, old in self._there.items():
+            self._tie_later(None, task, old)
+
+    def _tie_later(self, number: int | None, task: str, old: Mapping[str, Any]) -> None:
+        """What waits for a task by its own word; the word of one that is here holds."""
+        for later in _ids(old, "before", "blocks"):
+            if later in self._tasks:
+                self._wait(later, task)
+            elif later not in self._there and number is not None:
+                self._notes.add(number, "what comes after it is nowhere: left out")
 
     def _wait(self, task: str, dep: str) -> None:
         deps = self._waits[task]
@@ -173,6 +201,7 @@ class Predecessor:
         found = wg_rs_task.convert(old, self._now, machinery=machinery)
         fields = found.fields
         metadata: dict[str, Any] = dict(fields.get("metadata", {}))
+        metadata |= {ORIGIN: _origin(old_id, old)} if is_chat else {}
         for note in found.notes:
             self._notes.add(number, note)
         for key in found.kept:
@@ -281,6 +310,14 @@ class Predecessor:
             iteration = self._tasks[task][1].get("loop_iteration", 0)
             configs[task] = config | {"iteration": iteration}
         return configs
+
+
+def _origin(task: str, old: Mapping[str, Any]) -> str:
+    """Which of the predecessor's chats it is, in whatever state; not of another graph.
+
+    A number says little: each of its graphs has had a first one.
+    """
+    return f"{task} {old.get('created_at') or old.get('title')}"
 
 
 def _ids(old: Mapping[str, Any], *keys: str) -> list[str]:

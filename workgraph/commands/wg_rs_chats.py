@@ -1,12 +1,13 @@
 """The predecessor's histories of chats: where they stand, and what was said, in order.
 
 They stand beside its file: `chat/<name>/inbox.jsonl` and `outbox.jsonl`, where the name
-is a number, an alias or, by `chat/sessions.json`, a UUID. The caller reads them.
+is a number, an alias or, by `chat/sessions.json`, a UUID. What had become too long was
+moved to `chat/<name>/archive/inbox-20260501-093000.jsonl`. The caller reads them.
 """
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +22,8 @@ from workgraph.graph.times import parse_moment
 SESSIONS: Final = "chat/sessions.json"
 _BOXES: Final = ("inbox.jsonl", "outbox.jsonl")
 _IDS: Final = re.compile(r'"\.(?:(?:chat|coordinator)-([0-9]{1,9})|coordinator)"')
+_ARCHIVE: Final = "archive/"
+_ARCHIVED: Final = re.compile(r"(?:in|out)box-[0-9]{8}-[0-9]{6}\.jsonl")
 _FOLDER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _NO_ANSWER: Final = "it was not answered before it was imported, and is set aside"
 _decode: Final = msgspec.json.Decoder().decode
@@ -37,8 +40,8 @@ def number_of(task: str) -> int | None:
     return old_number(task) if number is None else number
 
 
-def files_of(number: int, sessions: str | None) -> list[str]:
-    """The files that a chat's history may be in, those of the newest kind first."""
+def folders_of(number: int, sessions: str | None) -> list[str]:
+    """Where a chat's history may be, from the file's folder; the newest kind first."""
     names = {f"chat-{number}", f"coordinator-{number}", str(number)}
     folders = [
         folder
@@ -48,7 +51,24 @@ def files_of(number: int, sessions: str | None) -> list[str]:
     folders += [f"{name}/" for name in sorted(names, reverse=True)]
     if number == 0:
         folders.append("")  # where the only one had it
-    return [f"chat/{folder}{box}" for folder in folders for box in _BOXES]
+    return [f"chat/{folder}" for folder in folders]
+
+
+def files_in(folder: str, archived: Iterable[str]) -> list[str]:
+    """The files of a history in a folder of it.
+
+    Args:
+        folder: The folder, as `folders_of` gives it.
+        archived: What is in its folder of archived parts.
+    """
+    moved = sorted(name for name in archived if _ARCHIVED.fullmatch(name))
+    inside = [f"{_ARCHIVE}{name}" for name in moved]
+    return [f"{folder}{name}" for name in (*inside, *_BOXES)]
+
+
+def archive_of(folder: str) -> str:
+    """The folder of archived parts, of one that `folders_of` gives."""
+    return f"{folder}{_ARCHIVE}"
 
 
 def read_history(number: int, files: Mapping[str, str]) -> tuple[list[Said], list[str]]:
@@ -58,10 +78,8 @@ def read_history(number: int, files: Mapping[str, str]) -> tuple[list[Said], lis
     """
     notes: list[str] = []
     found: dict[tuple[object, ...], tuple[int, int, int, dict[str, Any]]] = {}
-    for path in files_of(number, files.get(SESSIONS)):
-        if path not in files:
-            continue
-        is_out = path.endswith(_BOXES[1])
+    for path in _files_there(number, files):
+        is_out = path.rpartition("/")[2].startswith("outbox")
         at, bad = 0, 0
         for place, line in enumerate(files[path].split("\n")):
             if not line.strip():
@@ -78,6 +96,18 @@ def read_history(number: int, files: Mapping[str, str]) -> tuple[list[Said], lis
             notes.append(f"{path}: {bad} lines can't be read, and are left out")
     ordered = sorted(found.values(), key=lambda one: one[:3])
     return _told(ordered), notes
+
+
+def _files_there(number: int, files: Mapping[str, str]) -> Iterator[str]:
+    """Those of the files that have the history of a chat."""
+    for folder in folders_of(number, files.get(SESSIONS)):
+        moved = archive_of(folder)
+        archived = [
+            path.removeprefix(moved) for path in files if path.startswith(moved)
+        ]
+        for path in files_in(folder, archived):
+            if path in files:
+                yield path
 
 
 def _told(entries: Sequence[tuple[int, int, int, dict[str, Any]]]) -> list[Said]:

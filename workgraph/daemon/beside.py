@@ -1,6 +1,7 @@
 """Reads what stands beside the predecessor's file: the histories of its chats.
 
-The caller reads them, with its own rights, as it reads the file.
+The caller reads them, with its own rights, as it reads the file. What there is of
+archived parts, which have a moment in their names, is looked up here.
 """
 
 import os
@@ -8,7 +9,13 @@ from typing import Final, Protocol
 
 import anyio.to_thread
 
-from workgraph.commands.wg_rs_chats import SESSIONS, files_of, numbers_in
+from workgraph.commands.wg_rs_chats import (
+    SESSIONS,
+    archive_of,
+    files_in,
+    folders_of,
+    numbers_in,
+)
 from workgraph.daemon.streams import FileMissingError
 from workgraph.graph.errors import UserError
 
@@ -44,7 +51,11 @@ async def read_beside(
     paths = [SESSIONS] if numbers else []
     for number in (None, *numbers):
         if number is not None:
-            paths = files_of(number, found.get(SESSIONS))
+            paths = []
+            for place in folders_of(number, found.get(SESSIONS)):
+                inside = os.path.join(folder, archive_of(place))
+                archived = await anyio.to_thread.run_sync(_names_in, inside)
+                paths += files_in(place, archived)
         for path in paths:
             if left <= 0:
                 message = f"the histories of chats are longer than {most} bytes"
@@ -56,3 +67,18 @@ async def read_beside(
             left -= len(content)
             found[path] = content.decode("utf-8", "replace")
     return found
+
+
+def _names_in(folder: str) -> list[str]:
+    """The names in a folder; none where there is no folder. It blocks.
+
+    Raises:
+        UserError: It can't be looked into.
+    """
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        message = f"{folder} can't be read: {error.strerror}"
+        raise UserError(message, hint="its histories would be left out") from error

@@ -98,6 +98,12 @@ set paused = 0, actor = null, actor_matched = 0, reserved_for = null,
     parked = ?, parked_until = null
 where id = ?
 """
+BY_ORIGIN: Final = """
+select value, t.id
+from chats c join tasks t on t.id = c.task, json_each(t.spec, '$.metadata')
+where key = ? and type = 'text'
+order by c.number desc
+"""
 ARCHIVE: Final = "update chats set archived_at = ? where number = ?"
 SAY: Final = """
 insert into chat_messages (chat, at, by, kind, text, reply_to, answered_at)
@@ -140,6 +146,16 @@ def adopt(tx: Tx, by: str) -> list[Adopted]:
         _rename(tx, names)
         done += [_make_chat(tx, name, names[name], by) for name in old]
     return done
+
+
+def by_origin(tx: Tx, key: str) -> dict[str, str]:
+    """The chats that an import has brought, by what they keep of where they were.
+
+    Args:
+        tx: The transaction.
+        key: Under which of a node's metadata that is.
+    """
+    return dict(tx.all(BY_ORIGIN, (key,)))
 
 
 def archive_lost(tx: Tx) -> list[int]:
