@@ -55,18 +55,47 @@ _WORK: Final[Mapping[type, str]] = MappingProxyType(
         RunReward: "reward run",
     }
 )
+_SEND: Final = "wg chat send {0} TEXT"
+_ATTACH: Final = "wg chat attach {0}"
+_SHOW: Final = "wg chat show {0} says how it stands"
+_WHO: Final = "wg chat show {0} says who answers"
+_NOTE: Final = "wg log {0} TEXT leaves a note in its log"
+_SAID: Final = "wg chat history {0} shows what was said"
+_ALONE: Final = "leave it out: tasks alone go together"
+_AWAY: Final = "wg chat archive {0} puts it away"
+_AGAIN: Final = "wg chat restore {0} takes it up again"
 #: What leads on instead, of a chat that can be used.
 _INSTEAD: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "msg": "wg chat send {0} TEXT",
-        "answer": "wg chat send {0} TEXT",
-        "claim": "wg chat attach {0}",
-        "spawn": "wg chat attach {0}",
-        "pause": "wg chat archive {0}, or wg chat interrupt {0}",
         "link": "wg link TASK --after {0} is the other way round",
+        "loop": _ALONE,
+        "claim-trajectory": _ALONE,
+        "trajectory": _SAID,
+        "assign": _WHO,
+        "match": _WHO,
+        "claim": _ATTACH,
+        "spawn": _ATTACH,
+        "unclaim": "wg chat interrupt {0} stops the answer that is being given",
+        "pause": f"{_AWAY}, wg chat interrupt {{0}} stops the answer that is given",
+        "resume": _SHOW,
+        "retry": f"{_SEND} has it answer, {_SHOW}",
+        "wait": f"{_SEND} --wait 5m waits for the reply",
+        "ask": _SEND,
+        "answer": _SEND,
+        "msg": _SEND,
+        "progress": _NOTE,
+        "artifact": _NOTE,
+        "reward record": _SAID,
+        "reward run": _SAID,
     }
 )
-_OTHERWISE: Final = "wg chat archive {0} puts it away"
+#: That is so of an archived one, too; with all else it has to be taken up again.
+_STILL: Final = frozenset(
+    {
+        *("link", "loop", "claim-trajectory", "trajectory", "assign", "match"),
+        *("progress", "artifact", "reward record", "reward run"),
+    }
+)
 #: What of a chat's node an edit may change.
 _EDITABLE: Final = frozenset(
     {"task", "token", "title", "description", "executor", "model"}
@@ -90,11 +119,12 @@ def refuse_work(tx: Tx, request: r.AnyRequest) -> None:
         chat = chats.of_task(tx, task)
         if chat is None:
             continue
-        hint = _INSTEAD.get(verb, _OTHERWISE)
-        if chat.archived_at is not None:
-            hint = "wg chat restore {0} takes it up again"
+        hint = _INSTEAD.get(verb, _AWAY)
+        if chat.archived_at is not None and verb not in _STILL:
+            hint = _AGAIN
+        what = "a" if chat.archived_at is None else "an archived"
         raise UserError(
-            f"{task} is a conversation, which takes no wg {verb}",
+            f"{task} is {what} conversation, which takes no wg {verb}",
             hint=hint.format(task),
         )
 

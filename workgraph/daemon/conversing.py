@@ -35,7 +35,7 @@ from workgraph.graph.errors import (
 from workgraph.graph.model import Record
 from workgraph.graph.replies import Reply
 from workgraph.graph.times import Duration
-from workgraph.store import chats
+from workgraph.store import chats, reads
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -144,7 +144,15 @@ class Conversing:
 
     @asynccontextmanager
     async def watching(self, task: str | None) -> AsyncGenerator[None]:
-        """Whoever watches the task of a chat is in it while the block runs."""
+        """Whoever watches the task of a chat is in it while the block runs.
+
+        Raises:
+            NotFoundError: There is no such task.
+        """
+        if task is not None:
+            await self._engine.store.read(
+                lambda tx: reads.task(tx, task), self._engine.clock.now()
+            )
         number = None if task is None else chat_number(task)
         if number is None or not self._engine.mode.is_daemon:
             yield

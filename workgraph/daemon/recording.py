@@ -34,9 +34,7 @@ class Recorder:
         workspace = agent.workspace if agent else None
         path = os.path.join(workspace or host.project_dir, request.path)
         within = agent.workspace if agent and agent.sandbox is not None else None
-        await self._engine.read(
-            lambda context: records.check_artifact(context, request), caller
-        )
+        await self._engine.read(lambda context: _check(context, request), caller)
         file = await anyio.to_thread.run_sync(
             take_file, path, copies_dir(host.wg_dir), within, limiter=self._readers
         )
@@ -49,3 +47,9 @@ class Recorder:
             return records.record_artifact(context, request, file)
 
         return await self._engine.ask(record, caller)
+
+
+def _check(context: Context, request: r.RecordArtifact) -> None:
+    """Refuses before the file is read, which may take long."""
+    refuse_work(context.tx, request)
+    records.check_artifact(context, request)

@@ -318,13 +318,13 @@ class Service:
         self, request: r.Watch, caller: Caller, streams: ClientStreams
     ) -> int:
         await self._special.check(request, caller)
-        if request.since is None and not self._engine.mode.is_daemon:
-            raise needs_daemon("to watch what changes from now on")
         async with (
             streams.interruptible(),
             self._conversing.watching(request.task),
             aclosing(self.changes(request)) as changes,
         ):
+            if request.since is None and not self._engine.mode.is_daemon:
+                raise needs_daemon("to watch what changes from now on")
             async for change in changes:
                 await streams.out_or_drop(render_change(shapes.change_data(change)))
         return 0

@@ -69,6 +69,7 @@ class Starting:
     async def spawn(self, request: r.SpawnAgent, caller: Caller) -> Reply:
         """Starts an agent by the same path as the dispatcher, whatever the slots."""
         if not self._engine.mode.is_daemon:
+            await self._engine.read(lambda c: _check_there(c.tx, request), caller)
             raise needs_daemon("to start an agent")
 
         def start(host: Host, context: Context) -> tuple[int, Spawn]:
@@ -208,6 +209,12 @@ class Starting:
                 else:
                     files = await read_files(error.wishes)
         raise ConflictError("the task is being changed", hint="try again")
+
+
+def _check_there(tx: Tx, request: r.SpawnAgent) -> None:
+    """What a daemon could not start either is said without one."""
+    reads.task(tx, request.task or "")
+    refuse_work(tx, request)
 
 
 def needs_daemon(what: str) -> NeedsDaemonError:

@@ -24,6 +24,9 @@ select {AGENT_COLUMNS} from agents a
 where a.task = ? and a.status <> 'ended' and a.human = 0
 order by a.attempt desc limit 1
 """  # noqa: S608 - constants
+LAST_OF_TASK: Final = """
+select number from agents where task = ? order by attempt desc limit 1
+"""
 #: A crash can leave a database in which nothing has been made yet.
 HAS_AGENTS: Final = """
 select 1 from sqlite_schema where type = 'table' and name = 'agents'
@@ -53,7 +56,11 @@ def by_id(tx: Tx, agent_id: str) -> Agent:
         number = parse_agent_id(f"agent-{agent_id}")
     row = None if number is None else tx.one(AGENT_BY_NUMBER, (number,))
     if row is None:
-        raise NotFoundError(f"there is no agent {agent_id!r}", hint="wg agents")
+        hint = "wg agents"
+        last = tx.value(LAST_OF_TASK, (agent_id,))
+        if last is not None:
+            hint = f"{agent_id} is a task; agent-{last} is its last agent"
+        raise NotFoundError(f"there is no agent {agent_id!r}", hint=hint)
     return decode_agent(row)
 
 
