@@ -9,7 +9,6 @@ from tests.core import Core, running_core
 from tests.graph.builders import an_agent
 from workgraph.commands.shapes_chats import state_of
 from workgraph.graph import requests as r
-from workgraph.graph.assigning import AssignTask
 from workgraph.graph.chat_requests import (
     ArchiveChat,
     AttachChat,
@@ -30,11 +29,9 @@ from workgraph.graph.errors import (
     UsageError,
     UserError,
 )
-from workgraph.graph.loops import LoopTasks
-from workgraph.graph.messages import GetInbox, SendMessage
+from workgraph.graph.messages import GetInbox
 from workgraph.graph.model import AgentStatus
-from workgraph.graph.reservations import ClaimTrajectory, GetTrajectory
-from workgraph.graph.reward_requests import RecordReward
+from workgraph.graph.times import Duration
 from workgraph.store.database import Tx
 
 OFF = "dispatcher.max_agents=0"
@@ -255,6 +252,49 @@ async def test_what_needs_a_process() -> None:
             await core.say(SendToChat(task=chat, text="\n"))
 
 
+async def test_the_status_of_the_service_counts_chats() -> None:
+    """By what they do, with those that can't answer; what waits is counted."""
+    async with running_core() as core:
+        for name in ("asked", "held", "away", "quiet"):
+            await new(core, name, exec="true")
+
+        def crash(tx: Tx) -> None:
+            until = tx.now + Duration(60).micros
+            sql = "update chats set failures = 2, backoff_until = ? where number = 2"
+            tx.run(sql, (until,))
+
+        await core.store.transaction(crash, core.clock.now())
+        for chat in ("asked", "held", "held"):
+            await core.do(SendToChat(task=chat, text="x"))
+        await core.do(ArchiveChat(task="away"))
+
+        chats = (await core.say(r.GetServiceStatus())).data.chats
+
+        assert chats.counts == {
+            "idle": 1,
+            "starting": 0,
+            "live": 1,
+            "backing-off": 1,
+            "archived": 1,
+        }
+        assert (chats.consumers, chats.queued) == (0, 3)
+        assert chats.backing_off == (await show(core, "held"),)
+
+
+async def test_what_stands_still_is_told() -> None:
+    """Frozen, a chat in which something waits names that, and what to do."""
+    async with running_core() as core:
+        chat = await new(core, exec="true")
+        await core.freeze()
+        assert (await show(core, chat)).problem is None
+        await core.do(SendToChat(task=chat, text="x"))
+        found = await show(core, chat)
+        assert (found.state, found.remedy) == ("starting", "wg service thaw")
+        assert "frozen" in (found.problem or "")
+        await core.thaw()
+        assert (await show(core, chat)).problem is None
+
+
 #: Who is there, and what waits.
 NOBODY, SOMEBODY, MAIL = (0, 0), (1, 0), (0, 2)
 STATES: list[tuple[dict[str, Any], AgentStatus | None, tuple[int, int], str]] = [
@@ -271,38 +311,35 @@ STATES: list[tuple[dict[str, Any], AgentStatus | None, tuple[int, int], str]] = 
     ({}, None, MAIL, "starting"),
     ({}, None, NOBODY, "idle"),
 ]
+#: Without a daemon nothing is being started, whatever waits.
+UNSERVED: list[tuple[dict[str, Any], AgentStatus | None, tuple[int, int], str]] = [
+    ({}, None, MAIL, "idle"),
+    ({}, AgentStatus.WORKING, MAIL, "live"),
+    ({"backoff_until": 11}, None, MAIL, "backing-off"),
+    ({"archived_at": 1}, None, MAIL, "archived"),
+]
 
 
 def test_a_wish_decides_between_backing_off_and_idle() -> None:
     """Every state, in the order in which they count."""
-    for fields, status, (consumers, queued), state in STATES:
-        chat = Chat(number=1, task=".chat-1", created_at=0, by="me", **fields)
-        handler = None if status is None else replace(an_agent(), status=status)
-        found = state_of(chat, handler, 10, consumers=consumers, queued=queued)
-        assert found is ChatState(state), (fields, status, consumers, queued)
+    for rows, is_served in ((STATES, True), (UNSERVED, False)):
+        for fields, status, (consumers, queued), state in rows:
+            chat = Chat(number=1, task=".chat-1", created_at=0, by="me", **fields)
+            handler = None if status is None else replace(an_agent(), status=status)
+            found = state_of(
+                chat,
+                handler,
+                10,
+                consumers=consumers,
+                queued=queued,
+                is_served=is_served,
+            )
+            assert found is ChatState(state), (fields, status, consumers, queued)
 
 
-#: What is for work alone, with what its hint leads to.
+#: What an edit may not change, with what its hint leads to. What is for work alone is
+#: in tests/contract/test_chat_words.py.
 WORK = [
-    (r.ClaimTask(task=".chat-1", force=True), "attach"),
-    (r.FinishTask(task=".chat-1"), "archive"),
-    (r.SubmitTask(task=".chat-1"), "archive"),
-    (r.FailTask(task=".chat-1", reason="x"), "archive"),
-    (r.ApproveTask(task=".chat-1"), "archive"),
-    (r.RetryTasks(task=("t", ".chat-1")), "archive"),
-    (r.AbandonTask(task=".chat-1"), "archive"),
-    (r.Pause(task=".chat-1"), "archive"),
-    (r.Resume(task=".chat-1"), "archive"),
-    (r.WaitTask(task=".chat-1", until="message"), "archive"),
-    (r.AskQuestion(task=".chat-1", question="?"), "archive"),
-    (r.LinkTask(task=".chat-1", after="t"), "--after .chat-1"),
-    (LoopTasks(task=("t", ".chat-1"), max=2), "archive"),
-    (AssignTask(task=".chat-1", actor="default"), "archive"),
-    (ClaimTrajectory(task=("t", ".chat-1")), "archive"),
-    (GetTrajectory(task=".chat-1"), "archive"),
-    (SendMessage(task=".chat-1", text="x"), "wg chat send .chat-1 TEXT"),
-    (r.ReportProgress(task=".chat-1", percent=1), "archive"),
-    (RecordReward(task=".chat-1", score=1.0), "archive"),
     (r.EditTask(task=".chat-1", exec="true"), "title"),
     (r.EditTask(task=".chat-1", actor="default"), "title"),
     (r.EditTask(task=".chat-1", paused=True), "title"),
@@ -322,11 +359,6 @@ async def test_what_is_for_work_is_refused(request_: r.AnyRequest, hint: str) ->
             await core.say(request_)
         assert hint in refused.value.hint
         assert await core.changes() == before
-        if not isinstance(request_, r.EditTask):
-            await core.say(ArchiveChat(task="1"))
-            with pytest.raises(UserError) as refused:
-                await core.say(request_)
-            assert "wg chat restore" in refused.value.hint
 
 
 async def test_what_of_a_chat_can_be_edited() -> None:

@@ -16,6 +16,7 @@ from workgraph.commands.render import (
 )
 from workgraph.commands.render_agents import progress_line
 from workgraph.graph import requests as r
+from workgraph.graph.chat_requests import ChatData, ChatsData
 from workgraph.graph.errors import NotFoundError, WorkgraphError
 from workgraph.graph.model import (
     Artifact,
@@ -542,6 +543,21 @@ def test_log_is_one_line_an_entry() -> None:
     )
 
 
+def a_chat(**fields: Any) -> ChatData:
+    """A chat that can't answer just now."""
+    values: dict[str, Any] = {
+        "name": "talk",
+        "state": "backing-off",
+        "consumers": 0,
+        "queued": 1,
+        "last_consumer_at": None,
+        "archived_at": None,
+        "purged_at": None,
+        "backoff_until": None,
+    }
+    return ChatData(**(values | fields))
+
+
 def test_service_pages() -> None:
     """Running or not; what went wrong is named."""
     service = ServiceData(
@@ -562,6 +578,15 @@ def test_service_pages() -> None:
         providers=(
             ProviderData(account="x", state="limited", until=EPOCH, reason="429"),
         ),
+        chats=ChatsData(
+            counts={"idle": 1, "live": 0, "backing-off": 2, "archived": 4},
+            consumers=1,
+            queued=2,
+            backing_off=(
+                a_chat(id=".chat-1", backoff_until=EPOCH, failures=3),
+                a_chat(id=".chat-2", problem="no \x1b login", remedy="log in"),
+            ),
+        ),
     )
 
     assert shown(ServiceStatusQuery(), ServiceData(running=False)) == "Running: no\n"
@@ -575,8 +600,12 @@ def test_service_pages() -> None:
         "Agents: 1 of 4\n"
         "Ready: 2\n"
         "Tasks: 3 open, 1 done\n"
+        "Chats: 1 idle, 2 backing-off, 4 archived; 2 messages wait; 1 attached\n"
         "Reactor gates: boom\\n\n"
         f"Provider x: limited until {EPOCH}: 429\n"
+        f"Chat .chat-1: backing-off until {EPOCH}: its handler has crashed 3 times in a"
+        " row → wg chat show .chat-1\n"
+        "Chat .chat-2: backing-off: no \\x1b login → log in\n"
     )
     assert shown(r.Pause(), service) == "service: paused\n"
 

@@ -45,6 +45,9 @@ def test_a_chat_from_its_beginning_to_its_end(project: Project) -> None:
     assert one.endswith("plans")
     assert other.split()[:2] == [".chat-2", "idle"]
     assert "  2 waiting  " in one
+    stands = project.json("service", "status")["chats"]
+    assert (sum(stands["counts"].values()), stands["queued"]) == (2, 2)
+    assert "; 2 messages wait" in project.wg("service", "status")
     assert "Messages waiting: 2\n" in project.wg("chat", "show", ".chat-1")
     page = project.wg("show", ".chat-1")
     assert "Messages waiting: 2\n" in page
@@ -142,11 +145,23 @@ def test_without_a_daemon_there_is_no_answer(tmp_path: Path) -> None:
         ):
             status, error = project.error(*argv)
             assert (status, error["code"]) == (5, "daemon_needed")
-            assert (
-                "none is running" in error["message"] or "no daemon" in error["message"]
-            )
+            assert "none is running" in error["message"]
+            status, error = project.error(*argv[:2], "7", *argv[3:])
+            assert (status, error["code"]) == (3, "not_found")
         assert project.json("chat", "history", "1") == []
         assert project.wg("chat", "send", "1", "x") == "1\n"
+        assert project.json("service", "status")["chats"] == {
+            "counts": {
+                "idle": 1,
+                "starting": 0,
+                "live": 0,
+                "backing-off": 0,
+                "archived": 0,
+            },
+            "consumers": 0,
+            "queued": 1,
+            "backing_off": [],
+        }
 
 
 def test_the_histories_are_files_too(project: Project) -> None:

@@ -4,9 +4,10 @@ import difflib
 from collections.abc import Callable
 from typing import Final
 
+from workgraph.commands.chat_standing import stand_of
 from workgraph.commands.chat_tasks import put_away, take_up
 from workgraph.commands.context import Answer, Context, Deferred
-from workgraph.commands.shapes_chats import chat_data, message_data
+from workgraph.commands.shapes_chats import message_data
 from workgraph.graph import chat_requests as c
 from workgraph.graph.chats import TAG, Chat, ChatMessage, chat_id
 from workgraph.graph.errors import (
@@ -34,6 +35,7 @@ _MOST_NAMES: Final = 1000
 _LONGEST_WORD: Final = 100
 #: More digits than a number has.
 _MOST_DIGITS: Final = 18
+_UNHEARD: Final = "nobody answers before a daemon runs: wg service start"
 
 
 def _nobody_is_told(context: Context, chat: Chat, message: ChatMessage) -> bool:
@@ -109,7 +111,7 @@ def send_to_chat(context: Context, request: c.SendToChat) -> Answer:
     if request.wait is not None:
         raise needs_daemon_to_wait()
     sent = queue_message(context, request)
-    return Reply(data=sent)
+    return Reply(data=sent, notes=() if context.is_served else (_UNHEARD,))
 
 
 def queue_message(context: Context, request: c.SendToChat) -> c.SentData:
@@ -144,7 +146,7 @@ def list_chats(context: Context, request: c.ListChats) -> Reply:
     found = chats.list_chats(context.tx)
     return Reply(
         data=tuple(
-            _data(context, chat)
+            stand_of(context, chat)
             for chat in found
             if request.all or chat.archived_at is None
         )
@@ -329,26 +331,5 @@ def _end_handlers(tx: Tx, found: list[Chat], by: str, reason: str) -> list[Agent
     return live
 
 
-def describe_chat(context: Context, task: str) -> c.ChatData | None:
-    """How the chat stands that a task is; null for work."""
-    chat = chats.of_task(context.tx, task)
-    return None if chat is None else _data(context, chat)
-
-
 def _reply(context: Context, chat: Chat, *notes: str) -> Reply:
-    return Reply(data=_data(context, chat), notes=notes)
-
-
-def _data(context: Context, chat: Chat) -> c.ChatData:
-    tx = context.tx
-    handler = None
-    if chat.handler is not None:
-        handler = agent_reads.by_number(tx, chat.handler)
-    return chat_data(
-        chat,
-        reads.task(tx, chat.task) if reads.is_taken(tx, chat.task) else None,
-        handler,
-        consumers=context.ask_consumers(chat.number),
-        queued=chats.count_waiting(tx, chat.number),
-        now=tx.now,
-    )
+    return Reply(data=stand_of(context, chat), notes=notes)

@@ -68,6 +68,8 @@ class Context(Struct, frozen=True, kw_only=True):
     project_dir: str
     #: How many are connected to a chat, by its number; nobody where no daemon runs.
     ask_consumers: Callable[[int], int] = _nobody
+    #: A daemon answers, which starts what is wanted.
+    is_served: bool = True
 
     @property
     def service(self) -> ServiceFacts:

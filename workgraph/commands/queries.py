@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from workgraph.commands import judging, shapes
-from workgraph.commands.chats import describe_chat
+from workgraph.commands.chat_standing import all_chats, describe_chat
 from workgraph.commands.context import (
     Context,
     describe,
@@ -185,6 +185,7 @@ def service_status(context: Context) -> ServiceData:
         unfinished=service.count_unfinished(tx),
         counts=service.counts(tx),
         providers=providers(tx),
+        chats=all_chats(tx, context.ask_consumers, is_served=context.is_served),
     )
 
 

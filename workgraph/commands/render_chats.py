@@ -130,6 +130,37 @@ def stands_lines(one: c.ChatData, style: Style) -> list[str]:
     ]
 
 
+def all_chats_line(all_of_them: c.ChatsData) -> str | None:
+    """How many chats do what, in a line; null where there is none."""
+    states = [
+        f"{count} {state}" for state, count in all_of_them.counts.items() if count
+    ]
+    if not states:
+        return None
+    waiting, here = all_of_them.queued, all_of_them.consumers
+    words = [", ".join(states)]
+    if waiting:
+        words.append("1 message waits" if waiting == 1 else f"{waiting} messages wait")
+    if here:
+        words.append(f"{here} attached")
+    return "; ".join(words)
+
+
+def held_lines(held: Sequence[c.ChatData], style: Style) -> list[str]:
+    """A line for each that can't answer just now, with the reason."""
+    return [
+        escape_line(f"Chat {one.id}: {_state(one, style)}: {_why_held(one)}")
+        for one in held
+    ]
+
+
+def _why_held(one: c.ChatData) -> str:
+    if one.problem is None:
+        times = "once" if one.failures == 1 else f"{one.failures} times in a row"
+        return f"its handler has crashed {times} → wg chat show {one.id}"
+    return one.problem + (f" → {one.remedy}" if one.remedy else "")
+
+
 def _crashes(one: c.ChatData) -> str | None:
     if not one.failures:
         return None

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from workgraph.commands.escape import escape_block, escape_line
+from workgraph.commands.render_chats import all_chats_line, held_lines
 from workgraph.commands.render_style import Style, as_lines, key_lines, section
 from workgraph.commands.render_task import quote_argv
 from workgraph.graph.replies import (
@@ -36,13 +37,14 @@ def service_page(service: ServiceData, style: Style) -> str:
             ("Ready", str(service.ready)),
         ]
     tasks = ", ".join(f"{count} {status}" for status, count in service.counts.items())
-    pairs.append(("Tasks", tasks))
+    pairs += [("Tasks", tasks), ("Chats", all_chats_line(service.chats))]
     ill = [one for one in service.reactors if not one.ok]
     return as_lines(
         [
             *key_lines(pairs),
             *(escape_line(f"Reactor {one.name}: {one.error}") for one in ill),
             *(escape_line(_provider(one)) for one in service.providers),
+            *held_lines(service.chats.backing_off, style),
         ]
     )
 

@@ -7,7 +7,13 @@ from workgraph.graph.times import to_rfc3339
 
 
 def state_of(
-    chat: Chat, handler: Agent | None, now: int, *, consumers: int, queued: int
+    chat: Chat,
+    handler: Agent | None,
+    now: int,
+    *,
+    consumers: int,
+    queued: int,
+    is_served: bool = True,
 ) -> ChatState:
     """What a chat does. Pure.
 
@@ -17,6 +23,7 @@ def state_of(
         now: The present moment.
         consumers: How many are there.
         queued: How many messages wait.
+        is_served: A daemon is there, which starts what is wanted.
     """
     if chat.archived_at is not None:
         return ChatState.ARCHIVED
@@ -27,7 +34,7 @@ def state_of(
     if held and (consumers or queued):
         return ChatState.BACKING_OFF
     # for a consumer alone not every client has a process
-    return ChatState.STARTING if queued else ChatState.IDLE
+    return ChatState.STARTING if queued and is_served else ChatState.IDLE
 
 
 def chat_data(
@@ -38,9 +45,12 @@ def chat_data(
     consumers: int,
     queued: int,
     now: int,
+    is_served: bool,
 ) -> ChatData:
     """A chat with its state; its node may be gone."""
-    state = state_of(chat, handler, now, consumers=consumers, queued=queued)
+    state = state_of(
+        chat, handler, now, consumers=consumers, queued=queued, is_served=is_served
+    )
     is_there = handler is not None and handler.status is not AgentStatus.ENDED
     return ChatData(
         id=chat.task,

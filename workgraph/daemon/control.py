@@ -12,7 +12,9 @@ import msgspec
 
 from workgraph import __version__
 from workgraph.commands import local
+from workgraph.commands.chat_standing import all_chats
 from workgraph.daemon import callers, lock
+from workgraph.daemon.alarm import SystemClock
 from workgraph.daemon.configuration import Configuration
 from workgraph.daemon.detach import start_detached
 from workgraph.graph.errors import (
@@ -227,8 +229,9 @@ async def _read_status(wg_dir: Path, path: str, max_agents: int) -> ServiceData:
                 idle=service.count_live(tx) == 0,
                 unfinished=service.count_unfinished(tx),
                 counts=service.counts(tx),
+                chats=all_chats(tx, lambda _: 0, is_served=False),
             ),
-            0,
+            SystemClock().now(),
         )
     finally:
         await store.close()

@@ -406,6 +406,7 @@ class Engine:
             ask_service=self.service_facts,
             project_dir=self.host.grounds.host.project_dir,
             ask_consumers=lambda chat: self.consumers.counts.get(chat, 0),
+            is_served=self.mode.is_daemon,
         )
 
     def _end_tick(self) -> None:

@@ -83,7 +83,8 @@ async def _main(argv: list[str], env: dict[str, str]) -> int:
     if isinstance(request, AttachChat):
         path = None if directory else env.get("WG_SOCKET")
         path = path or lock.socket_path(os.fspath(locate(directory, env)), env)
-        return await talk.attach(path, request, call, env, SystemClock().now())
+        if await control.does_answer(path):
+            return await talk.attach(path, request, call, env, SystemClock().now())
     if not isinstance(request, local.LocalCommand):
         wg_dir = locate(directory, env)
         return await _answer(wg_dir, call, request, env)

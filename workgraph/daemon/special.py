@@ -161,6 +161,7 @@ class Special:
                 counts=data.counts,
                 reactors=self._engine.reactors,
                 providers=data.providers,
+                chats=data.chats,
             )
         )
 

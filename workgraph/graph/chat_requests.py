@@ -1,6 +1,9 @@
 """What is asked about chats, and what is answered (CONTRACT §8, §3.4)."""
 
+from collections.abc import Mapping
 from typing import Literal
+
+from msgspec import field
 
 from workgraph.graph.model import Record
 from workgraph.graph.task_options import Request
@@ -116,6 +119,18 @@ class ChatData(Record, frozen=True, kw_only=True):
     remedy: str | None = None
     created_at: str | None = None
     by: str | None = None
+
+
+class ChatsData(Record, frozen=True, kw_only=True):
+    """All chats by what they do."""
+
+    #: By the state; archived ones, too.
+    counts: Mapping[str, int] = field(default_factory=dict)
+    #: Of those that can be used: attached or waiting, and messages without an answer.
+    consumers: int = 0
+    queued: int = 0
+    #: Those that can't answer just now.
+    backing_off: tuple[ChatData, ...] = ()
 
 
 class ChatMessageData(Record, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import field
 
-from workgraph.graph.chat_requests import ChatData
+from workgraph.graph.chat_requests import ChatData, ChatsData
 from workgraph.graph.inputs import StaleInput
 from workgraph.graph.messages import MessageData
 from workgraph.graph.model import (
@@ -350,6 +350,7 @@ class ServiceData(Record, frozen=True, kw_only=True):
     counts: Mapping[str, int] = field(default_factory=dict)
     reactors: tuple[ReactorData, ...] = ()
     providers: tuple[ProviderData, ...] = ()
+    chats: ChatsData = ChatsData()
 
 
 class KilledData(Record, frozen=True, kw_only=True):

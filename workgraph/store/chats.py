@@ -35,6 +35,11 @@ insert into chats (number, task, created_at, by) values (?, ?, ?, ?)
 FIND: Final = f"select {_CHAT} from chats c where c.number = ?"  # noqa: S608
 OF_HANDLER: Final = f"select {_CHAT} from chats c where c.handler = ?"  # noqa: S608
 ALL: Final = f"select {_CHAT} from chats c order by c.number"  # noqa: S608 - constants
+USABLE: Final = f"""
+select {_CHAT} from chats c indexed by chats_open
+where c.archived_at is null order by c.number
+"""  # noqa: S608 - constants
+COUNT_ARCHIVED: Final = "select count(*) from chats where archived_at is not null"
 INSERT_MESSAGE: Final = """
 insert into chat_messages (chat, at, by, kind, text, reply_to)
 values (?, ?, ?, ?, ?, ?)
@@ -193,6 +198,16 @@ def names(tx: Tx, most: int) -> list[str]:
 def list_chats(tx: Tx) -> list[Chat]:
     """All chats, archived ones among them, by their numbers."""
     return [decode_chat(row) for row in tx.rows(ALL)]
+
+
+def list_usable(tx: Tx) -> list[Chat]:
+    """The chats that are not archived, by their numbers."""
+    return [decode_chat(row) for row in tx.rows(USABLE)]
+
+
+def count_archived(tx: Tx) -> int:
+    """How many are archived."""
+    return int(tx.value(COUNT_ARCHIVED))
 
 
 def park(tx: Tx, chat: Chat) -> None:
