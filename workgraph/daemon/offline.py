@@ -83,7 +83,7 @@ async def _main(argv: list[str], env: dict[str, str]) -> int:
     if isinstance(request, AttachChat):
         path = None if directory else env.get("WG_SOCKET")
         path = path or lock.socket_path(os.fspath(locate(directory, env)), env)
-        if await control.does_answer(path):
+        if await control.does_answer(path) or not _is_in_project(directory, env):
             return await talk.attach(path, request, call, env, SystemClock().now())
     if not isinstance(request, local.LocalCommand):
         wg_dir = locate(directory, env)
@@ -93,6 +93,15 @@ async def _main(argv: list[str], env: dict[str, str]) -> int:
     reply = await _carry_out(request, directory, env)
     await _show(request, reply, call, as_json=parsed.json)
     return reply.exit_code
+
+
+def _is_in_project(directory: str | None, env: Mapping[str, str]) -> bool:
+    """Whether the graph is here; a socket may be named where there is none."""
+    try:
+        locate(directory, env)
+    except NotFoundError:
+        return False
+    return True
 
 
 async def _carry_out(
