@@ -1,7 +1,7 @@
 """Stories of the whole core, made up by hypothesis; see `simulation`.
 
-A story that fails is printed as short as it can be made, with the line that replays it;
-`--hypothesis-seed=N` replays a whole run.
+A story that fails is printed as short as it can be made, with the line that replays it.
+They are the same each time; `--hypothesis-profile search` tells others.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ def stories(count: int) -> settings:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @stories(30)
 @given(STORIES)
 def test_whatever_happens_the_invariants_hold(steps: list[Step]) -> None:

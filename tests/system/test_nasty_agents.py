@@ -123,8 +123,10 @@ def test_a_flood_costs_the_daemon_nothing(lives: Lives) -> None:
 
 def test_an_agent_that_kills_all_it_can(victims: Lives) -> None:
     """Daemon, wrapper, itself: the next daemon says that it is lost, and goes on."""
-    command = "[ -e went ] && exit 0; touch went; kill -9 -1"
+    wait = "until [ -e go ]; do sleep 0.05; done"  # `wg add` is there, too
+    command = f"[ -e went ] && exit 0; {wait}; touch went; kill -9 -1"
     victims.project.wg("add", "all", "--id", "all", "--exec", command)
+    (victims.project.folder / "go").touch()
     victims.outlive_massacre()
 
     victims.start()

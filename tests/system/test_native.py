@@ -95,6 +95,7 @@ def test_three_tasks_are_worked_off(project: Project, mock: MockModelAPI) -> Non
         assert f"{name} begins" in project.wg("log", name, "--list")
         (artifact,) = project.json("show", name)["artifacts"]
         assert artifact["name"] == f"{name}.txt"
+    project.wg("service", "stop")  # nothing comes and goes any more
     told = [file for file in project.folder.rglob("*") if file.is_file()]
     assert not [file for file in told if KEY.encode() in file.read_bytes()]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.chats import moment
 from tests.system.project import BIN, PATIENCE_S, Project, a_project, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -19,6 +20,10 @@ TICKING = """
 setsid sh -c 'while :; do printf . >>child; sleep 0.02; done' &
 while :; do printf . >>own; sleep 0.02; done
 """
+#: How often what has to happen within a second is tried.
+TRIES = 6
+#: What lived as long may have lived for a second, as the daemon saw it.
+SOON_S = 0.4
 
 
 def size(project: Project, name: str) -> int:
@@ -124,39 +129,66 @@ def test_a_missing_program_costs_nothing_and_is_noticed(tmp_path: Path) -> None:
 def test_a_broken_executor_is_tried_by_few(
     tmp_path: Path, broken: str | None, status: str, failure: str
 ) -> None:
-    """Fifty tasks, eight slots: three starts, then a minute of nothing."""
-    with a_project(tmp_path / "p") as project:
-        tool = script(project.folder / "tool", broken or "")
-        if broken is None:
-            tool.write_text("#!/nowhere/at/all\n")
-        settings(project, f'[executors.bad]\nargv = ["{tool}"]\n')
-        lines = [
-            {"kind": "task", "title": f"t{n}", "executor": "bad"} for n in range(50)
-        ]
-        graph = "\n".join(json.dumps(line) for line in lines)
-        (project.folder / "graph.jsonl").write_text(graph)
-        project.wg("import", "graph.jsonl")
-        project.start_daemon("--max-agents", "8")
+    """Fifty tasks, eight slots: three starts, then a minute of nothing.
 
-        def reasons() -> list[str]:
-            return [one["code"] for one in project.json("why", "t49")["reasons"]]
+    What lives for a second is not taken for broken (`reactors.breakers`), so it begins
+    again where the machine was too slow for that.
+    """
+    for n in range(TRIES):
+        with a_project(tmp_path / f"p{n}") as project:
+            if tries_few(project, broken):
+                check_few(project, status, failure)
+                return
+    pytest.skip("this machine takes a second to see that a program has ended")
 
-        wait_for(lambda: reasons() == ["quarantined"], "the breaker")
-        other = project.wg("add", "other", "--exec", "true").strip()
-        wait_for(lambda: project.wg("task-status", other).strip() == "done", "other")
-        time.sleep(2)
 
-        agents = [a for a in project.json("agents") if a["executor"] == "bad"]
-        assert len(agents) == 3
-        tried = project.json("show", agents[0]["task"])
-        assert (tried["status"], tried["failure"]["class"]) == (status, failure)
-        assert reasons() == ["quarantined"]
+def tries_few(project: Project, broken: str | None) -> bool:
+    """Whether three were started; false if they may have lived for too long."""
+    tool = script(project.folder / "tool", broken or "")
+    if broken is None:
+        tool.write_text("#!/nowhere/at/all\n")
+    settings(project, f'[executors.bad]\nargv = ["{tool}"]\n')
+    lines = [{"kind": "task", "title": f"t{n}", "executor": "bad"} for n in range(50)]
+    graph = "\n".join(json.dumps(line) for line in lines)
+    (project.folder / "graph.jsonl").write_text(graph)
+    project.wg("import", "graph.jsonl")
+    project.start_daemon("--max-agents", "8")
+    wait_for(
+        lambda: (
+            is_quarantined(project, "t49")
+            or project.wg("task-status", "t49") == "failed\n"
+        ),
+        "the breaker",
+    )
+    other = project.wg("add", "other", "--exec", "true").strip()
+    wait_for(lambda: project.wg("task-status", other).strip() == "done", "other")
+    time.sleep(2)
 
-        script(tool, "echo mended")
-        project.wg("service", "reload")
-        wait_for(
-            lambda: project.json("service", "status")["counts"]["done"] >= 48, "all"
-        )
+    agents = [one for one in project.json("agents") if one["executor"] == "bad"]
+    lived = [
+        moment(one["ended_at"]) - moment(one["started_at"])
+        for one in agents
+        if one["started_at"] and one["ended_at"]
+    ]
+    assert len(agents) == 3 or max(lived, default=0) > SOON_S, agents
+    return len(agents) == 3
+
+
+def is_quarantined(project: Project, task: str) -> bool:
+    """Whether that is what keeps a task."""
+    reasons = project.json("why", task)["reasons"]
+    return [one["code"] for one in reasons] == ["quarantined"]
+
+
+def check_few(project: Project, status: str, failure: str) -> None:
+    """What is told of a broken program, and that it is used when it is mended."""
+    tried = project.json("show", "t0")
+    assert (tried["status"], tried["failure"]["class"]) == (status, failure)
+    assert is_quarantined(project, "t49")
+
+    script(project.folder / "tool", "echo mended")
+    project.wg("service", "reload")
+    wait_for(lambda: project.json("service", "status")["counts"]["done"] >= 48, "all")
 
 
 @pytest.mark.long

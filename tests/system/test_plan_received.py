@@ -162,6 +162,7 @@ def test_a_key_is_found_nowhere(tmp_path: Path) -> None:
             for words in ("show", "why", "agents", "list", "export", "config list")
         ]
         answers.append(project.wg("output", "agent-1", "--raw"))
+        project.wg("service", "stop")  # nothing comes and goes any more
         for daemon_log in tmp_path.glob("*.log"):
             answers.append(daemon_log.read_text())
 
