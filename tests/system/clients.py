@@ -25,9 +25,10 @@ ROOT: Final = Path(__file__).parents[2]
 INSTALLED: Final = "WG_TEST_AGENTS"
 MODEL: Final = "mock-model"
 
+#: Who has said `wg done` has the grace to say its last word, which tests count.
 SETTINGS: Final = """
 [agents]
-kill_grace = "2s"
+kill_grace = "40s"
 client_patience = "10s"
 [retry]
 backoff = "200ms"
@@ -104,7 +105,7 @@ class Mock:
 
     def requests(self, *, side: bool = False) -> list[dict[str, Any]]:
         """What agents asked of it, in order; or what clients asked besides."""
-        with urlopen(f"{self.url}/_mock/requests", timeout=10) as answer:
+        with urlopen(f"{self.url}/_mock/requests", timeout=60) as answer:
             found = json.load(answer)
         return [one for one in found if "step" in one and one["side"] == side]
 

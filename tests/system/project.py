@@ -156,6 +156,8 @@ class Project:
             self.run("service", "stop")  # one that the test started in the background
         if self._had_agents():
             self.run("kill", "--all", "--force")
+        with suppress(AssertionError):  # who was killed just now is gone in a moment
+            wait_for(lambda: not self.processes(), "nobody to be left", 10)
         left = self.processes()
         for pid in left:
             with suppress(ProcessLookupError):
