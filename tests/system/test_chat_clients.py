@@ -257,3 +257,36 @@ def test_a_client_for_each_message_goes_on_in_its_session(
         assert [row["status"] for row in rows] == ["ended", "ended"]
         used = [row["usage"]["input_tokens"] for row in rows]
         assert sum(used) == mock.served(client)["input_tokens"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("client", ["codex", "gemini"])
+def test_a_turn_of_a_client_for_each_message_outlives_the_daemon(
+    tmp_path: Path, client: str
+) -> None:
+    """Over a restart between two turns and a daemon that is killed in the third."""
+    with a_mock() as mock, a_client_project(tmp_path / "p", mock, client) as project:
+        os.mkfifo(project.folder / "go")
+        daemon = project.start_daemon()
+        chat = project.wg("chat", "new", "--executor", client).strip()
+        assert answered(project, chat, {"text": "one"}) == "one"
+        before = session(project, chat)
+        project.wg("service", "stop")
+        daemon.wait(30)
+        daemon = project.start_daemon()
+        assert answered(project, chat, {"text": "two"}) == "two"
+        third = asks(project, chat, {"shell": "touch begun; cat go"}, {"text": "three"})
+        wait_for((project.folder / "begun").exists, "the command to run")
+
+        project.kill_daemon(daemon)
+        project.start_daemon()
+        (project.folder / "go").write_bytes(b"")
+
+        assert wait_answer(project, chat, third) == ("reply", "three")
+        assert answered(project, chat, {"text": "four"}) == "four"
+        assert before is not None
+        assert session(project, chat) == before
+        assert [row["kind"] for row in said(project, chat)] == ["message", "reply"] * 4
+        shown = project.json("chat", "show", chat)
+        assert (shown["failures"], shown["queued"]) == (0, 0)
+        wait_for(lambda: not project.processes(), "nobody to be left")

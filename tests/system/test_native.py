@@ -1,7 +1,9 @@
 """The native agent in a graph: real wgd, real wg, a mock in the model's place."""
 
 import json
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from tests.mock_model_api import MockModelAPI
 from tests.system.project import Project, a_project, wait_for
+from tests.system.test_chat_handlers import send, wait_answer
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(400)]
 
@@ -110,3 +113,34 @@ def result_of(project: Project, agent: str) -> dict[str, Any]:
     output = project.folder / ".wg/agents" / agent / "output.log"
     line: dict[str, Any] = json.loads(output.read_text().splitlines()[-1])
     return line
+
+
+def test_a_chat_goes_on_over_restarts(project: Project) -> None:
+    """One session: a daemon that was stopped between turns, one killed in a turn."""
+    os.mkfifo(project.folder / "go")
+    daemon = project.start_daemon()
+    chat = project.wg("chat", "new", "--executor", "native").strip()
+    say = partial(answer_to, project, chat)
+
+    assert say({"text": "one"}) == ("reply", "one")
+    before = project.json("chat", "show", chat)["session"]
+    project.wg("service", "stop")
+    daemon.wait(30)
+    daemon = project.start_daemon()
+    assert say({"text": "two"}) == ("reply", "two")
+    command = {"shell": "touch begun; cat go"}
+    third = send(project, chat, script(command, {"text": "three"}))
+    wait_for((project.folder / "begun").exists, "the command to run")
+    project.kill_daemon(daemon)
+    project.start_daemon()
+    (project.folder / "go").write_bytes(b"")
+
+    assert wait_answer(project, chat, third) == ("reply", "three")
+    assert say({"text": "four"}) == ("reply", "four")
+    assert before is not None
+    assert project.json("chat", "show", chat)["session"] == before
+
+
+def answer_to(project: Project, chat: str, *steps: dict[str, Any]) -> tuple[str, str]:
+    """What a message that the mock answers so is answered with."""
+    return wait_answer(project, chat, send(project, chat, script(*steps)))
