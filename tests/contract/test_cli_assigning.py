@@ -45,6 +45,22 @@ def test_a_task_is_assigned_and_cleared(any_project: Project) -> None:
     assert [one["kind"] for one in log].count("assigned") == 4
 
 
+def test_a_name_that_is_no_actors_is_told(any_project: Project) -> None:
+    """Beside the answer, and in its JSON; the exit status is as ever."""
+    project = any_project
+    add_actor(project, "ada")
+    project.wg("add", "a")
+    note = "adda is no actor, so a person is meant: did you mean ada?"
+
+    said = project.run("assign", "a", "adda")
+    document = json.loads(project.wg("--json", "assign", "a", "adda"))
+
+    assert (said.returncode, said.stdout) == (0, "a: assigned to adda\n")
+    assert said.stderr == f"{note}\n"
+    assert document["notes"] == [note]
+    assert document["data"]["actor"] == "adda"
+
+
 def test_refusals_have_a_remedy(tmp_path: Path) -> None:
     """2 for what is not meant so, 1 for who can't, 4 while it is worked on."""
     with a_project(tmp_path / "p") as project:

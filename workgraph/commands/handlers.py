@@ -32,6 +32,7 @@ from workgraph.commands import (
 from workgraph.commands.access import check_access
 from workgraph.commands.chat_tasks import refuse_work
 from workgraph.commands.context import Answer, Context
+from workgraph.commands.strangers import tell_of_stranger
 from workgraph.graph import chat_requests as c
 from workgraph.graph import identity_requests as q
 from workgraph.graph import requests as r
@@ -158,7 +159,8 @@ def handle(context: Context, request: r.AnyRequest) -> Answer:
         return handler(context, request)
     if agent is not None:
         agents.touch(context.tx, agent)
-    return WRITES[type(request)](context, request)
+    answer = WRITES[type(request)](context, request)
+    return tell_of_stranger(context, request, answer)
 
 
 def _with_actor_named(context: Context, request: r.AnyRequest) -> r.AnyRequest:

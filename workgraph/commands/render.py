@@ -45,6 +45,7 @@ from workgraph.commands.render_task import (
 from workgraph.commands.render_trajectories import trajectory_table
 from workgraph.commands.render_verbs import verb_lines
 from workgraph.graph import requests as r
+from workgraph.graph.assigning import AssignTask
 from workgraph.graph.canary_requests import GetCanaries, RunCanaries
 from workgraph.graph.chat_requests import ChatRequest, CreateChat, SendToChat
 from workgraph.graph.errors import WorkgraphError
@@ -86,6 +87,9 @@ _ENCODER: Final = msgspec.json.Encoder()
 #: What these print is taken by scripts as it is: notes go to standard error.
 _BARE: Final = (
     r.AddTask,
+    r.EditTask,
+    r.ClaimTask,
+    AssignTask,
     SendMessage,
     r.FinishTask,
     r.NextTask,
@@ -122,8 +126,11 @@ def render_notes(request: r.AnyRequest | LocalCommand, reply: Reply) -> str:
 
 
 def render_json(reply: Reply) -> bytes:
-    """One document, and a newline."""
-    return _ENCODER.encode({"schema": SCHEMA, "data": reply.data}) + b"\n"
+    """One document, and a newline; what people are told besides is in it, too."""
+    document = {"schema": SCHEMA, "data": reply.data}
+    if reply.notes:
+        document["notes"] = reply.notes
+    return _ENCODER.encode(document) + b"\n"
 
 
 def render_change(change: ChangeData) -> bytes:

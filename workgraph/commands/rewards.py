@@ -5,6 +5,7 @@ what its errand is about, and never the work of its own actor (RULES 103).
 """
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 import msgspec
@@ -47,6 +48,8 @@ MOST_NOTES: Final = 64 * 1024
 #: Of FLIP's two steps the first one does not know the task, and so can't judge.
 _GUESS: Final = "guess"
 _COMPARE: Final = "compare"
+#: A source that is named much like one of these may be a slip.
+_SOURCES: Final = (OPERATOR, EVALUATOR, FLIP)
 
 
 def record_reward(context: Context, request: RecordReward) -> Reply:
@@ -212,6 +215,9 @@ def _source_of(errand: Errand) -> str:
 
 
 def _notes(reward: Reward, counting: Reward | None) -> Iterable[str]:
+    if reward.source not in _SOURCES:
+        for near in get_close_matches(reward.source, _SOURCES, n=1):
+            yield f"{reward.source} is a source of its own: did you mean {near}?"
     for name in unknown_dimensions(reward.dimensions):
         yield f"warning: the dimension {name} is not known: it weighs nothing"
     if reward.given is not None and reward.given != reward.score:

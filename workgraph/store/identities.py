@@ -185,6 +185,11 @@ def actor_name(tx: Tx, text: str) -> str:
     return text if found is None else found.identity.name
 
 
+def near_actors(tx: Tx, name: str) -> list[str] | None:
+    """Names of living actors that are much like a name; null where it is one."""
+    return None if is_taken(tx, "actor", name) else _near(tx, "actor", name)
+
+
 def every(tx: Tx, type_: type[Identity], *, retired: bool = False) -> Iterator[Kept]:
     """All of a kind by name, those of the same name by when they were in use."""
     params = {"kind": _TYPES[type_], "retired": retired}
@@ -291,15 +296,18 @@ def _is_digits(text: str) -> bool:
 
 
 def _no_such(tx: Tx, kind: Kind, text: str) -> NotFoundError:
-    near: list[str] = []
-    if len(text) <= _ID_DIGITS:
-        names = [row[0] for row in tx.rows(LIVING_NAMES, (kind,))]
-        near = get_close_matches(text, names)
+    near = _near(tx, kind, text)
     shown = text if len(text) <= _ID_DIGITS else f"{text[:_ID_DIGITS]}…"
     return NotFoundError(
         f"there is no {kind} {shown!r}",
         hint=f"did you mean {' or '.join(near)}?" if near else f"wg {kind} list",
     )
+
+
+def _near(tx: Tx, kind: Kind, text: str) -> list[str]:
+    if len(text) > _ID_DIGITS:
+        return []
+    return get_close_matches(text, [row[0] for row in tx.rows(LIVING_NAMES, (kind,))])
 
 
 def _kept(type_: type[Identity], row: Row) -> Kept:
