@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from workgraph.agents.blocks import Block, Item, Part
+from workgraph.agents.revision import REVISION
 from workgraph.agents.sections import wish_of
 from workgraph.graph.context_view import ContextView, FileText, FileWish
 from workgraph.graph.inputs import Input
@@ -20,6 +21,14 @@ from workgraph.graph.judging import COMPARE, GUESS, SCORE
 QUOTE: Final = "> "
 #: How much of an output is read, from its end.
 _OUTPUT_BYTES: Final = 16 * 1024
+#: How much of a diff, from its beginning: 9,000 tokens are a large change for one
+#: attempt, and its numbers come before the patch.
+_CHANGES_BYTES: Final = 32 * 1024
+_CHANGED: Final = (
+    "what git says has changed in its folder from the commit that was there when it"
+    " began until now; what others have done there meanwhile, or had not committed"
+    " before, is in it, too"
+)
 
 #: What each dimension asks, as evaluators are told.
 DIMENSIONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -98,6 +107,7 @@ def judging_blocks(view: ContextView) -> Iterator[Block]:
             _ended(judged),
             _gates(judged),
             _artifacts(view, judged),
+            _changes(view, judged),
             _log(judged),
             _output(view, judged),
         ]
@@ -112,6 +122,8 @@ def judging_files(view: ContextView) -> tuple[FileWish, ...]:
     wishes = [wish for one in judged.artifacts if (wish := wish_of(view, one))]
     if judged.plain:
         wishes.append(_output_wish(view, judged))
+    if judged.workspace is not None:
+        wishes.append(_changes_wish(view, judged, judged.workspace))
     return tuple(dict.fromkeys(wishes))
 
 
@@ -226,6 +238,26 @@ def _content(file: FileText) -> Part:
     if file.problem is not None:
         return _part("it can't be shown", file.problem)
     return _part("excerpt", file.text, size=file.size if file.is_part else None)
+
+
+def _changes(view: ContextView, judged: Judged) -> Block | None:
+    folder = judged.workspace
+    file = view.files.get(_changes_wish(view, judged, folder)) if folder else None
+    if file is None or not (file.text or file.problem):
+        return None
+    if file.problem is not None:
+        part = _part("what has changed can't be shown", file.problem)
+    else:
+        part = _part(_CHANGED, file.text, size=file.size if file.is_part else None)
+    return _block("judged changes", judged, [part], rank=68, floor=200)
+
+
+def _changes_wish(view: ContextView, judged: Judged, folder: str) -> FileWish:
+    return FileWish(
+        path=folder,
+        most=_CHANGES_BYTES,
+        since=f"{view.wg_dir}/agents/agent-{judged.agent}/{REVISION}",
+    )
 
 
 def _log(judged: Judged) -> Block | None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from workgraph.agents.kill import LIMIT_S
 from workgraph.agents.output import Offsets, Output, Written
+from workgraph.agents.revision import REVISION, find_revision
 from workgraph.agents.search import Target
 from workgraph.graph.errors import AgentError
 from workgraph.graph.model import ProcessId
@@ -316,7 +317,11 @@ def _make_folder(order: LaunchOrder) -> None:
     with suppress(FileExistsError):
         os.mkdir(f"{folder}/{_TMPDIR}", mode=0o700)
     logs = ("output.log", "stderr.log") if order.stderr_apart else ("output.log",)
-    for name, content in (*order.files.items(), *((log, b"") for log in logs)):
+    # What its work is compared with; of what a sandbox holds nothing is told (changes).
+    revision = None if order.sandboxed else find_revision(order.cwd)
+    kept = {REVISION: f"{revision}\n"} if revision else {}
+    files = {**order.files, **kept, **dict.fromkeys(logs, b"")}
+    for name, content in files.items():
         if os.path.basename(name) != name:
             msg = f"{name!r} is not a plain name"
             raise ValueError(msg)

@@ -368,7 +368,7 @@ class Effects:
         )
 
     async def _fetch(self, effect: ReadFiles) -> None:
-        files = await read_files(effect.wishes)
+        files = await read_files(effect.wishes, env=effect.env)
         self.fetching.pop(effect.task, None)
         self._post(FilesRead(task=effect.task, files=files))
 

@@ -8,13 +8,15 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import BinaryIO, Final
 
 import anyio
 import anyio.to_thread
 from msgspec.structs import replace
 
+from workgraph.daemon.changes import read_changes
 from workgraph.graph.context_view import Files, FileText, FileWish
 from workgraph.graph.model import Record
 
@@ -36,29 +38,55 @@ class Limits(Record, frozen=True, kw_only=True):
     read_s: float = 5.0
     #: For all that is compared with what was recorded.
     compare_s: float = 30.0
+    #: For what git has to tell, of each work tree.
+    changes_s: float = 5.0
 
 
 _LIMITS: Final = Limits()
+_NO_ENV: Final[Mapping[str, str]] = MappingProxyType({})
 _Found = dict[FileWish, FileText]
 
 
-async def read_files(wishes: Sequence[FileWish], limits: Limits = _LIMITS) -> Files:
+async def read_files(
+    wishes: Sequence[FileWish],
+    limits: Limits = _LIMITS,
+    *,
+    env: Mapping[str, str] = _NO_ENV,
+) -> Files:
     """What is in these files; each has an answer, if only that it can't be read.
 
     A file system that does not answer keeps its thread, and nobody else.
+
+    Args:
+        wishes: What is wanted.
+        limits: How much is read, and for how long.
+        env: The host's environment, for git.
     """
     read: _Found = {}
+    plain = tuple(wish for wish in wishes if wish.since is None)
     with anyio.move_on_after(limits.read_s):
         await anyio.to_thread.run_sync(
-            _read_all, tuple(wishes), read, limits, abandon_on_cancel=True
+            _read_all, plain, read, limits, abandon_on_cancel=True
         )
     late = FileText(problem=f"it could not be read in {limits.read_s:g} s")
     there = dict(read)
     found = {wish: there.get(wish, late) for wish in wishes}
+    for wish in wishes:
+        if wish.since is not None:
+            found[wish] = await _ask_git(wish, env, limits)
     left = [wish for wish in there if _is_to_be_compared(wish, there[wish])]
     if left:
         found.update(await _compare(left, found, limits.compare_s))
     return found
+
+
+async def _ask_git(wish: FileWish, env: Mapping[str, str], limits: Limits) -> FileText:
+    most = limits.text if wish.most is None else wish.most
+    with anyio.move_on_after(limits.changes_s + _PATIENCE_S):
+        return await anyio.to_thread.run_sync(
+            read_changes, wish, most, env, limits.changes_s, abandon_on_cancel=True
+        )
+    return FileText(problem="git took too long to tell what has changed")
 
 
 def _read_all(wishes: Sequence[FileWish], found: _Found, limits: Limits) -> None:

@@ -229,7 +229,8 @@ def launch_or_park(tx: Tx, task: Task, host: Host) -> list[Effect]:
     try:
         _, spawn = launch(tx, task, actor, Flags(), host)
     except FilesWantedError as error:
-        return [ReadFiles(task=task.id, wishes=error.wishes)]
+        env = host.grounds.host.env
+        return [ReadFiles(task=task.id, wishes=error.wishes, env=env)]
     except OverBudgetError as error:
         held = error.held
         known = task.parked is not None and task.parked.code == held.parked.code

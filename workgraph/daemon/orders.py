@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from msgspec import field
+
 from workgraph.agents.choices import Awaited
 from workgraph.agents.process import LaunchOrder, SweepTarget
 from workgraph.agents.talk import HandlerKind
@@ -118,6 +120,8 @@ class ReadFiles(Record, frozen=True, kw_only=True):
 
     task: str
     wishes: tuple[FileWish, ...]
+    #: The host's environment, for git.
+    env: Mapping[str, str] = field(default_factory=dict)
     #: What its start needs that others need, too: it has its place there already.
     needs: Needs = Needs()
 

@@ -207,7 +207,8 @@ class Starting:
                 if is_hidden:
                     files = dict.fromkeys(error.wishes, _HIDDEN)
                 else:
-                    files = await read_files(error.wishes)
+                    env = host.grounds.host.env
+                    files = await read_files(error.wishes, env=env)
         raise ConflictError("the task is being changed", hint="try again")
 
 

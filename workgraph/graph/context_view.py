@@ -27,6 +27,9 @@ class FileWish(Record, frozen=True, kw_only=True):
     #: with them, however large it is.
     sha256: str | None = None
     size: int | None = None
+    #: `path` is a folder, and wanted is what has changed there since the revision that
+    #: is kept in this file.
+    since: str | None = None
 
 
 class FileText(Record, frozen=True, kw_only=True):

@@ -19,6 +19,8 @@ class Judged(Record, frozen=True, kw_only=True):
     task: str
     attempt: int
     agent: int
+    #: Where its work can be compared with what was there before; null: nowhere.
+    workspace: str | None = None
     title: str = ""
     description: str = ""
     prompt: str = ""

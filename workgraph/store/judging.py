@@ -215,6 +215,7 @@ def _result(tx: Tx, errand: Errand, task: Task, agent: Agent) -> Judged:
         task=task.id,
         attempt=agent.attempt,
         agent=agent.number,
+        workspace=None if agent.human or agent.sandbox else agent.workspace,
         outcome=agent.outcome or "",
         reason=agent.reason,
         summary=task.summary if is_last else None,
