@@ -16,9 +16,15 @@ from workgraph.daemon.special import Identity, Special
 from workgraph.graph import requests as r
 from workgraph.graph.identity_requests import EditActor
 from workgraph.graph.match_requests import MatchActors, MatchData
-from workgraph.graph.proposals import Evolve, ReviewProposal
+from workgraph.graph.proposals import (
+    Becomes,
+    Evolve,
+    Proposal,
+    ProposalStatus,
+    ReviewProposal,
+)
 from workgraph.graph.replies import Reply
-from workgraph.store import errands, views
+from workgraph.store import errands, proposals, views
 from workgraph.store.database import Tx
 
 WEAK = {"correctness": 0.9, "completeness": 0.3}
@@ -305,3 +311,51 @@ def a_task(random: Random) -> r.AddTask:
         complexity=random.choice(("simple", "moderate", "complex")),
         paused=True,
     )
+
+
+@pytest.mark.parametrize("name", ["bob", "bob-2"])
+async def test_a_trial_ends_when_one_of_both_becomes_a_person(name: str) -> None:
+    """Nothing is given to a person by itself, so it would go on for ever."""
+    async with running_core(*WIDE) as core:
+        await bob_and_its_child(core)
+
+        await core.do(EditActor(actor=name, human=True))
+
+        (proposal,) = await proposals_of(core)
+        assert proposal.status == "retired"
+        assert proposal.result is not None
+        assert "person" in proposal.result
+        assert "bob-2" not in await living(core)
+
+
+@pytest.mark.parametrize("parent", ["default", "ann"])
+async def test_a_trial_that_gets_no_work_ends_at_once(parent: str) -> None:
+    """Of the last resort, or without a share: an import may bring such."""
+    async with running_core(*WIDE) as core:
+        ann = await an_actor(core, "ann", skills=RUST)
+        both = await living(core)
+        child = await an_actor(core, f"{parent}-2", skills=RUST)
+        proposal = Proposal(
+            number=1,
+            kind="role",
+            subject=both[parent].id,
+            change=Becomes(outcome="It works."),
+            reason="an older one",
+            by="me",
+            status=ProposalStatus.TRIAL,
+            created_at=core.clock.now(),
+            started_at=core.clock.now(),
+            child=child.id,
+            share=0.0 if parent == ann.name else 0.2,
+        )
+        await core.store.transaction(
+            lambda tx: proposals.insert(tx, [proposal]), core.clock.now()
+        )
+
+        await core.add("t")
+
+        (ended,) = await proposals_of(core)
+        assert ended.status == "retired"
+        assert ended.result
+        assert parent in await living(core)
+        assert child.name not in await living(core)

@@ -7,7 +7,12 @@ from workgraph.commands.context import officials_of
 from workgraph.daemon.launching import Host
 from workgraph.graph.comparison import LEAST_OF_PARENT, Trial, TrialsView, is_due
 from workgraph.graph.decisions import JudgeTrial
-from workgraph.graph.evolution import EvolutionView, find_subject, needs_review
+from workgraph.graph.evolution import (
+    EvolutionView,
+    find_subject,
+    may_change,
+    needs_review,
+)
 from workgraph.graph.proposals import Proposal, ProposalStatus
 from workgraph.settings import Settings
 from workgraph.store import evolution, proposals
@@ -57,12 +62,21 @@ def judge_trial(tx: Tx, decision: JudgeTrial, host: Host) -> None:
 
 
 def _void(tx: Tx, proposal: Proposal) -> str | None:
+    """Why nothing more can come of a trial: it would go on for ever.
+
+    Proposals about people and about `default` are refused; a trial of theirs comes from
+    an import, or from an actor that has become a person since.
+    """
     child, parent = proposal_moves.both(tx, proposal)
     if child is None:
         return "the changed actor is not in use any more"
     if parent is None:
         return "its parent is not in use any more, as it was"
-    return None
+    if not may_change(parent):
+        return f"{parent.name} is a person or the last resort: it stays as it is"
+    if child.human:
+        return "the changed actor is a person now"
+    return None if proposal.share else "it has no share of any work"
 
 
 def _scores_of_parent(tx: Tx, proposal: Proposal) -> tuple[float, ...]:
