@@ -42,12 +42,17 @@ JUDGED = Judged(
 )
 
 
-def prompt_of(judged: Judged, texts: str = "import tomllib") -> str:
-    """The prompt of an errand, with the same text in every file."""
+def work_view(judged: Judged) -> ContextView:
+    """What is known for the prompt of an errand."""
     errand = a_task(
         "judge attempt 2 at parse-config", id="reward-x", context_scope="clean"
     )
-    view = ContextView(task=errand, judged=judged)
+    return ContextView(task=errand, judged=judged, wg_dir="/project/.wg")
+
+
+def prompt_of(judged: Judged, texts: str = "import tomllib") -> str:
+    """The prompt of an errand, with the same text in every file."""
+    view = work_view(judged)
     files = {wish: FileText(text=texts) for wish in judging_files(view)}
     return compile_context(replace(view, files=files), 20_000).text
 
@@ -134,3 +139,36 @@ def test_what_was_wrong_with_an_answer_is_told() -> None:
 
     assert "why an earlier answer was not taken" in prompt
     assert "> verdict: no line of JSON" in prompt
+
+
+def test_what_has_changed_is_shown_as_material() -> None:
+    """Of a case with a known answer in the very same words as of real work."""
+    diff = " kept | 2 +-\n-as it was\n+as it is"
+    work = replace(JUDGED, workspace="/project", artifacts=(), plain=False)
+    case = replace(work, workspace=None, diff=diff)
+
+    prompt = prompt_of(work, diff)
+
+    assert prompt == prompt_of(case, diff)
+    assert ">  kept | 2 +-\n> -as it was\n> +as it is\n" in prompt
+    assert "others have done there meanwhile" in prompt
+
+
+def test_where_nothing_has_changed_nothing_is_said() -> None:
+    """No work tree, or the same as before; what can't be told says why."""
+    work = replace(JUDGED, workspace="/project", artifacts=(), plain=False)
+    (wish,) = judging_files(work_view(work))
+    problem = FileText(problem="git took too long")
+
+    assert wish.since == "/project/.wg/agents/agent-7/revision"
+    assert "judged changes" not in prompt_of(work, "")
+    view = replace(work_view(work), files={wish: problem})
+    assert "> git took too long" in compile_context(view, 20_000).text
+
+
+def test_who_compares_with_a_guess_sees_no_changes() -> None:
+    """The guess was made from them."""
+    work = replace(JUDGED, workspace="/project", part="compare", guess="a parser")
+
+    assert judging_files(work_view(work)) == ()
+    assert "judged changes" not in prompt_of(work, "x")

@@ -11,7 +11,10 @@ from workgraph.agents.process import LaunchOrder
 from workgraph.agents.revision import find_revision, read_revision
 from workgraph.agents.wrapper import prepare
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
+pytestmark = [
+    pytest.mark.timeout(100),
+    pytest.mark.skipif(shutil.which("git") is None, reason="git is not here"),
+]
 
 PATH = os.environ["PATH"]
 

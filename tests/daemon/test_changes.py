@@ -9,7 +9,10 @@ from tests.agents.test_revision import PATH, a_repository, git
 from workgraph.daemon.fetching import Limits, read_files
 from workgraph.graph.context_view import FileText, FileWish
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
+pytestmark = [
+    pytest.mark.timeout(100),
+    pytest.mark.skipif(shutil.which("git") is None, reason="git is not here"),
+]
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 async def changes(
-    tree: Path, most: int = 10_000, *, path: str | None = None, limit_s: float = 60.0
+    tree: Path, most: int = 10_000, *, path: str | None = None, limit_s: float = 90.0
 ) -> FileText:
     """What is told of it."""
     since = str(tree.parent / "revision")

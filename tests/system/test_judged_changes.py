@@ -12,7 +12,7 @@ from tests.system.project import Project, a_project, wait_for
 pytestmark = [
     pytest.mark.system,
     pytest.mark.slow,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(shutil.which("git") is None, reason="git is not here"),
 ]
 
@@ -26,7 +26,7 @@ def wait_done(project: Project, task: str) -> None:
     def is_so() -> bool:
         return project.run("task-status", task).stdout == "done\n"
 
-    wait_for(is_so, f"{task} to be done", 60.0)
+    wait_for(is_so, f"{task} to be done")
 
 
 def test_what_an_attempt_has_changed_is_judged(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from tests.system.clients import (
 from tests.system.project import Project, wait_for
 from workgraph.graph.identity import actor_id
 
-pytestmark = [pytest.mark.agents, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(400)]
 
 BOTH: Final = ["claude", pytest.param("codex", marks=pytest.mark.long)]
-PATIENCE_S: Final = 120.0
+PATIENCE_S: Final = 200.0
 #: What the mock counts for each answer, and what claude takes it to have cost.
 INPUT: Final = 100
 OUTPUT: Final = 20

@@ -241,8 +241,11 @@ def _content(file: FileText) -> Part:
 
 
 def _changes(view: ContextView, judged: Judged) -> Block | None:
-    folder = judged.workspace
-    file = view.files.get(_changes_wish(view, judged, folder)) if folder else None
+    file: FileText | None = None
+    if judged.diff is not None:
+        file = FileText(text=judged.diff)
+    elif judged.workspace is not None:
+        file = view.files.get(_changes_wish(view, judged, judged.workspace))
     if file is None or not (file.text or file.problem):
         return None
     if file.problem is not None:

@@ -10,7 +10,7 @@ from workgraph.commands.escape import escape_line
 from workgraph.daemon.artifacts import copies_dir, keep_text
 from workgraph.daemon.engine import Engine
 from workgraph.daemon.starting import needs_daemon
-from workgraph.graph.canaries import Canary, files_of, read_canaries
+from workgraph.graph.canaries import Canary, read_canaries
 from workgraph.graph.canary_requests import RunCanaries
 from workgraph.graph.replies import Reply
 
@@ -67,7 +67,7 @@ async def run_canaries(
 def _keep_files(cases: Sequence[Canary], copies: str) -> None:
     """The files of cases stand where those of work do, so that both are shown alike."""
     for case in cases:
-        for file in files_of(case.shown):
+        for file in case.shown.result.artifacts:
             keep_text(file.text, copies)
 
 

@@ -146,13 +146,6 @@ def read_shown(text: str) -> Shown:
     return _decode_shown(text)
 
 
-def files_of(shown: Shown) -> tuple[ShownArtifact, ...]:
-    """The files that the work of a case has left, its changes as one of them."""
-    diff = shown.result.diff
-    changes = (ShownArtifact(name="changes.diff", text=diff),) if diff else ()
-    return (*shown.result.artifacts, *changes)
-
-
 def judged_case(
     task: str, shown: Shown, part: str, wrong: tuple[str, ...] = ()
 ) -> Judged:
@@ -182,6 +175,7 @@ def judged_case(
         summary=came.summary or None,
         said=came.output or None,
         figures=came.figures,
+        diff=came.diff or None,
         gates=tuple(
             Note(by="passed" if gate.passed else "failed", text=gate.text)
             for gate in came.gates
@@ -197,7 +191,7 @@ def judged_case(
                 size=len(one.text.encode()),
                 kept=True,
             )
-            for one in files_of(shown)
+            for one in came.artifacts
         ),
         wrong=wrong,
     )

@@ -21,6 +21,8 @@ class Judged(Record, frozen=True, kw_only=True):
     agent: int
     #: Where its work can be compared with what was there before; null: nowhere.
     workspace: str | None = None
+    #: What has changed, where that is known without a look.
+    diff: str | None = None
     title: str = ""
     description: str = ""
     prompt: str = ""
