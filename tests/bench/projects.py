@@ -49,9 +49,9 @@ class Bench:
         }
 
     def take(self, variants: Variants, rounds: int, *, warm: int = 1) -> Taken:
-        """Interleaves variants; a short run takes fewer rounds and is less patient."""
+        """Interleaves variants; a short run takes three rounds, whoever disturbs."""
         if self.short:
-            plan = Plan(rounds=3, warm=warm, tries=1, patience_s=0.3)
+            plan = Plan(rounds=3, warm=warm, tries=1, patience_s=0)
         else:
             plan = Plan(rounds=max(5, self._rounds or rounds), warm=warm)
         return interleave(variants, plan, self.watch)
@@ -100,12 +100,16 @@ class Bench:
             raise BenchError(f"{' '.join(argv)} ended with {status}")
         return spent
 
-    def project(self, name: str) -> "Project":
-        """A new project."""
+    def project(self, name: str, like: "Project | None" = None) -> "Project":
+        """A new project, empty or as another one is that has no daemon."""
         folder = self.root / name
         folder.mkdir()
-        self.run([program("wg"), "init"], folder)
-        return Project(self, folder)
+        project = Project(self, folder)
+        if like is None:
+            project.wg("init")
+        else:
+            shutil.copytree(like.folder / ".wg", folder / ".wg", symlinks=True)
+        return project
 
     def end_leftovers(self) -> None:
         """Kills what still runs for one of the projects; only these name the folder."""

@@ -123,11 +123,13 @@ def _take_context(
     bench: Bench, count: int, project: Project
 ) -> tuple[Line, Sequence[float]]:
     """`wg context` of a task with fifty dependencies that have all said something."""
-    after = [word for n in range(_DEPENDENCIES) for word in ("--after", f"t{n}")]
-    project.wg("add", "Join", "--id", "join", "--executor", "claude", *after)
-    for number in range(_DEPENDENCIES):
-        project.wg("log", f"t{number}", "found something " * 50)
-    with project.start(max_agents=0), chdir(project.folder):
+    after = [f"t{number}" for number in range(_DEPENDENCIES)]
+    join = {"title": "Join", "id": "join", "executor": "claude", "after": after}
+    with project.start(max_agents=0) as daemon, chdir(project.folder):
+        daemon.client.ask({"cmd": "add_task", **join})
+        for task in after:
+            said = "found something " * 50
+            daemon.client.ask({"cmd": "log", "task": task, "message": said})
         taken = bench.take(
             {
                 "python": lambda: bench.start_seconds([PYTHON, "-c", "pass"]),
@@ -152,7 +154,7 @@ def _take_memory(bench: Bench, count: int, project: Project) -> Line:
     """Daemons that have each worked off some tasks, on a large and an empty graph."""
     above_mb: list[float] = []
     empty_mb: list[float] = []
-    for number in range(3 if bench.short else 5):
+    for number in range(2 if bench.short else 5):
         held = _memory_after_work(project, add=False)
         empty = bench.project(f"empty-{number}")
         empty_mb.append(_memory_after_work(empty, add=True))

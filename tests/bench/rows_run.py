@@ -73,13 +73,14 @@ class _Fresh:
     def __init__(self, bench: Bench, name: str, tasks: Path) -> None:
         self._bench = bench
         self._name = name
-        self._tasks = tasks
+        self._imported = bench.project(f"{name}-imported")
+        self._imported.wg("import", str(tasks))
         self._taken: list[Project] = []
 
     def take(self) -> Project:
         """A project that nothing has been run in."""
-        project = self._bench.project(f"{self._name}-{len(self._taken)}")
-        project.wg("import", str(self._tasks))
+        name = f"{self._name}-{len(self._taken)}"
+        project = self._bench.project(name, like=self._imported)
         self._taken.append(project)
         return project
 
