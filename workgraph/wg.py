@@ -376,7 +376,7 @@ def is_coming_up(sock: "_socket.socket") -> bool:
 def _offline_main() -> "Callable[[list[str]], int]":
     """What carries a command out in this process: some 600 modules.
 
-    Nothing of them is garbage: to look for it while they come took a sixth of the call.
+    Nothing of them is garbage: to look for it meanwhile took a seventh of the call.
     """
     import gc
 
