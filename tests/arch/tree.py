@@ -97,7 +97,7 @@ def makers_of_orders(root: Path) -> list[str]:
     return _unexpected(
         root,
         {"LaunchOrder"},
-        {"workgraph/agents/ends.py": 1, "workgraph/daemon/launching.py": 1},
+        {"workgraph/agents/ends.py": 1, "workgraph/daemon/planned.py": 1},
     )
 
 

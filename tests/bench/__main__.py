@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from tests.bench import rows_client, rows_large, rows_run, rows_service
+from tests.bench import rows_chats, rows_client, rows_large, rows_run, rows_service
 from tests.bench.projects import Bench, BenchError, open_bench
 from tests.bench.report import PAGE, Failed, Line, is_passed, screen_table, write_page
 
@@ -26,6 +26,7 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
         "show": rows_client.take_show,
         "next": rows_client.take_next_start,
         "large": rows_large.take,
+        "chats": rows_chats.take,
         "idle": rows_service.take_idle,
         "recovery": rows_service.take_recovery,
         "requests": rows_client.take_requests,

@@ -4,9 +4,7 @@ A handler is an agent of the chat's task that holds no claim (docs/adr/0022). Al
 are rows before there is a process, as of every agent.
 """
 
-from hashlib import sha256
-
-import msgspec
+from msgspec.structs import replace
 
 from workgraph.agents.choices import (
     SHELL,
@@ -20,28 +18,17 @@ from workgraph.agents.choices import (
 )
 from workgraph.agents.executor import goes_on, keeps_open
 from workgraph.agents.plan import AgentFacts, plan_spawn
-from workgraph.agents.planned import log_line, visible
 from workgraph.agents.streams.reader import client_home
 from workgraph.agents.talk import HandlerKind, encode_interrupt
-from workgraph.daemon.launching import (
-    Host,
-    order_for,
-    refuse_beside_leftover,
-    set_aside,
-)
-from workgraph.daemon.orders import (
-    Hearing,
-    Listen,
-    Spawn,
-)
+from workgraph.daemon.launching import Host, set_aside
+from workgraph.daemon.orders import Hearing, Listen, Spawn
+from workgraph.daemon.planned import add_agent
 from workgraph.daemon.telling import compile_opening
 from workgraph.graph.budgets import Reservation
 from workgraph.graph.chats import Chat, ChatMessage
 from workgraph.graph.model import Task, Usage
 from workgraph.store import agent_reads, agents, chats, clients, prompts, reads
 from workgraph.store.database import Tx
-
-_encode = msgspec.json.Encoder().encode
 
 
 def handler_kind(grounds: Grounds, task: Task) -> HandlerKind:
@@ -80,7 +67,6 @@ def _launch(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> Spawn:
     kind = handler_kind(host.grounds, task)
     aside = set_aside(tx, task, host)
     number, attempt = agents.next_agent(tx, task.id)
-    token, folder = host.new_token(), host.folder(number)
     session = "" if kind == "exec" else session_of_chat(chat, task, host.grounds)
     opening = None
     if kind != "open" or not session:
@@ -95,8 +81,8 @@ def _launch(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> Spawn:
     facts = AgentFacts(
         id=f"agent-{number}",
         attempt=attempt,
-        token=token,
-        folder=folder,
+        token=host.new_token(),
+        folder=host.folder(number),
         session=session,
         new_session=host.new_session(),
         prompt=prompt,
@@ -105,59 +91,19 @@ def _launch(tx: Tx, chat: Chat, head: ChatMessage | None, host: Host) -> Spawn:
         kept_open=kind != "turn",
     )
     plan = plan_spawn(host.grounds, task=task, agent=facts)
-    refuse_beside_leftover(tx, task, plan.working_dir.value)
-    line = log_line(plan, facts.id)
-    shown = _encode(visible(plan)).decode()
-    agents.insert_agent(
-        tx,
-        agents.NewAgent(
-            task=task.id,
-            attempt=attempt,
-            actor=None,
-            executor=plan.executor.value,
-            model=plan.model.value,
-            endpoint=plan.endpoint.value,
-            workspace=plan.working_dir.value,
-            plan=shown,
-            plan_line=line,
-            token_sha256=sha256(token.encode()).digest(),
-            account=plan.account.value,
-            session=plan.session,
-            resumed=plan.session if plan.resumes else None,
-            sandbox=None if plan.sandbox.value == "none" else plan.sandbox.value,
-            reserved_tokens=aside.tokens,
-            reserved_usd=aside.usd,
-        ),
-    )
+    settings = host.grounds.layered.settings.agents
+    planned = add_agent(tx, task, plan, facts, aside=aside, settings=settings)
     if opening is not None:
         prompts.keep(tx, number, opening)
     chats.set_handler(tx, chat.number, number)
     if kind == "turn" and head is not None:
         chats.deliver(tx, head.number, number)
-    order = order_for(
-        number,
-        folder,
-        plan,
-        {"prompt.md": prompt, "plan.json": shown},
-        host.grounds.layered.settings.agents,
-    )
     return Spawn(
         # what it says aloud are answers, whatever its stream is
-        order=msgspec.structs.replace(order, stderr_apart=True),
-        line=line,
+        order=replace(planned.order, stderr_apart=True),
+        line=planned.line,
         may_be_too_fast=plan.executor.value != SHELL,
-        listen=listen_to_handler(
-            tx,
-            chat.number,
-            kind,
-            clients.LiveStream(
-                agent=number,
-                stream=plan.stream.value,
-                resumed=plan.session if plan.resumes else None,
-                started_at=tx.now,
-                env={name: chosen.value for name, chosen in plan.env.items()},
-            ),
-        ),
+        listen=listen_to_handler(tx, chat.number, kind, planned.live),
     )
 
 

@@ -5,11 +5,9 @@ what was intended, and starting up settles it.
 """
 
 import shlex
-from collections.abc import Callable, Mapping
-from hashlib import sha256
+from collections.abc import Callable
 from typing import Final
 
-import msgspec
 from msgspec import field
 from msgspec.structs import replace
 
@@ -27,16 +25,14 @@ from workgraph.agents.plan import (
     Flags,
     Grounds,
     PlanError,
-    SpawnPlan,
     plan_spawn,
 )
-from workgraph.agents.planned import log_line, visible
-from workgraph.agents.process import LaunchOrder
 from workgraph.agents.sessions import Whose, session_of
 from workgraph.agents.streams.reader import client_home
 from workgraph.commands.context import budget_limits
 from workgraph.daemon import along, assigning
 from workgraph.daemon.orders import AwaitHost, Effect, Listen, ReadFiles, Spawn
+from workgraph.daemon.planned import add_agent
 from workgraph.daemon.prompting import FilesWantedError, compile_prompt, draft_prompt
 from workgraph.daemon.slate import Slate
 from workgraph.graph.assigning import describe, lacks_skill
@@ -48,7 +44,6 @@ from workgraph.graph.model import Actor, Parked, Record, Task, Usage
 from workgraph.graph.status import Cause, Verb
 from workgraph.graph.times import Duration
 from workgraph.reactors.budgets import SHARES, reserve
-from workgraph.settings.schema import AgentsSettings
 from workgraph.store import (
     agent_reads,
     agents,
@@ -56,7 +51,6 @@ from workgraph.store import (
     budgets,
     choices,
     clients,
-    leftovers,
     messages,
     prompts,
     service,
@@ -69,7 +63,6 @@ from workgraph.store.database import Tx
 _FIRST_LOOK: Final = Duration(60)
 _LAST_LOOK: Final = Duration(1800)
 _MAX_DOUBLINGS: Final = 10
-_encode: Final = msgspec.json.Encoder().encode
 
 
 class OverBudgetError(PlanError):
@@ -113,17 +106,15 @@ def launch(
     aside = set_aside(tx, task, host)
     inputs = artifacts.inputs_of(tx, task)
     number, attempt = agents.next_agent(tx, task.id)
-    token = host.new_token()
     _, executor = choose_executor(host.grounds, task, actor, flags)
     session = session_to_go_on(tx, task, actor, flags, host.grounds)
     draft = draft_prompt(tx, task, actor, executor, host.grounds, session)
     compiled = compile_prompt(draft, host.grounds, host.files)
-    folder = host.folder(number)
     facts = AgentFacts(
         id=f"agent-{number}",
         attempt=attempt,
-        token=token,
-        folder=folder,
+        token=host.new_token(),
+        folder=host.folder(number),
         session=session,
         new_session=host.new_session(),
         prompt=compiled.text,
@@ -132,34 +123,16 @@ def launch(
     plan = plan_spawn(
         host.grounds, task=task, actor=actor, flags=flags, agent=facts, inputs=inputs
     )
-    refuse_beside_leftover(tx, task, plan.working_dir.value)
-    line = log_line(plan, facts.id)
-    shown = _encode(visible(plan)).decode()
-    agents.insert_agent(
+    planned = add_agent(
         tx,
-        agents.NewAgent(
-            task=task.id,
-            attempt=attempt,
-            actor=actor.name if actor else None,
-            actor_id=actor.id if actor else None,
-            executor=plan.executor.value,
-            model=plan.model.value,
-            endpoint=plan.endpoint.value,
-            workspace=plan.working_dir.value,
-            timeout_at=tx.now + Duration(plan.timeout_s.value).micros,
-            plan=shown,
-            plan_line=line,
-            token_sha256=sha256(token.encode()).digest(),
-            account=plan.account.value,
-            session=plan.session,
-            resumed=plan.session if plan.resumes else None,
-            sandbox=None if plan.sandbox.value == "none" else plan.sandbox.value,
-            stall_after=choose_stall_after(
-                host.grounds.layered, task, plan.executor.value
-            ),
-            reserved_tokens=aside.tokens,
-            reserved_usd=aside.usd,
-        ),
+        task,
+        plan,
+        facts,
+        aside=aside,
+        settings=host.grounds.layered.settings.agents,
+        actor=actor,
+        timeout_at=tx.now + Duration(plan.timeout_s.value).micros,
+        stall_after=choose_stall_after(host.grounds.layered, task, plan.executor.value),
     )
     note_choice(tx, task, attempt, host.slate)
     prompts.keep(tx, number, compiled)
@@ -180,26 +153,15 @@ def launch(
             agent=facts.id,
             attempt=facts.attempt,
             actor=actor.name if actor else None,
-            reason=line,
+            reason=planned.line,
             claim_ends_at=tx.now + Duration(after).micros if after else None,
         ),
     )
-    files = {"prompt.md": compiled.text, "plan.json": shown}
-    order = order_for(number, folder, plan, files, host.grounds.layered.settings.agents)
     return number, Spawn(
-        order=order,
-        line=line,
+        order=planned.order,
+        line=planned.line,
         may_be_too_fast=plan.executor.value != SHELL,
-        listen=listen_to(
-            tx,
-            clients.LiveStream(
-                agent=number,
-                stream=plan.stream.value,
-                resumed=plan.session if plan.resumes else None,
-                started_at=tx.now,
-                env={name: chosen.value for name, chosen in plan.env.items()},
-            ),
-        ),
+        listen=listen_to(tx, planned.live),
     )
 
 
@@ -310,30 +272,6 @@ def listen_to(tx: Tx, live: clients.LiveStream) -> Listen | None:
     )
 
 
-def order_for(
-    number: int,
-    folder: str,
-    plan: SpawnPlan,
-    files: Mapping[str, str],
-    settings: AgentsSettings,
-) -> LaunchOrder:
-    """What a launcher is told of a plan: nothing is added to it."""
-    return LaunchOrder(
-        agent=number,
-        folder=folder,
-        argv=plan.argv.value,
-        env={name: chosen.value for name, chosen in plan.env.items()},
-        cwd=plan.working_dir.value,
-        stdin=f"{folder}/prompt.md" if plan.stdin.value == "prompt" else None,
-        keeps_input=plan.stdin.value == "pipe",
-        stderr_apart=plan.stream.value != "text",
-        files=files,
-        nice=settings.nice,
-        sandboxed=plan.sandbox.value != "none",
-        cgroup=settings.cgroups == "auto",
-    )
-
-
 def note_choice(tx: Tx, task: Task, attempt: int, slate: Slate) -> None:
     """Keeps how an attempt's actor was chosen, where there was a choice."""
     cleared = slate.find(task.id)
@@ -373,15 +311,3 @@ def set_aside(tx: Tx, task: Task, host: Host) -> Reservation:
     if isinstance(result, Held):
         raise OverBudgetError(task, result)
     return result
-
-
-def refuse_beside_leftover(tx: Tx, task: Task, workspace: str) -> None:
-    """What still runs of an attempt would change the next one's files under it."""
-    for agent in leftovers.of_task(tx, task.id):
-        if agent.workspace == workspace:
-            pids = " ".join(str(process.pid) for process in agent.leftover)
-            raise PlanError(
-                f"{task.id}: processes of {agent.id} are not gone: {pids}",
-                hint=f"wg kill {agent.id} --force",
-                code="leftover",
-            )

@@ -42,8 +42,8 @@ from workgraph.commands.shapes import usage_data
 from workgraph.daemon.clients import Clients
 from workgraph.daemon.executors import a_task_of_none, find_path, without_task
 from workgraph.daemon.hiding import hide_secrets
-from workgraph.daemon.launching import order_for
 from workgraph.daemon.orders import Listen
+from workgraph.daemon.planned import order_for
 from workgraph.daemon.programs import ask_version
 from workgraph.graph.ends import EndKind, Report
 from workgraph.graph.errors import AgentError, UsageError

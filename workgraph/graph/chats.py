@@ -131,9 +131,11 @@ class ChatView(Record, frozen=True, kw_only=True):
 
 
 class ChatsView(Record, frozen=True, kw_only=True):
-    """The chats that may need something."""
+    """The chats that may need something now."""
 
     chats: tuple[ChatView, ...] = ()
+    #: When the first of the others has to be looked at, if time alone brings that.
+    rest_until: int | None = None
     idle_after: Duration = Duration(300)
     #: How long one message may take.
     turn_limit: Duration = Duration(1800)

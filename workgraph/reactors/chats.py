@@ -56,7 +56,9 @@ def decide(view: ChatsView, now: int) -> tuple[ChatDecision, ...]:
 
 def wake_at(view: ChatsView, now: int) -> int | None:
     """When something could be due for a chat by time alone; null: never. Pure."""
-    moments = (next_change(chat, now, view) for chat in view.chats)
+    moments = [next_change(chat, now, view) for chat in view.chats]
+    if view.may_start:
+        moments.append(view.rest_until)
     return min((moment for moment in moments if moment is not None), default=None)
 
 

@@ -1,5 +1,6 @@
 """Chats and what is said in them: rows in, rows out."""
 
+from collections.abc import Collection
 from typing import Final
 
 from workgraph.graph.changes import ChangeKind
@@ -12,7 +13,7 @@ from workgraph.graph.chats import (
 )
 from workgraph.graph.errors import NotFoundError
 from workgraph.store.database import Row, Tx
-from workgraph.store.rows import to_json
+from workgraph.store.rows import encode, to_json
 
 _CHAT: Final = (
     "c.number, c.task, c.created_at, c.by, c.last_consumer_at, c.handler, c.session,"
@@ -34,6 +35,10 @@ insert into chats (number, task, created_at, by) values (?, ?, ?, ?)
 """
 FIND: Final = f"select {_CHAT} from chats c where c.number = ?"  # noqa: S608
 OF_HANDLER: Final = f"select {_CHAT} from chats c where c.handler = ?"  # noqa: S608
+AMONG: Final = f"""
+select {_CHAT} from chats c
+where c.number in (select value from json_each(?)) order by c.number
+"""  # noqa: S608 - constants
 ALL: Final = f"select {_CHAT} from chats c order by c.number"  # noqa: S608 - constants
 USABLE: Final = f"""
 select {_CHAT} from chats c indexed by chats_open
@@ -171,6 +176,12 @@ def by_number(tx: Tx, number: int) -> Chat:
     if chat is None:
         raise NotFoundError(f"there is no chat {number}", hint="wg chat list")
     return chat
+
+
+def among(tx: Tx, numbers: Collection[int]) -> list[Chat]:
+    """Some chats, by their numbers."""
+    some = encode(tuple(numbers)).decode()
+    return [decode_chat(row) for row in tx.rows(AMONG, (some,))]
 
 
 def of_task(tx: Tx, task: str) -> Chat | None:

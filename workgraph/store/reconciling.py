@@ -1,6 +1,6 @@
 """What the reconciler of chats reads in every tick, and what it writes down."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from workgraph.graph.changes import ChangeKind
@@ -12,26 +12,55 @@ from workgraph.graph.chats import (
     SettleHandler,
 )
 from workgraph.graph.model import Agent, Record, Task
-from workgraph.graph.times import to_rfc3339
-from workgraph.store import chats, reads
+from workgraph.graph.times import Duration, to_rfc3339
+from workgraph.store import chats
 from workgraph.store.database import Tx
-from workgraph.store.rows import decode_task, encode
+from workgraph.store.rows import (
+    AGENT_COLUMNS,
+    TASK_COLUMNS,
+    decode_agent,
+    decode_task,
+    encode,
+)
 
 #: Most projects have none, and pay for no more than this.
 ANY: Final = "select 1 from chats limit 1"
-#: All others need nothing, whatever the time: nobody is there, nothing waits, and there
-#: is no process.
+#: Chats for which something may have to be done, and when each is to be looked at; a
+#: null says: not by time alone. All others need nothing, whatever the time: nobody is
+#: there, nothing waits, and there is no process. It may say a moment that is too soon,
+#: but none that is too late: what is to be done then, `reactors.chats` decides alone.
 NEEDY: Final = """
-select number from chats indexed by chats_handler where handler is not null
-union
-select chat from chat_messages indexed by chat_messages_waiting
-where kind = 'message' and answered_at is null
-union
-select number from chats where number in (select value from json_each(?))
-union
-select c.number from chats c indexed by chats_open
-where c.archived_at is null and not exists (select 1 from tasks t where t.id = c.task)
-order by 1
+with needy (number) as (
+    select number from chats indexed by chats_handler where handler is not null
+    union
+    select chat from chat_messages indexed by chat_messages_waiting
+    where kind = 'message' and answered_at is null
+    union
+    select number from chats where number in (select value from json_each(:used))
+    union
+    select c.number from chats c indexed by chats_open
+    where c.archived_at is null
+      and not exists (select 1 from tasks t where t.id = c.task)
+)
+select c.number, case
+    when c.archived_at is not null or t.id is null then 0
+    when c.handler is null then coalesce(c.backoff_until, 0)
+    when a.status <> 'working' then 0
+    when m.agent = c.handler then m.delivered_at + :turn_limit
+    when m.number is not null then 0
+    when c.handler not in (select value from json_each(:inputs)) then 0
+    when c.number in (select value from json_each(:used)) then null
+    else coalesce(c.last_consumer_at, 0) + :idle_after
+end
+from needy y
+join chats c on c.number = y.number
+left join tasks t on t.id = c.task
+left join agents a on a.number = c.handler
+left join chat_messages m on m.number = (
+    select min(w.number) from chat_messages w indexed by chat_messages_waiting
+    where w.chat = c.number and w.kind = 'message' and w.answered_at is null
+)
+order by c.number
 """
 NOTE_START: Final = """
 update chats
@@ -67,6 +96,24 @@ update chats set answered = 1, told = max(told, telling) where number = ?
 NOTE_READ: Final = """
 update agents set output_read = :read where number = :agent and output_read < :read
 """
+NODES: Final = f"""
+select {TASK_COLUMNS} from tasks t where t.id in (select value from json_each(?))
+"""  # noqa: S608 - constants
+HANDLERS: Final = f"""
+select json_extract(a.plan, '$.stdin.value') = 'pipe', {AGENT_COLUMNS} from agents a
+where a.number in (select value from json_each(?))
+"""  # noqa: S608 - constants
+QUEUES: Final = f"""
+select q.size, {chats.MESSAGE_COLUMNS}
+from (
+    select min(number) as head, count(*) as size
+    from chat_messages indexed by chat_messages_waiting
+    where chat in (select value from json_each(?))
+      and kind = 'message' and answered_at is null
+    group by chat
+) q
+join chat_messages m on m.number = q.head
+"""  # noqa: S608 - constants
 LIVE_HANDLERS: Final = """
 select c.handler from chats c indexed by chats_handler
 join agents a on a.number = c.handler
@@ -87,22 +134,87 @@ class Hold(Record, frozen=True, kw_only=True):
     until: int
 
 
-def needy(tx: Tx, used: Collection[int]) -> list[int]:
-    """The chats for which something may have to be done, by number.
+class Used(Record, frozen=True, kw_only=True):
+    """What of chats is known to the daemon alone, and what is set for all of them."""
 
-    Args:
-        tx: The transaction.
-        used: Those in which somebody is.
-    """
+    #: How many are connected to each chat, by its number.
+    consumers: Mapping[int, int]
+    #: The agents that this daemon can write to.
+    inputs: Collection[int]
+    idle_after: Duration
+    #: How long one message may take.
+    turn_limit: Duration
+
+
+class Needy(Record, frozen=True, kw_only=True):
+    """The chats for which something may have to be done."""
+
+    #: Those that are to be looked at now, by their numbers.
+    due: tuple[int, ...] = ()
+    #: When the first of the others is to be; null: time alone brings nothing.
+    rest_until: int | None = None
+
+
+class Found(Record, frozen=True, kw_only=True):
+    """A chat with all that its rows say of it."""
+
+    chat: Chat
+    #: Its task; null: it is not in the graph.
+    node: Task | None
+    handler: Agent | None
+    #: The handler reads one message after the other.
+    is_kept_open: bool
+    queued: int
+    head: ChatMessage | None
+
+
+def needy(tx: Tx, used: Used) -> Needy:
+    """Which chats may need something now, and when others may."""
     if tx.one(ANY) is None:
+        return Needy()
+    named = {
+        "used": _list(used.consumers),
+        "inputs": _list(used.inputs),
+        "idle_after": used.idle_after.micros,
+        "turn_limit": used.turn_limit.micros,
+    }
+    timed = [row for row in tx.rows(NEEDY, named) if row[1] is not None]
+    return Needy(
+        due=tuple(chat for chat, at in timed if at <= tx.now),
+        rest_until=min((at for _, at in timed if at > tx.now), default=None),
+    )
+
+
+def look_up(tx: Tx, numbers: Collection[int]) -> list[Found]:
+    """What is known of some chats, by their numbers: four queries for all of them."""
+    if not numbers:
         return []
-    return [row[0] for row in tx.rows(NEEDY, (encode(tuple(used)).decode(),))]
+    found = chats.among(tx, numbers)
+    nodes = {
+        row[1]: row for row in tx.rows(NODES, (_list(chat.task for chat in found),))
+    }
+    held = _list(chat.handler for chat in found if chat.handler is not None)
+    handlers = {row[1]: row for row in tx.rows(HANDLERS, (held,))}
+    queues = {row[2]: row for row in tx.rows(QUEUES, (_list(numbers),))}
+    return [
+        Found(
+            chat=chat,
+            node=None if node is None else decode_task(node),
+            handler=None if handler is None else decode_agent(handler[1:]),
+            is_kept_open=handler is not None and bool(handler[0]),
+            queued=0 if queue is None else queue[0],
+            head=None if queue is None else chats.decode_message(queue[1:]),
+        )
+        for chat in found
+        for node in [nodes.get(chat.task)]
+        for handler in [handlers.get(chat.handler or 0)]
+        for queue in [queues.get(chat.number)]
+    ]
 
 
-def find_node(tx: Tx, task: str) -> Task | None:
-    """A chat's task; null: it is not in the graph."""
-    row = tx.one(reads.TASK_BY_ID, (task,))
-    return None if row is None else decode_task(row)
+def _list(values: Iterable[object]) -> str:
+    """Values as a query takes them: a list in JSON."""
+    return encode(tuple(values)).decode()
 
 
 def live_handlers(tx: Tx) -> list[int]:
