@@ -449,6 +449,73 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
             ),
         ),
     ),
+    "a handler for a chat that is archived": (
+        " is archived, and gets a handler",
+        47,
+        (
+            Plant(
+                "workgraph/graph/chats.py",
+                "    if view.chat.archived_at is not None or not view.has_node:\n",
+                "    if not view.has_node:\n",
+            ),
+        ),
+    ),
+    "a message that is answered twice": (
+        "AssertionError: [1, 1], [1]",
+        15,
+        (
+            Plant(
+                "workgraph/store/chats.py",
+                "    return say(tx, chat, kind, text, by=by, reply_to=number)",
+                "    say(tx, chat, kind, text, by=by, reply_to=number)\n"
+                "    return say(tx, chat, kind, text, by=by, reply_to=number)",
+            ),
+        ),
+    ),
+    "what a handler has said, read twice": (
+        " has said 2 lines, not 4",
+        15,
+        (
+            Plant(
+                "workgraph/store/reconciling.py",
+                "where number = :agent and output_read < :read",
+                "where number = :agent",
+            ),
+        ),
+    ),
+    "an answer to what was not given yet": (
+        " answers what it was never given",
+        239,
+        (
+            Plant(
+                "workgraph/store/reconciling.py",
+                "    if head is None or head.agent != agent.number:",
+                "    if head is None:",
+            ),
+        ),
+    ),
+    "a chat's backoff that a restart forgets": (
+        " s too early",
+        95,
+        (
+            Plant(
+                "workgraph/store/reconciling.py",
+                "where archived_at is null and problem is not null",
+                "where archived_at is null",
+            ),
+        ),
+    ),
+    "a handler that stays for nobody": (
+        " is kept for nobody",
+        95,
+        (
+            Plant(
+                "workgraph/store/reconciling.py",
+                "    else coalesce(c.last_consumer_at, 0) + :idle_after",
+                "    else null",
+            ),
+        ),
+    ),
 }
 
 

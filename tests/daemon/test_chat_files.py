@@ -119,6 +119,10 @@ def _without_the_first(content: bytes) -> bytes:
     return content[content.index(b"\n") + 1 :]
 
 
+def _zeros_within(content: bytes) -> bytes:
+    return content[:20] + bytes(12) + content[32:]
+
+
 def _noise(content: bytes) -> bytes:
     return content + b"\0\0\0\0\n"
 
@@ -132,6 +136,7 @@ def _noise(content: bytes) -> bytes:
         _gone,
         _of_others,
         _without_the_first,
+        _zeros_within,
         _noise,
     ],
 )
@@ -147,6 +152,21 @@ async def test_what_a_crash_has_left_is_mended(
         file.write_bytes(broken(whole))
         await restart(core, tmp_path)
         assert file.read_bytes() == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [INBOX, OUTBOX])
+async def test_a_power_cut_may_cut_a_file_anywhere(tmp_path: Path, name: str) -> None:
+    """Its rows are on the disk, it need not be: each byte is there again."""
+    async with running_core(OFF) as core:
+        await conversation(core)
+        await restart(core, tmp_path)
+        file = tmp_path / "chat" / "1" / name
+        whole = file.read_bytes()
+        for end in {*range(0, len(whole), 9), len(whole) - 1}:
+            file.write_bytes(whole[:end])
+            await restart(core, tmp_path)
+            assert file.read_bytes() == whole, end
 
 
 async def test_a_crash_is_mended_without_a_daemon(tmp_path: Path) -> None:

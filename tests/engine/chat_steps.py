@@ -1,15 +1,25 @@
 """Steps of a story that have to do with chats."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import json
 
 from workgraph.agents.process import Ended, Fate
 from workgraph.graph import chat_requests as c
+from workgraph.graph.changes import ChangeKind
 from workgraph.graph.chats import Chat, ChatEvent
 from workgraph.graph.facts import ChatHeard
 from workgraph.graph.model import AgentStatus
-from workgraph.store import agent_reads, chats, reconciling
+from workgraph.graph.times import SECOND, moment_of
+from workgraph.store import (
+    agent_reads,
+    chats,
+    clients,
+    history,
+    reconciling,
+    service,
+)
 from workgraph.store.database import Tx
 
 if TYPE_CHECKING:
@@ -70,6 +80,7 @@ async def reply(story: "Story", x: int, y: int) -> None:
         kind: Literal["reply", "error"] = "error" if (x + y) % 7 == 0 else "reply"
         line = json.encode({"text": f"{y} {n}", "reply_to": to}) + b"\n"
         story.world.heard[agent] = story.world.heard.get(agent, 0) + len(line)
+        story.world.lines[agent] = story.world.lines.get(agent, 0) + 1
         heard = ChatHeard(
             agent=agent,
             output_read=story.world.heard[agent],
@@ -135,16 +146,81 @@ async def interrupt(story: "Story", x: int, y: int) -> None:
     await story.ask(c.InterruptChat(task=await _pick(story, x)))
 
 
-def check_settled(tx: Tx, unmoved: set[int]) -> None:
-    """When nothing is on its way: what is archived has nobody, and all is settled."""
+def handlers_of(tx: Tx) -> set[int]:
+    """Who answers in some chat."""
+    return {chat.handler for chat in chats.list_chats(tx) if chat.handler is not None}
+
+
+def check_started(tx: Tx, before: set[int], consumers: Mapping[int, int]) -> None:
+    """Who answers since this commit is wanted, and nothing keeps the chat back."""
     for chat in chats.list_chats(tx):
+        if chat.handler is None or chat.handler in before:
+            continue
+        assert chat.archived_at is None, f"{chat.task} is archived, and gets a handler"
+        is_used = chats.head(tx, chat.number) or consumers.get(chat.number)
+        assert is_used, f"{chat.task} gets a handler, and nobody uses it"
+        until = _backs_off_until(tx, chat)
+        assert until <= tx.now, (
+            f"{chat.task} gets a handler {(until - tx.now) / SECOND} s too early"
+        )
+
+
+def _backs_off_until(tx: Tx, chat: Chat) -> int:
+    """Until when its last crash keeps a chat back, by the change log alone.
+
+    What is said or restored since, and a clock that jumps, may begin anew.
+    """
+    until = 0
+    for change in history.changes_since(tx, 0, None, 1_000_000):
+        is_said = change.kind == ChangeKind.CHAT_SAID and change.verb == "message"
+        is_anew = is_said or change.kind == ChangeKind.CHAT_RESTORED
+        if change.kind == ChangeKind.CLOCK_JUMPED or (
+            change.task == chat.task and is_anew
+        ):
+            until = 0
+        elif change.task == chat.task and change.kind == ChangeKind.CHAT_CRASHED:
+            until = moment_of(change.to) if change.to else 0
+    return until
+
+
+def check_settled(tx: Tx, story: "Story") -> None:
+    """When nothing is on its way: who answers is wanted, and all is settled."""
+    world, engine = story.world, story.core.engine
+    idle_us = engine.host.grounds.layered.settings.chat.idle_after.micros
+    for chat in chats.list_chats(tx):
+        _check_said(tx, chat)
         if chat.handler is None:
             continue
         handler = agent_reads.by_number(tx, chat.handler)
         assert handler.status is not AgentStatus.ENDED, f"{chat} is not settled"
         if chat.archived_at is not None:
-            assert handler.number in unmoved, f"{chat} is archived, and has a handler"
+            assert handler.number in world.unmoved, (
+                f"{chat} is archived, and has a handler"
+            )
             assert handler.status is AgentStatus.STOPPING
+        elif handler.status is AgentStatus.WORKING and not (
+            chats.head(tx, chat.number)
+            or engine.consumers.counts.get(chat.number)
+            or service.frozen_since(tx) is not None
+            or not clients.is_kept_open(tx, handler.number)
+        ):
+            until = (chat.last_consumer_at or 0) + idle_us
+            assert tx.now < until, f"{handler.id} is kept for nobody: {chat}"
+    for agent, lines in world.lines.items():
+        chat_of = chats.of_task(tx, world.tasks[agent])
+        assert chat_of is not None
+        said = chats.history(tx, chat_of.number)
+        count = sum(one.by == f"agent-{agent}" for one in said)
+        assert count <= lines, f"agent-{agent} has said {lines} lines, not {count}"
+
+
+def _check_said(tx: Tx, chat: Chat) -> None:
+    """A handler answers what it was given."""
+    said = chats.history(tx, chat.number)
+    given = {one.number for one in said if one.delivered_at is not None}
+    for one in said:
+        if one.reply_to is not None and one.by.startswith("agent-"):
+            assert one.reply_to in given, f"{one} answers what it was never given"
 
 
 STEPS = {

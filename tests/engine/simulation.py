@@ -9,7 +9,7 @@ and the world as the fake launcher has it.
 import asyncio
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from random import Random
 from typing import Any, TypeVar
@@ -153,9 +153,11 @@ class WatchedStore(Store):
             if self.fault is not None:
                 fault, after, ends = self.fault
                 tx = FaultyTx(tx, fault, after, ends=ends)
+            before = chat_steps.handlers_of(tx)
             result = job(tx)
             for change in tx.changes:
                 self._look_at(tx, change)
+            chat_steps.check_started(tx, before, self.world.consumers)
             handlers.update(reconciling.live_handlers(tx))
             return result
 
@@ -274,8 +276,9 @@ class World(FakeLauncher):
         self.newest_before = 0
         #: Those that the provider would not have.
         self.refused: set[int] = set()
-        #: How much each handler has said.
+        #: How much each handler has said, in bytes and in lines.
         self.heard: dict[int, int] = {}
+        self.lines: dict[int, int] = {}
 
     async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
         """Looks whether what is to be started has been claimed, and that for good."""
@@ -295,6 +298,11 @@ class World(FakeLauncher):
         self.tasks[order.agent] = task
         self.lived[order.agent] = 0
         return started
+
+    @property
+    def consumers(self) -> Mapping[int, int]:
+        """Those who are in chats, as far as there is a daemon."""
+        return {} if self.core is None else self.core.engine.consumers.counts
 
     def pass_time(self, seconds: float) -> None:
         """Those that are not frozen get older."""
@@ -458,7 +466,7 @@ class Story:
         frozen = service.frozen_since(tx) is not None
         assert self.world.frozen & going == (going if frozen else set()), "frozen"
         assert running <= {agent.number for agent in live}, "a process nobody knows"
-        chat_steps.check_settled(tx, self.world.unmoved)
+        chat_steps.check_settled(tx, self)
         working = sum(chat_number(agent.task) is None for agent in live)
         assert working <= MAX_AGENTS
         lingering = {agent.task for agent in live}

@@ -3,7 +3,9 @@
 `.wg/chat/N/inbox.jsonl` has the messages and `outbox.jsonl` what was answered, a line
 of JSON for each, in the order of their numbers. A file only grows. How far it goes is
 what its last whole line says, so that no crash doubles or loses one: what was cut short
-is taken away, and what is missing comes from the rows.
+is taken away, and what is missing comes from the rows. They are on the disk before it
+is written, so it is not synced: what a power cut takes of it is there again after the
+next start.
 """
 
 import os
@@ -190,6 +192,8 @@ def _look(file: Path) -> _There:
     try:
         with file.open("rb") as content:
             while block := content.read(_BLOCK):
+                if b"\0" in block:  # in no line of ours: a power cut leaves such holes
+                    return _There(lines=1, last=-1)
                 lines += block.count(b"\n")
     except FileNotFoundError:
         return _There()
