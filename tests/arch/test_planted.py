@@ -472,17 +472,6 @@ SEQUENCES: dict[str, tuple[str, int, tuple[Plant, ...]]] = {
             ),
         ),
     ),
-    "what a handler has said, read twice": (
-        " has said 2 lines, not 4",
-        15,
-        (
-            Plant(
-                "workgraph/store/reconciling.py",
-                "where number = :agent and output_read < :read",
-                "where number = :agent",
-            ),
-        ),
-    ),
     "an answer to what was not given yet": (
         " answers what it was never given",
         239,

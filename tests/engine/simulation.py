@@ -276,9 +276,8 @@ class World(FakeLauncher):
         self.newest_before = 0
         #: Those that the provider would not have.
         self.refused: set[int] = set()
-        #: How much each handler has said, in bytes and in lines.
+        #: How much each handler has said.
         self.heard: dict[int, int] = {}
-        self.lines: dict[int, int] = {}
 
     async def prepare(self, orders: Sequence[LaunchOrder]) -> dict[int, str]:
         """Looks whether what is to be started has been claimed, and that for good."""
