@@ -46,18 +46,20 @@ def test_a_task_is_assigned_and_cleared(any_project: Project) -> None:
 
 
 def test_a_name_that_is_no_actors_is_told(any_project: Project) -> None:
-    """Beside the answer, and in its JSON; the exit status is as ever."""
+    """Beside the answer, also with `--json`; the exit status is as ever."""
     project = any_project
     add_actor(project, "ada")
     project.wg("add", "a")
     note = "adda is no actor, so a person is meant: did you mean ada?"
 
     said = project.run("assign", "a", "adda")
-    document = json.loads(project.wg("--json", "assign", "a", "adda"))
+    as_json = project.run("--json", "assign", "a", "adda")
+    document = json.loads(as_json.stdout)
 
     assert (said.returncode, said.stdout) == (0, "a: assigned to adda\n")
     assert said.stderr == f"{note}\n"
-    assert document["notes"] == [note]
+    assert as_json.stderr == f"{note}\n"
+    assert set(document) == {"schema", "data"}
     assert document["data"]["actor"] == "adda"
 
 

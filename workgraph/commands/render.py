@@ -119,18 +119,15 @@ def render(request: r.AnyRequest | LocalCommand, reply: Reply, style: Style) -> 
 
 
 def render_notes(request: r.AnyRequest | LocalCommand, reply: Reply) -> str:
-    """Words for standard error, where standard output is for scripts."""
+    """Words for standard error, where standard output is for scripts; JSON or not."""
     if isinstance(request, SendToChat):
         return refusal_text(reply.data) + _notes(reply)
     return _notes(reply) if isinstance(request, _BARE) else ""
 
 
 def render_json(reply: Reply) -> bytes:
-    """One document, and a newline; what people are told besides is in it, too."""
-    document = {"schema": SCHEMA, "data": reply.data}
-    if reply.notes:
-        document["notes"] = reply.notes
-    return _ENCODER.encode(document) + b"\n"
+    """One document, and a newline."""
+    return _ENCODER.encode({"schema": SCHEMA, "data": reply.data}) + b"\n"
 
 
 def render_change(change: ChangeData) -> bytes:

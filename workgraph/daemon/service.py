@@ -274,13 +274,14 @@ class Service:
         if as_json:
             if reply.data is not None or reply.exit_code == 0:
                 await streams.out(render_json(reply))
-            return
-        style = style_of(call, self._engine.clock.now())
-        text = render(request, reply, style)
-        if text:
-            await streams.out(text)
+        else:
+            style = style_of(call, self._engine.clock.now())
+            text = render(request, reply, style)
+            if text:
+                await streams.out(text)
+        # With JSON a failure is all that stands on standard error.
         notes = render_notes(request, reply)
-        if notes:
+        if notes and not (as_json and reply.exit_code):
             await streams.err(notes)
 
     async def changes(self, request: r.Watch) -> AsyncGenerator[Change]:
