@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.commands.transfer_graph import NOW, Graph, a_graph
+from tests.commands.transfer_graph import ANY_JSON, NOW, Graph, a_graph
 from workgraph.commands.beads import Beads
 from workgraph.commands.beads_issue import Place
 from workgraph.commands.import_beads import import_beads
@@ -381,14 +381,6 @@ async def test_a_line_that_can_not_be_read_is_named(text: str, word: str) -> Non
         assert await graph.dump() == before
 
 
-ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=5), inner, max_size=2)
-    ),
-    max_leaves=6,
-)
 IDS = st.sampled_from(["a", "a.1", "a.2", "b", "c", "Ö X"])
 KEYS = st.sampled_from(
     [
@@ -410,7 +402,7 @@ DEPENDENCIES = st.lists(
 )
 LINES = st.builds(
     lambda given, more: given | more,
-    st.dictionaries(KEYS, ANY, max_size=4),
+    st.dictionaries(KEYS, ANY_JSON, max_size=4),
     st.fixed_dictionaries(
         {"id": IDS},
         optional={

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.commands.transfer_graph import NOW, Graph, a_graph, assert_round_trip
+from tests.commands.transfer_graph import (
+    ANY_JSON,
+    NOW,
+    Graph,
+    a_graph,
+    assert_round_trip,
+)
 from tests.invariants import check_invariants
 from workgraph.commands.chats import archive_chat
 from workgraph.commands.import_wg_rs import import_wg_rs
@@ -672,14 +678,6 @@ async def test_a_line_that_can_not_be_read_is_named(text: str, word: str) -> Non
         assert await graph.dump() == before
 
 
-ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=5), inner, max_size=2)
-    ),
-    max_leaves=6,
-)
 IDS = st.sampled_from(
     ["a", "b", "c", ".chat-1", ".coordinator", ".coordinator-1", ".evaluate-a", "Ö X"]
 )
@@ -703,7 +701,7 @@ CONDITION = st.fixed_dictionaries(
 )
 LINES = st.builds(
     lambda given, more: given | more,
-    st.dictionaries(KEYS, ANY, max_size=4),
+    st.dictionaries(KEYS, ANY_JSON, max_size=4),
     st.fixed_dictionaries(
         {"id": IDS, "title": st.just("t")},
         optional={

@@ -44,6 +44,15 @@ PATHS = st.lists(PATH, max_size=3).map(tuple)
 SECONDS = st.none() | st.floats(0, 1e9)
 COUNT = st.none() | st.integers(1, 2**70)
 NAME = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True)
+#: What may stand in a field of a file that somebody else has written.
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -214,10 +214,7 @@ class Beads:
         )
         fields = found.fields
         metadata: dict[str, Any] = dict(fields.get("metadata", {}))
-        for note in found.notes:
-            self._notes.add(number, note)
-        for key in found.kept:
-            self._notes.add(number, f"{key!r} has no equal here: kept as metadata")
+        self._notes.add_all(number, found.notes, found.kept)
         if links := self._links.get(old_id):
             metadata["links"] = links
         is_open = not self._is_closed(old_id)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from msgspec import UNSET, UnsetType
 
 from workgraph.commands import wg_rs_values as values
+from workgraph.commands.foreign import take_equals
 from workgraph.graph.model import Record
 from workgraph.graph.status import Status
 from workgraph.graph.times import to_rfc3339
@@ -89,10 +90,7 @@ def convert(issue: Mapping[str, Any], place: Place, *, is_held: bool) -> Convert
     left = {key: one for key, one in left.items() if one or key == "priority"}
     fields: dict[str, Any] = {}
     notes: list[str] = []
-    for key, (ours, change) in _FIELDS.items():
-        if key in left and (value := change(left[key])) is not UNSET:
-            fields[ours] = value
-            del left[key]
+    take_equals(left, fields, _FIELDS)
     _take_texts(issue, left, fields)
     _take_type(left, fields)
     _take_numbers(left, fields)

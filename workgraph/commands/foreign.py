@@ -1,9 +1,10 @@
 """What files of other programs have in common: JSON lines, ids, what is to be said."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from workgraph.commands import options
 from workgraph.commands.line_errors import bad_line
@@ -28,6 +29,13 @@ class Notes:
         """Takes down what holds for a line."""
         first, count = self._said.get(what, (number, 0))
         self._said[what] = (first, count + 1)
+
+    def add_all(self, number: int, notes: Iterable[str], kept: Iterable[str]) -> None:
+        """Takes down what is to be said of a line, and the names of what it keeps."""
+        for note in notes:
+            self.add(number, note)
+        for key in kept:
+            self.add(number, f"{key!r} has no equal here: kept as metadata")
 
     def lines(self) -> Iterator[str]:
         """All of it, in the order in which it came up."""
@@ -65,6 +73,24 @@ def free_id(number: int, old: str, taken: Collection[str], note: Note) -> str:
         found = options.numbered(slug, count)
     note(number, f"{old[:_LONGEST_WORD]!r} is no id here: it becomes {found}")
     return found
+
+
+def take_equals(
+    left: dict[str, Any],
+    fields: dict[str, Any],
+    equals: Mapping[str, tuple[str, Callable[[Any], Any]]],
+) -> None:
+    """Moves what has an equal that depends on nothing else from there to here.
+
+    Args:
+        left: What is not dealt with, under its name there.
+        fields: What is, under ours.
+        equals: By the name there ours, and how a value gets there; `UNSET` stays.
+    """
+    for key, (ours, change) in equals.items():
+        if key in left and (value := change(left[key])) is not UNSET:
+            fields[ours] = value
+            del left[key]
 
 
 def speaker(origin: str, *names: object) -> str:

@@ -202,10 +202,7 @@ class Predecessor:
         fields = found.fields
         metadata: dict[str, Any] = dict(fields.get("metadata", {}))
         metadata |= {ORIGIN: _origin(old_id, old)} if is_chat else {}
-        for note in found.notes:
-            self._notes.add(number, note)
-        for key in found.kept:
-            self._notes.add(number, f"{key!r} has no equal here: kept as metadata")
+        self._notes.add_all(number, found.notes, found.kept)
         if lost := self._lost.get(old_id):
             metadata["after"] = lost
             self._notes.add(number, "it waits for a task that is nowhere")

@@ -7,6 +7,7 @@ from typing import Any, Final
 from msgspec import UNSET, field
 
 from workgraph.commands import wg_rs_values as values
+from workgraph.commands.foreign import take_equals
 from workgraph.graph.model import Record
 from workgraph.graph.status import SETTLED, Status
 from workgraph.graph.times import to_rfc3339
@@ -111,10 +112,7 @@ def convert(old: Mapping[str, Any], now: int, *, machinery: bool) -> Converted:
     }
     fields: dict[str, Any] = {}
     notes: list[str] = []
-    for key, (ours, change) in _FIELDS.items():
-        if key in left and (value := change(left[key])) is not UNSET:
-            fields[ours] = value
-            del left[key]
+    take_equals(left, fields, _FIELDS)
     fields["title"] = _title(old, left)
     _take_status(left, fields, notes)
     settled = fields["status"] in SETTLED
