@@ -71,6 +71,7 @@ def judge(lives: Lives, task: str, point: Point) -> Iterator[None]:
     lives.arm()
     lives.add(task, "exit", 0)
     yield
+    lives.wait_task(task, "done")  # the errand is there from then on, not before
     lives.wait_task(f"reward-{task}", "done")
     _set(lives, "auto_reward", "off")
     _expect_score(lives, task, "evaluator", 0.25)
