@@ -219,6 +219,18 @@ async def test_a_group_waits_for_its_parts_and_is_for_a_person() -> None:
     assert "epic: it is for a person to close" in said
 
 
+async def test_what_is_only_for_a_failure_keeps_no_parts_waiting() -> None:
+    """They would wait for the opposite: that it is done."""
+    found = await waits_of(
+        issue("e", issue_type="epic", **on("e", "risky", kind="conditional-blocks")),
+        issue("e.1", **on("e.1", "e", kind="parent-child")),
+        issue("risky"),
+    )
+
+    assert found["e"] == {"e.1": "done", "risky": "settled"}
+    assert found["e.1"] == {}
+
+
 async def test_who_waits_for_its_own_group_wins() -> None:
     """The group can't wait for it then."""
     lines = (

@@ -181,8 +181,9 @@ class Beads:
                     continue
                 seen.add(parent)
                 above += self._parents.get(parent, ())
-                for dep in self._own[parent]:
-                    if dep not in self._own[task] and not self._is_closed(dep):
+                for dep, on in self._own[parent].items():
+                    is_free = on != "done" or self._is_closed(dep)
+                    if dep not in self._own[task] and not is_free:
                         self._made[task][dep] = None
             self._made[task].pop(task, None)
 

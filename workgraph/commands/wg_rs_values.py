@@ -1,4 +1,4 @@
-"""Values of the predecessor's tasks in the shapes of ours, where there are any.
+"""Values of foreign tasks, above all the predecessor's, in the shapes of ours.
 
 Each function takes what JSON gave, and gives `UNSET` for what has no equal here.
 """
