@@ -74,8 +74,14 @@ def status_of(project: Project, task: str) -> str:
 
 
 def wait_end(project: Project, task: str) -> dict[str, Any]:
-    """Waits until a task is over, and gives its last agent."""
+    """Waits until a task is over, and gives its last agent, which has ended.
+
+    The task is over with the agent's word; the agent itself has its grace to leave.
+    """
     wait_for(lambda: status_of(project, task) in {"done", "failed"}, f"{task}'s end")
+    wait_for(
+        lambda: agents_of(project, task)[-1]["status"] == "ended", "its agent's end"
+    )
     return agents_of(project, task)[-1]
 
 
